@@ -1,0 +1,138 @@
+"""Poses from BVH files, carried over to the body model's joints.
+
+A joint's rotation is the BVH joint's global rotation times the fixed turn that takes the body's
+rest bone direction to the BVH's, so that an A-pose body takes over a T-pose skeleton's motion.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from posetx.bodies.skeleton import BONE_END, BVH_NAMES, JOINTS, PARENTS
+from posetx.errors import PosetxError
+
+
+def read_bvh(path: Path, rest_joints: np.ndarray) -> np.ndarray:
+    """Global joint rotations of every frame of a clip.
+
+    Parameters
+    ----------
+    path : a BVH file, y up, its zero pose facing +z.
+    rest_joints : (19, 3) joint positions of the body model at rest.
+
+    Returns
+    -------
+    (frames, 19, 3, 3) float32 rotations relative to the body's rest pose.
+
+    Raises
+    ------
+    PosetxError : the file is no BVH, is truncated, or lacks a joint that a pose needs.
+    """
+    names, parents, offsets, channels, motion = _parse(path)
+    frames = len(motion)
+    rotations: list[np.ndarray] = []
+    column = 0
+    for joint, parent in enumerate(parents):
+        own = Rotation.identity(frames)
+        for channel in channels[joint]:
+            if channel.endswith("rotation"):
+                angle = motion[:, column : column + 1]
+                own = own * Rotation.from_euler(channel[0].lower(), angle, degrees=True)
+            column += 1
+        matrix = own.as_matrix()
+        rotations.append(matrix if parent < 0 else rotations[parent] @ matrix)
+
+    found = _match(path, names)
+    turns = _rest_turns(found, parents, offsets, rest_joints)
+    out = np.empty((frames, len(JOINTS), 3, 3), np.float32)
+    for joint, source in enumerate(found):
+        out[:, joint] = out[:, PARENTS[joint]] if source < 0 else rotations[source] @ turns[joint]
+    return out
+
+
+def _parse(path: Path):
+    try:
+        text = path.read_text(errors="replace")
+    except OSError as error:
+        raise PosetxError(f"{path}: cannot be read ({error.strerror})") from None
+    header, _, rest = text.partition("MOTION")
+    names: list[str] = []
+    parents: list[int] = []
+    offsets: list[list[float]] = []
+    channels: list[list[str]] = []
+    stack: list[int] = []
+    end_site = False
+    try:
+        for line in header.splitlines():
+            word = line.split()
+            if not word:
+                continue
+            if word[0] in ("ROOT", "JOINT"):
+                parents.append(stack[-1] if stack else -1)
+                names.append(word[1].split(":")[-1].lower())
+                offsets.append([0.0, 0.0, 0.0])
+                channels.append([])
+            elif word[0] == "End":
+                end_site = True
+            elif word[0] == "{":
+                stack.append(-2 if end_site else len(names) - 1)
+            elif word[0] == "}":
+                stack.pop()
+                end_site = False
+            elif word[0] == "OFFSET" and not end_site:
+                offsets[stack[-1]] = [float(x) for x in word[1:4]]
+            elif word[0] == "CHANNELS":
+                channels[stack[-1]] = word[2:]
+        values = rest.split()
+        frames = int(values[values.index("Frames:") + 1])
+        start = values.index("Time:") + 2
+        width = sum(len(c) for c in channels)
+        numbers = np.array(values[start : start + frames * width], np.float64)
+        motion = numbers.reshape(frames, width)
+    except (ValueError, IndexError):
+        raise PosetxError(f"{path}: not a complete BVH file; export it again") from None
+    if not names or not frames:
+        raise PosetxError(f"{path}: a BVH file without joints or frames")
+    return names, parents, np.array(offsets), channels, motion
+
+
+def _match(path: Path, names: list[str]) -> list[int]:
+    """The BVH joint of each of our joints; -1 where it moves with its parent."""
+    found = []
+    for joint, accepted in enumerate(BVH_NAMES):
+        hits = [names.index(name) for name in accepted if name in names]
+        optional = JOINTS[joint].startswith(("abdomen", "chest", "neck", "collar", "hand", "foot"))
+        if not hits and not optional:
+            raise PosetxError(
+                f"{path}: no joint for the {JOINTS[joint]}; expected one of {', '.join(accepted)}"
+            )
+        found.append(hits[0] if hits else -1)
+    return found
+
+
+def _rest_turns(found, parents, offsets, rest_joints) -> np.ndarray:
+    positions = np.zeros_like(offsets)
+    for joint, parent in enumerate(parents):
+        positions[joint] = offsets[joint] + (positions[parent] if parent >= 0 else 0)
+    turns = np.tile(np.eye(3), (len(JOINTS), 1, 1))
+    for joint, end in BONE_END.items():
+        if found[joint] < 0 or found[end] < 0:
+            continue
+        body = rest_joints[end] - rest_joints[joint]
+        clip = positions[found[end]] - positions[found[joint]]
+        turns[joint] = _turn(body, clip)
+    for hand, forearm in ((8, 7), (12, 11)):  # a hand is in line with its forearm at rest
+        turns[hand] = turns[forearm]
+    return turns
+
+
+def _turn(source: np.ndarray, destination: np.ndarray) -> np.ndarray:
+    a, b = source / np.linalg.norm(source), destination / np.linalg.norm(destination)
+    axis = np.cross(a, b)
+    sine = np.linalg.norm(axis)
+    if sine < 1e-9:
+        return np.eye(3)
+    return Rotation.from_rotvec(axis / sine * np.arctan2(sine, a @ b)).as_matrix()
