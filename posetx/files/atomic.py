@@ -1,0 +1,109 @@
+"""Outputs that appear whole or not at all: written beside the final name, then renamed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from posetx.errors import PosetxError, UsageError
+
+_DISK_TROUBLE = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file would be larger than the disk allows",
+    errno.EROFS: "the disk is read-only",
+    errno.EIO: "the disk reports an input/output error",
+}
+
+
+def _create_beside(path: Path) -> Path:
+    """An empty file with a name of its own in the folder of `path`, same suffix."""
+    folder = path.parent
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise PosetxError(f"{path}: the folder {folder} {what}; create it or choose another output")
+    if path.is_dir():
+        raise PosetxError(f"{path}: is a folder; name a file in it")
+    temporary = folder / f".posetx-{secrets.token_hex(6)}{path.suffix}"
+    try:
+        # Not tempfile: it makes files that only the owner may read, the user's umask decides here.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except OSError as error:
+        raise _write_problem(path, error) from error
+    return temporary
+
+
+def _write_problem(path: Path, error: OSError) -> PosetxError:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        what = f"no permission to write in {path.parent}"
+    else:
+        what = _DISK_TROUBLE.get(error.errno or 0, error.strerror or str(error))
+    return PosetxError(f"{path}: cannot be written: {what}; free or choose another place")
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path to write to; it becomes `path` when the block ends without an exception.
+
+    Parameters
+    ----------
+    path : Path
+        the final name; an existing file is replaced, with its permissions kept. A symbolic link is
+        followed.
+
+    Yields
+    ------
+    Path
+        an empty file in the same folder with the same suffix. After any exception, Ctrl-C
+        included, it is removed and `path` is as it was.
+    """
+    path = Path(path)
+    final = Path(os.path.realpath(path)) if path.is_symlink() else path
+    temporary = _create_beside(final)
+    try:
+        yield temporary
+        if final.exists():
+            with suppress(OSError):
+                os.chmod(temporary, final.stat().st_mode & 0o7777)
+        try:
+            os.replace(temporary, final)
+        except OSError as error:
+            raise _write_problem(path, error) from error
+    except OSError as error:
+        # Only what a disk does is explained here; other errors may be about other files.
+        if error.errno in _DISK_TROUBLE:
+            raise _write_problem(path, error) from error
+        raise
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes_atomic(path: Path, data: bytes | bytearray | memoryview) -> None:
+    """Write `data` to `path`, whole or not at all."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
+        stream.write(data)
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Write `text` to `path` as UTF-8 with the line endings it has, whole or not at all."""
+    write_bytes_atomic(path, text.encode("utf-8"))
+
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """Refuse an output that is there already, unless `overwrite`; call before the work starts.
+
+    Raises
+    ------
+    UsageError
+        when `path` exists and may not be replaced.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; name a file in it")
+    if os.path.lexists(path) and not overwrite:
+        raise UsageError(f"{path}: exists already; choose another name or pass --overwrite")

@@ -1,0 +1,197 @@
+"""What a target mesh is to the rest of posetx: vertices, triangles, and a way to write it back."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import numpy as np
+
+from posetx.errors import PosetxError, UsageError
+from posetx.files.atomic import atomic_path
+from posetx.files.checks import problem, read_bytes, usable_rows
+
+# suffix: module below posetx.files.targets with a function read(data, path) -> Target
+_READERS = {
+    ".obj": "obj",
+    ".ply": "ply",
+    ".glb": "gltf",
+    ".gltf": "gltf",
+    ".stl": "stl",
+    ".off": "off",
+}
+_CONVERSIONS = (".obj", ".ply", ".stl", ".off", ".glb")
+TARGET_SUFFIXES = tuple(_READERS)
+
+
+class Target(ABC):
+    """A mesh that keeps everything its file says but where the vertices are.
+
+    Attributes
+    ----------
+    vertices : (n, 3) float64
+        positions in the file's own frame and unit, as a viewer shows them; vertices that no face
+        uses are among them. Where a format repeats vertices along UV seams, so does this array:
+        `welds` joins them.
+    faces : (m, 3) int64
+        triangles; polygons are cut into fans here, and stay whole in the file
+    path : Path
+        where it was read
+    notes : list of str
+        what a user should know about how the file was understood
+    """
+
+    # The suffixes that are written without loss, and what only those can hold.
+    own_suffixes: tuple[str, ...] = ()
+
+    def __init__(
+        self, path: Path, vertices: np.ndarray, faces: np.ndarray, notes: list[str] | None = None
+    ) -> None:
+        self.path = path
+        self.vertices = np.ascontiguousarray(vertices, dtype=np.float64).reshape(-1, 3)
+        self.faces = np.ascontiguousarray(faces, dtype=np.int64).reshape(-1, 3)
+        self.notes = list(notes or [])
+        # What a plain triangle format cannot hold: "quads", "materials".
+        self.extras: list[str] = []
+        self._check()
+
+    def _check(self) -> None:
+        n = len(self.vertices)
+        if not n:
+            raise problem(self.path, "has no vertices", "give a mesh as the target")
+        if not len(self.faces):
+            raise problem(
+                self.path,
+                "has no faces, only points",
+                "a target must be a mesh; reconstruct its surface first",
+            )
+        if self.faces.min() < 0 or self.faces.max() >= n:
+            raise problem(
+                self.path,
+                f"has faces that name a vertex which is not among its {n}",
+                "the file may be cut off; export it again",
+            )
+        unusable = np.flatnonzero(~usable_rows(self.vertices))
+        if len(unusable):
+            raise problem(
+                self.path,
+                f"vertex {unusable[0] + 1} of {n} is not a finite number",
+                "repair the mesh and export it again",
+            )
+
+    def welds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Vertices that stand at exactly the same place, joined.
+
+        Returns
+        -------
+        first : (k,) int64
+            one vertex of each place, rising
+        place : (n,) int64
+            the place of each vertex; `vertices[first][place]` equals `vertices`
+        """
+        return weld(self.vertices)
+
+    def save(self, path: Path, vertices: np.ndarray) -> list[str]:
+        """Write the mesh with other vertex positions; whole or not at all, replacing `path`.
+
+        Parameters
+        ----------
+        path : Path
+            the output; its suffix is its format. The input's own format loses nothing; another
+            one gets positions and triangles.
+        vertices : (n, 3) float
+            the new positions, in the frame and order of `self.vertices`
+
+        Returns
+        -------
+        list of str
+            what could not be carried over, for the user to read
+        """
+        path = Path(path)
+        vertices = np.ascontiguousarray(vertices, dtype=np.float64)
+        if vertices.shape != self.vertices.shape:
+            raise ValueError(f"vertices are {vertices.shape}, not {self.vertices.shape}")
+        unusable = np.flatnonzero(~usable_rows(vertices))
+        if len(unusable):
+            raise PosetxError(
+                f"{path}: {len(unusable)} of {len(vertices)} new positions are not finite; "
+                "nothing was written"
+            )
+        suffix = path.suffix.lower()
+        if suffix in self.own_suffixes:
+            return self._write(path, vertices)
+        return self._convert(path, suffix, vertices)
+
+    @abstractmethod
+    def _write(self, path: Path, vertices: np.ndarray) -> list[str]:
+        """Write in the input's own format; return notes."""
+
+    def _convert(self, path: Path, suffix: str, vertices: np.ndarray) -> list[str]:
+        check_output_suffix(path)
+        if suffix not in _CONVERSIONS:
+            raise UsageError(
+                f"{path}: {self.path.suffix} cannot be written as {suffix}; "
+                f"use one of {' '.join(_CONVERSIONS)}"
+            )
+        import trimesh  # here, because its start-up time is felt
+
+        mesh = trimesh.Trimesh(vertices, self.faces, process=False)
+        with atomic_path(path) as temporary:
+            data = mesh.export(file_type=suffix[1:])
+            temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+        lost = list(self.extras)
+        if suffix == ".stl":
+            lost.append("shared vertices")
+        if not lost:
+            return []
+        return [f"written as {suffix}, which keeps positions and triangles, not: {', '.join(lost)}"]
+
+
+def weld(vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """See `Target.welds`; `vertices` is (n, 3)."""
+    # 0.0 and -0.0 are one place; as bytes they are not.
+    rows = np.ascontiguousarray(vertices + 0.0)
+    keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * 3))).ravel()
+    _, first, place = np.unique(keys, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return first[order], rank[place.ravel()]
+
+
+def check_output_suffix(path: Path) -> None:
+    """Refuse an output name that no writer knows; for commands to call before the work starts."""
+    if Path(path).suffix.lower() not in TARGET_SUFFIXES:
+        raise UsageError(
+            f"{path}: unknown output format {Path(path).suffix!r}; "
+            f"use one of {' '.join(TARGET_SUFFIXES)}"
+        )
+
+
+def read_target(path: Path) -> Target:
+    """Read a mesh that will be written back.
+
+    Parameters
+    ----------
+    path : Path
+        OBJ, PLY, GLB, glTF, STL or OFF
+
+    Raises
+    ------
+    PosetxError
+        in one line, whatever is wrong with the file
+    """
+    path = Path(path)
+    name = _READERS.get(path.suffix.lower())
+    if name is None and (not path.exists() or path.is_dir()):
+        read_bytes(path)  # says what is wrong with it
+    if name is None:
+        raise problem(
+            path,
+            f"unknown mesh format {path.suffix!r}",
+            f"export the target as one of {' '.join(TARGET_SUFFIXES)}",
+        )
+    reader = importlib.import_module(f"posetx.files.targets.{name}")
+    target: Target = reader.read(read_bytes(path), path)
+    return target

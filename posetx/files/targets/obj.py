@@ -1,0 +1,56 @@
+"""OBJ targets: only the numbers of `v` and `vn` lines change, byte for byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from posetx.files.atomic import write_bytes_atomic
+from posetx.files.codecs.obj import ObjText, decode_obj
+from posetx.files.codecs.tokens import format_rows, position_format, splice
+from posetx.files.targets.base import Target
+from posetx.files.targets.normals import turned
+from posetx.files.targets.sidecars import copy_beside, material_files
+
+
+class ObjTarget(Target):
+    """A mesh from an OBJ file."""
+
+    own_suffixes = (".obj",)
+
+    def __init__(self, text: ObjText, path: Path) -> None:
+        super().__init__(path, text.vertices, text.faces)
+        self._text = text
+        if len(text.polygon_sizes) and text.polygon_sizes.max() > 3:
+            self.extras.append("quads and larger polygons")
+        if text.has_uv:
+            self.extras.append("texture coordinates")
+        if text.has_materials:
+            self.extras.append("materials")
+        if text.vertex_extras is not None:
+            self.extras.append("vertex colours")
+        if (text.polygon_sizes < 3).any():
+            self.notes.append("faces with fewer than three corners are kept but not used")
+
+    def _write(self, path: Path, vertices: np.ndarray) -> list[str]:
+        text = self._text
+        normals = turned(text.normals, text.face_normals, self.faces, self.vertices, vertices)
+        moved = np.flatnonzero((vertices != self.vertices).any(axis=1))
+        turned_ones = np.flatnonzero((normals != text.normals).any(axis=1))
+        # Lines whose numbers did not change keep the digits they had.
+        rows = format_rows(vertices[moved], position_format(vertices))
+        rows += format_rows(normals[turned_ones], "%.6f")
+        starts = np.concatenate([text.vertex_starts[moved], text.normal_starts[turned_ones]])
+        ends = np.concatenate([text.vertex_ends[moved], text.normal_ends[turned_ones]])
+        write_bytes_atomic(path, splice(text.data, starts, ends, rows))
+
+        if path.resolve().parent == self.path.resolve().parent:
+            return []
+        libraries, textures = material_files(self.path.parent, text.libraries)
+        return copy_beside(self.path, path, libraries + textures)
+
+
+def read(data: bytes, path: Path) -> Target:
+    """The target in the bytes of an OBJ file."""
+    return ObjTarget(decode_obj(data, path), path)
