@@ -1,0 +1,95 @@
+"""The command line: a table of commands, each in a module of its own that only its use imports.
+
+To add a command, write `posetx/cli/NAME.py` with a function `NAME` and add a line to `COMMANDS`.
+`posetx --help` imports none of these modules, so they may import what they like at the top, though
+heavy libraries are better imported in the function: `posetx NAME --help` stays fast too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from posetx import __version__
+from posetx.cli.common import fail, guarded
+
+COMMANDS = {
+    "transfer": "Give the pose of a scan to a target mesh.",
+    "train": "Train a model on synthetic bodies or on your own meshes.",
+    "evaluate": "Measure a model on the frozen protocols.",
+    "bodies": "Write synthetic bodies, poses and simulated scans to disk.",
+    "models": "List the weights that are here, with hashes and figures.",
+    "doctor": "Say what is installed and whether it works.",
+}
+"""Name and one-line help of every command. The module and the function have the name, too."""
+
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+class LazyGroup(TyperGroup):
+    """A group that knows its commands by name and imports one when it runs or shows its help."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A stand-in, which is enough for the list of commands and for completing their names."""
+        if cmd_name not in COMMANDS:
+            return None
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load_command(name) if name in COMMANDS else command, rest
+
+
+def load_command(name: str) -> Any:
+    """Imports the module of a command and makes its function one, its errors turned to lines."""
+    try:
+        function = getattr(importlib.import_module(f"posetx.cli.{name}"), name)
+    except Exception as error:
+        raise typer.Exit(fail(error, verbose="-v" in sys.argv or "--verbose" in sys.argv)) from None
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    single.command(name, context_settings=CONTEXT)(guarded(function))
+    return typer.main.get_command(single)
+
+
+app = typer.Typer(
+    name="posetx",
+    cls=LazyGroup,
+    context_settings=CONTEXT,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"posetx {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def posetx(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """The pose of a raw human scan, on any human-like mesh.
+
+    posetx transfer scan.ply target.obj -o out.obj
+    """
+
+
+def main() -> None:
+    """What the `posetx` script and `python -m posetx` call."""
+    try:
+        app(prog_name="posetx")
+    except KeyboardInterrupt as error:  # outside a command: while one is being imported
+        sys.exit(fail(error))

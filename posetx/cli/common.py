@@ -1,0 +1,173 @@
+"""What the commands share: option types, how an error becomes one line, JSON on a clean stdout."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from posetx.console import console
+from posetx.errors import PosetxError
+
+INTERRUPTED = 130
+"""The exit code of a command stopped by Ctrl-C: 128 + SIGINT."""
+
+COMMON = "Common options"
+
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="auto, cpu, cuda, cuda:N or mps.",
+        rich_help_panel=COMMON,
+    ),
+]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, help="Seed of all random choices.", rich_help_panel=COMMON)
+]
+ModelOption = Annotated[
+    str,
+    typer.Option("-m", "--model", metavar="NAME|PATH", help="Which weights; see `posetx models`."),
+]
+OverwriteOption = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace files that exist.", rich_help_panel=COMMON),
+]
+# The parameters below must be called as_json, quiet and verbose: `guarded` reads them by name.
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=COMMON),
+]
+QuietOption = Annotated[
+    bool,
+    typer.Option("-q", "--quiet", help="No messages, no bars.", rich_help_panel=COMMON),
+]
+VerboseOption = Annotated[
+    bool,
+    typer.Option("-v", "--verbose", help="More messages; tracebacks.", rich_help_panel=COMMON),
+]
+
+DEFAULT_MODEL = "posemae"
+
+_documents: list[str] | None = None
+"""While a command runs under --json: what `emit_json` has been given, written when it ends."""
+
+
+def emit_json(document: Any) -> None:
+    """Puts one JSON document on stdout; under `--json`, when the command has ended."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=_plain)
+    if _documents is None:
+        typer.echo(text)
+    else:
+        _documents.append(text)
+
+
+def _plain(value: Any) -> Any:
+    """What json does not know: paths, and the scalars and arrays of numpy and torch."""
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} does not go into JSON")
+
+
+def emit_table(table: Table) -> None:
+    """Prints a table as the result of a command, so on stdout."""
+    Console().print(table)
+
+
+def guarded(function: Callable[..., Any]) -> Callable[..., None]:
+    """The function as a command: every failure is one line on stderr and an exit code.
+
+    `-q` silences the console while it runs, `-v` shows the traceback of a failure, and `--json`
+    keeps everything but the document off stdout.
+    """
+
+    @functools.wraps(function)
+    def command(*args: Any, **options: Any) -> None:
+        quiet_before = console.quiet
+        console.quiet = bool(options.get("quiet")) or quiet_before
+        try:
+            with json_only() if options.get("as_json") else contextlib.nullcontext():
+                function(*args, **options)
+        except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+            raise  # Typer's own business
+        except (Exception, KeyboardInterrupt) as error:
+            raise typer.Exit(fail(error, verbose=bool(options.get("verbose")))) from None
+        finally:
+            console.quiet = quiet_before
+
+    return command
+
+
+def fail(error: BaseException, verbose: bool = False) -> int:
+    """Says on stderr, in one line, what went wrong; returns the exit code for it."""
+    message, code = explain(error)
+    quiet, console.quiet = console.quiet, False  # -q is about progress, not about errors
+    try:
+        if verbose:
+            trace = "".join(traceback.format_exception(error))
+            console.print(trace.rstrip(), markup=False, soft_wrap=True, style="dim")
+        line = " ".join(message.split())
+        console.print(f"[bold red]error:[/] {escape(line)}", soft_wrap=True)
+    finally:
+        console.quiet = quiet
+    return code
+
+
+def explain(error: BaseException) -> tuple[str, int]:
+    """The line and the exit code for an error that ended a command."""
+    if isinstance(error, PosetxError):
+        return str(error) or type(error).__name__, error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", INTERRUPTED
+    if _out_of_memory(error):
+        return "out of memory; try fewer points, one file at a time, or --device cpu", 1
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("posetx."):
+        return f"{error.name} is not installed; `posetx doctor` says what is missing", 3
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror or error}", 1
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"unexpected {what}; run with -v for the traceback", 1
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Torch has an error class of its own on a GPU, and a plain RuntimeError on the CPU."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
+
+
+@contextlib.contextmanager
+def json_only() -> Iterator[None]:
+    """While it holds, what anything prints goes to stderr; the JSON documents follow at its end.
+
+    The file descriptor is turned, not just `sys.stdout`: open3d and pymeshlab print from C++.
+    """
+    global _documents
+    documents: list[str] = []
+    _documents = documents
+    sys.stdout.flush()
+    saved = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _documents = None
+        os.dup2(saved, 1)
+        os.close(saved)
+        for text in documents:
+            typer.echo(text)

@@ -1,0 +1,41 @@
+"""Fixtures that several test files use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+# Two threads a test process at most: the machines that run this are small and shared.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that $POSETX_HOME names; the shipped weights are out of sight."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("POSETX_HOME", str(folder))
+    monkeypatch.setattr("posetx.paths.weights_dir", lambda: tmp_path / "none")
+    return folder
+
+
+@pytest.fixture
+def add_model(home: Path) -> Callable[..., Path]:
+    """Puts a model with a card into `home`; its weights are no weights, which no list reads."""
+
+    def add(name: str, content: bytes = b"weights", sha256: str | None = None) -> Path:
+        path = home / f"{name}.safetensors"
+        path.write_bytes(content)
+        card = {
+            "sha256": sha256 or hashlib.sha256(content).hexdigest(),
+            "figures": {"seen": {"pmd": 3.1e-4, "mpjpe": 12.0}, "unseen": {"pmd": 4.2e-4}},
+        }
+        path.with_suffix(".json").write_text(json.dumps(card))
+        return path
+
+    return add
