@@ -1,0 +1,102 @@
+"""Identities beyond the body model's own: limb and head scaling, soft offsets, rest poses.
+
+They stand in for what characters and clothed people have and the shape space lacks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from posetx.bodies.body import BodyModel, global_rotations
+from posetx.bodies.skeleton import BONE_END, MIRROR
+from posetx.geometry.rotations import matrix_from_axis_angle, turn_between
+
+
+@dataclass
+class Identity:
+    """A batch of bodies: shape, bone scales and a soft displacement field.
+
+    ``coefficients`` (B, S); ``scales`` (B, 19, 1); ``frequency`` (B, 4, 3) rad/m,
+    ``phase`` (B, 4), ``amplitude`` (B, 4, 3) metres.
+    """
+
+    coefficients: Tensor
+    scales: Tensor
+    frequency: Tensor
+    phase: Tensor
+    amplitude: Tensor
+
+    def offsets(self, rest: Tensor) -> Tensor:
+        """The displacement (B, N, 3) at rest points (B, N, 3): four slow sine waves."""
+        wave = torch.sin(rest @ self.frequency.transpose(1, 2) + self.phase.unsqueeze(1))
+        return wave @ self.amplitude
+
+
+def draw_identities(
+    body: BodyModel, count: int, generator: torch.Generator, *, varied: bool, adults: bool = False
+) -> Identity:
+    """Random identities; ``varied`` adds scaling and offsets to two thirds of them."""
+    device = body.bank.device
+
+    def rand(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator, device=device)
+
+    def randn(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, device=device)
+
+    rows = len(body.bank) // 2 if adults else len(body.bank)
+    pick = torch.randint(rows, (2, count), generator=generator, device=device)
+    # between two sampled bodies: a continuum instead of 8192 points
+    share = rand(count, 1) * 0.5
+    coefficients = (1 - share) * body.bank[pick[0]] + share * body.bank[pick[1]]
+
+    strength = rand(count, 1, 1) * (rand(count, 1, 1) < 0.67) * float(varied)
+    sides = 0.10 * randn(count, 19, 1)
+    both = 0.5 * (sides + sides[:, list(MIRROR)])
+    uneven = (rand(count, 1, 1) < 0.25).float()
+    log_scale = both + uneven * (sides - both) * 0.5
+    log_scale[:, 4] *= 2.5  # heads differ most among characters
+    amplitude = 0.012 * randn(count, 4, 3)
+    return Identity(
+        coefficients=coefficients,
+        scales=torch.exp(strength * log_scale.clamp(-0.5, 0.5)),
+        frequency=8.0 * randn(count, 4, 3),
+        phase=6.2832 * rand(count, 4),
+        amplitude=strength * amplitude,
+    )
+
+
+def draw_rest_poses(body: BodyModel, count: int, generator: torch.Generator) -> Tensor:
+    """Global rotations (count, 19, 3, 3) between and around an A-pose and a T-pose."""
+    device = body.bank.device
+    raise_by = torch.rand(count, 1, generator=generator, device=device) * 1.4 - 0.3
+    local = torch.eye(3, device=device).repeat(count, 19, 1, 1)
+    for joint, side in ((6, 1.0), (10, -1.0)):
+        bone = body.joint_template[BONE_END[joint]] - body.joint_template[joint]
+        straight = turn_between(bone, torch.tensor([side, 0.0, 0.0], device=device))
+        axis = _axis_angle(straight)
+        local[:, joint] = matrix_from_axis_angle(raise_by * axis)
+    for joint, sign in ((13, -1.0), (16, 1.0)):  # from legs together to legs apart
+        spread = torch.rand(count, generator=generator, device=device) * 0.25 - 0.12
+        axis = torch.zeros(count, 3, device=device)
+        axis[:, 2] = sign * spread
+        local[:, joint] = matrix_from_axis_angle(axis)
+    noise = 0.06 * torch.randn(count, 19, 3, generator=generator, device=device)
+    noise[:, :5] *= 0.3
+    return global_rotations(local @ matrix_from_axis_angle(noise))
+
+
+def _axis_angle(matrix: Tensor) -> Tensor:
+    axis = torch.stack(
+        [
+            matrix[2, 1] - matrix[1, 2],
+            matrix[0, 2] - matrix[2, 0],
+            matrix[1, 0] - matrix[0, 1],
+        ]
+    )
+    sine = axis.norm() / 2
+    angle = torch.atan2(sine, (matrix.trace() - 1) / 2)
+    return axis / (2 * sine) * angle

@@ -1,0 +1,161 @@
+"""The pose encoder: a shared mini-PointNet over randomly masked scales, pooled per body part.
+
+3D-PoseMAE (CVPR 2024), section 3.1: scale r keeps 1/2^r of the points, a random mask is applied
+at each scale, one mini-PointNet serves all scales, the scales' latents are joined.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+#: channels whose products with the coordinates are pooled per part, see PartPool
+CROSS = 8
+
+
+@dataclass
+class PointFeatures:
+    """What the mini-PointNet says of each point: ``hidden`` (B, N, C), ``parts`` (B, N, K)."""
+
+    hidden: Tensor
+    parts: Tensor
+
+    def __getitem__(self, points: slice) -> PointFeatures:
+        return PointFeatures(self.hidden[:, points], self.parts[:, points])
+
+
+class MiniPointNet(nn.Module):
+    """Per-point MLP, max-pool, the pooled vector joined back, second MLP (B, N, 3) -> (B, N, C).
+
+    Also names the body part of each point: ``parts`` are logits over K parts.
+    """
+
+    def __init__(self, width: int, parts: int):
+        super().__init__()
+        half = width // 2
+        self.first = nn.Linear(3, half // 2)
+        self.second = nn.Linear(half // 2, half)
+        self.joined = nn.Linear(half, width)
+        self.context = nn.Linear(half, width, bias=False)
+        self.last = nn.Linear(width, width)
+        self.parts = nn.Linear(width, parts)
+
+    def local(self, points: Tensor) -> Tensor:
+        return F.relu(self.second(F.relu(self.first(points))))
+
+    def forward(self, points: Tensor, sample: int | None = None) -> PointFeatures:
+        """Features of all points; only the first ``sample`` of them enter the pooled vector."""
+        local = self.local(points)
+        pooled = local[:, :sample].amax(1, keepdim=True)
+        return self.with_context(local, pooled)
+
+    def with_context(self, local: Tensor, pooled: Tensor) -> PointFeatures:
+        hidden = F.relu(self.joined(local) + self.context(pooled))
+        hidden = F.relu(self.last(hidden))
+        return PointFeatures(hidden, self.parts(hidden))
+
+
+class PartPool(nn.Module):
+    """Pools point features per body part: (B, N, C) -> (B, K * PartPool.size + C).
+
+    A part's points are those the network assigns to it (softmax over parts). Pooled are their
+    share, mean position, mean features, and the mean product of a few features with the centred
+    coordinates: with features that name a place on the body, that product is the
+    cross-covariance from which a rigid fit (Procrustes) would read the part's rotation.
+    """
+
+    def __init__(self, width: int, values: int):
+        super().__init__()
+        self.values = nn.Linear(width, values)
+        self.size = 1 + 3 + values + 3 * CROSS
+
+    def forward(self, points: Tensor, features: PointFeatures) -> Tensor:
+        share = features.parts.softmax(-1)
+        mass = share.sum(1)  # (B, K)
+        weight = (share / (mass.unsqueeze(1) + 1e-3)).transpose(1, 2)  # (B, K, N)
+        values = self.values(features.hidden)
+        cross = (values[..., :CROSS, None] * points[..., None, :]).flatten(2)
+        pooled = weight @ torch.cat([points, values, cross], 2)
+        where, mean, product = pooled.split([3, values.shape[-1], 3 * CROSS], dim=2)
+        product = product - (mean[..., :CROSS, None] * where[..., None, :]).flatten(2)
+        mass = mass / points.shape[1]
+        per_part = torch.cat([4.0 * mass.unsqueeze(-1), where, mean, 4.0 * product], 2)
+        return torch.cat([per_part.flatten(1), features.hidden.amax(1)], 1)
+
+
+class ResidualMLP(nn.Module):
+    """x + W2 relu(W1 norm(x)), on (B, C)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.up = nn.Linear(width, width)
+        self.down = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.down(F.relu(self.up(self.norm(x))))
+
+
+class PoseHead(nn.Module):
+    """From a code (B, C): every joint's rotation in 6D (B, K, 6) and position (B, K, 3)."""
+
+    def __init__(self, width: int, joints: int):
+        super().__init__()
+        self.joints = joints
+        self.out = nn.Linear(width, joints * 9)
+        with torch.no_grad():
+            self.out.weight.mul_(0.1)
+            self.out.bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0, 0, 0, 0]).repeat(joints))
+
+    def forward(self, code: Tensor) -> tuple[Tensor, Tensor]:
+        out = self.out(code).unflatten(1, (self.joints, 9))
+        return out[..., :6], out[..., 6:]
+
+
+class MultiScaleEncoder(nn.Module):
+    """Points (B, N, 3) -> code (B, D). Training masks points; inference uses all of them.
+
+    The pose code does not depend on the order of the points as long as all scales see the same
+    ones; scale r > 0 takes the first N / 2^r, so callers put points in farthest-first order.
+    """
+
+    def __init__(self, width: int, parts: int, values: int, code: int, scales: int, depth: int):
+        super().__init__()
+        self.net = MiniPointNet(width, parts)
+        self.pool = PartPool(width, values)
+        latent = parts * self.pool.size + width
+        self.join = nn.ModuleList([nn.Linear(latent, code) for _ in range(scales)])
+        self.blocks = nn.Sequential(*[ResidualMLP(code) for _ in range(depth)])
+        self.norm = nn.LayerNorm(code)
+
+    def forward(
+        self, points: Tensor, mask_ratio: float = 0.0, extra: Tensor | None = None
+    ) -> tuple[Tensor, PointFeatures]:
+        """The code, and the features of the points of scale 0 (in training: the unmasked).
+
+        ``extra`` (B, E, 3) points get features too, after the others', but shape no code.
+        """
+        code: Tensor | None = None
+        first: PointFeatures | None = None
+        for scale, join in enumerate(self.join):
+            kept = points[:, : max(points.shape[1] >> scale, 8)]
+            if mask_ratio:
+                # the points come in random order in training, so a slice is a random mask;
+                # which slice differs between scales, so that no scale sees a fixed subset
+                length = max(int(kept.shape[1] * (1 - mask_ratio)), 8)
+                start = (points.shape[1] - length) if scale % 2 else 0
+                kept = points[:, start : start + length]
+            if extra is not None and not scale:
+                whole = self.net(torch.cat([kept, extra], 1), kept.shape[1])
+                features = whole[: kept.shape[1]]
+                first = whole
+            else:
+                features = self.net(kept)
+            latent = join(self.pool(kept, features))
+            code = latent if code is None else code + latent
+            first = features if first is None else first
+        assert code is not None and first is not None
+        return self.norm(self.blocks(code)), first

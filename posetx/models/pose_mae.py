@@ -1,0 +1,164 @@
+"""3D-PoseMAE: the pose of a point cloud, given to an identity's points.
+
+After "Towards Robust 3D Pose Transfer with Adversarial Learning" (CVPR 2024). Two heads:
+
+``coords``
+    the decoder regresses positions, as in the paper.
+``skin``
+    the encoder's own body parts are the skinning weights; each part's rigid motion comes from the
+    two clouds' estimated joint rotations through the kinematic tree, and the decoder adds a small
+    offset. It keeps surface detail by construction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from posetx.bodies.body import forward_kinematics, skin
+from posetx.bodies.skeleton import JOINTS
+from posetx.geometry.rotations import matrix_from_6d
+from posetx.models.decoder import Decoder, Statistics
+from posetx.models.encoder import MultiScaleEncoder, PointFeatures, PoseHead, ResidualMLP
+
+
+@dataclass(frozen=True)
+class PoseMAEConfig:
+    """Sizes of the network. The checkpoint carries it, so a file rebuilds its own network."""
+
+    head: str = "skin"
+    width: int = 256
+    values: int = 24
+    code: int = 384
+    depth: int = 2
+    scales: int = 2
+    mask_ratio: float = 0.25
+    decoder_width: int = 64
+    decoder_blocks: int = 2
+    pose_points: int = 128
+    identity_points: int = 128
+
+
+@dataclass
+class Motion:
+    """How the identity's parts move: joints (B, 19, 3) before and after, rotations between."""
+
+    joints: Tensor
+    placed: Tensor
+    rotations: Tensor
+
+
+@dataclass
+class PoseCode:
+    """The encoder's word on one cloud."""
+
+    code: Tensor  # (B, D)
+    rotations: Tensor  # (B, 19, 3, 3)
+    joints: Tensor  # (B, 19, 3) in the cloud's frame
+    features: PointFeatures
+
+
+@dataclass
+class IdentityContext:
+    """All that decoding further points of an identity in a pose needs; independent of them."""
+
+    pooled: Tensor
+    motion: Motion
+    code: Tensor
+    statistics: list[list[Statistics]]
+
+
+@dataclass
+class Output:
+    """``positions`` (B, Q, 3) in the identity's frame, and what auxiliary losses look at."""
+
+    positions: Tensor
+    pose: PoseCode
+    identity: PoseCode
+    motion: Motion
+
+
+class PoseMAE(nn.Module):
+    """See the module's docstring. Frames are those of :class:`posetx.bodies.stream.Batch`."""
+
+    def __init__(self, config: PoseMAEConfig | None = None):
+        super().__init__()
+        self.config = c = config or PoseMAEConfig()
+        parts = len(JOINTS)
+        self.pose_encoder = MultiScaleEncoder(c.width, parts, c.values, c.code, c.scales, c.depth)
+        self.identity_encoder = MultiScaleEncoder(c.width, parts, c.values, c.code, 1, 1)
+        self.pose_head = PoseHead(c.code, parts)
+        self.identity_head = PoseHead(c.code, parts)
+        both = 2 * c.code + 24 * parts
+        self.motion_in = nn.Linear(both, c.code)
+        self.motion_block = ResidualMLP(c.code)
+        self.motion_out = nn.Linear(c.code, parts * 9)
+        nn.init.zeros_(self.motion_out.weight)
+        nn.init.zeros_(self.motion_out.bias)
+        self.decoder = Decoder(c.width, c.decoder_width, c.code, c.decoder_blocks)
+
+    def encode_pose(self, points: Tensor, mask_ratio: float = 0.0) -> PoseCode:
+        """The pose code of clouds (B, P, 3) in normalised frames."""
+        code, features = self.pose_encoder(points, mask_ratio)
+        sixd, joints = self.pose_head(code)
+        return PoseCode(code, matrix_from_6d(sixd), joints, features)
+
+    def encode_identity(self, points: Tensor, extra: Tensor | None = None) -> PoseCode:
+        """The code of an identity's surface sample (B, I, 3): its own pose and proportions."""
+        code, features = self.identity_encoder(points, extra=extra)
+        sixd, joints = self.identity_head(code)
+        return PoseCode(code, matrix_from_6d(sixd), joints, features)
+
+    def motion(self, pose: PoseCode, identity: PoseCode) -> tuple[Motion, Tensor]:
+        """How each part moves, and the joint code (B, D) that the decoder is styled with."""
+        estimates = [pose.rotations, identity.rotations, pose.joints, identity.joints]
+        z = torch.cat([pose.code, identity.code, *[e.flatten(1) for e in estimates]], 1)
+        z = self.motion_block(F.relu(self.motion_in(z)))
+        correction = self.motion_out(F.relu(z)).unflatten(1, (-1, 9))
+        turn = pose.rotations @ identity.rotations.transpose(-1, -2)
+        turn = matrix_from_6d(torch.cat([turn[..., 0], turn[..., 1]], -1) + correction[..., :6])
+        placed = forward_kinematics(identity.joints, turn) + correction[..., 6:]
+        return Motion(identity.joints, placed, turn), z
+
+    def forward(self, pose: Tensor, points: Tensor, sample: int | None = None) -> Output:
+        """Where an identity's ``points`` go when it takes the pose (training; all in one pass).
+
+        Parameters
+        ----------
+        pose : (B, P, 3) normalised cloud, in random order.
+        points : (B, Q, 3) in the identity's frame; the first ``sample`` of them (default: all)
+            are its surface sample, over which everything is pooled.
+        """
+        sample = sample or points.shape[1]
+        source = self.encode_pose(pose, self.config.mask_ratio if self.training else 0.0)
+        target = self.encode_identity(points[:, :sample], extra=points[:, sample:])
+        motion, z = self.motion(source, target)
+        raw, _ = self.decoder(target.features.hidden, z, sample)
+        positions = self._positions(points, target.features, motion, raw)
+        return Output(positions, source, target, motion)
+
+    def context(self, source: PoseCode, identity: Tensor) -> IdentityContext:
+        """All that :meth:`decode` needs, from the identity's surface sample (B, I, 3)."""
+        target = self.encode_identity(identity)
+        motion, z = self.motion(source, target)
+        pooled = self.identity_encoder.net.local(identity).amax(1, keepdim=True)
+        _, statistics = self.decoder(target.features.hidden, z)
+        return IdentityContext(pooled, motion, z, statistics)
+
+    def decode(self, context: IdentityContext, points: Tensor) -> Tensor:
+        """Positions (B, Q, 3) of any points of the identity; each independent of the others."""
+        net = self.identity_encoder.net
+        features = net.with_context(net.local(points), context.pooled)
+        raw, _ = self.decoder(features.hidden, context.code, kept=context.statistics)
+        return self._positions(points, features, context.motion, raw)
+
+    def _positions(
+        self, points: Tensor, features: PointFeatures, motion: Motion, raw: Tensor
+    ) -> Tensor:
+        if self.config.head == "coords":
+            return raw
+        weights = features.parts.softmax(-1)
+        return raw + skin(points, weights, motion.joints, motion.placed, motion.rotations)

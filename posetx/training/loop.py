@@ -1,0 +1,176 @@
+"""The training loop: synthetic batches in, checkpoints out, resumable at any instant."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from posetx.bodies.body import BodyModel
+from posetx.bodies.poses import PoseBank
+from posetx.bodies.stream import BodyStream, StreamSettings
+from posetx.models.pose_mae import PoseMAE, PoseMAEConfig
+from posetx.training.checkpoint import load_state, save_state
+from posetx.training.losses import frame_pmd, training_loss
+from posetx.training.optimizer import learning_rate_factor, make_optimizers
+
+
+@dataclass
+class TrainSettings:
+    """How long and how fast. The schedule ends when either budget does."""
+
+    minutes: float | None = None
+    samples: int | None = None
+    batch: int = 192
+    lr: float = 2e-3
+    seed: int = 0
+    precision: str = "auto"
+    ema_decay: float = 0.998
+    gradient_norm: float = 1.0
+    checkpoint_minutes: float = 3.0
+
+
+@dataclass
+class Progress:
+    """What the caller's progress display is told after every step."""
+
+    samples: int
+    minutes: float
+    share: float
+    samples_per_second: float
+    terms: dict[str, float] = field(default_factory=dict)
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 products are faster than float32 ones on this device."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+class Trainer:
+    """One training run in one folder."""
+
+    def __init__(
+        self,
+        folder: Path,
+        body: BodyModel,
+        poses: PoseBank,
+        settings: TrainSettings,
+        model_config: PoseMAEConfig,
+        stream_settings: StreamSettings,
+        device: torch.device,
+    ):
+        self.folder, self.settings, self.device = folder, settings, device
+        torch.manual_seed(settings.seed)
+        self.model = PoseMAE(model_config).to(device)
+        self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.stream = BodyStream(body, poses, stream_settings, settings.seed)
+        self.optimizers = make_optimizers(self.model, settings.lr)
+        self.base_lr = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
+        self.samples = 0
+        self.seconds = 0.0
+        bf16 = settings.precision == "bf16" or (
+            settings.precision == "auto" and fast_bf16(device)
+        )
+        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    def share_done(self) -> float:
+        """Progress from 0 to 1 against whichever budget is further gone."""
+        done = [0.0]
+        if self.settings.minutes:
+            done.append(self.seconds / 60 / self.settings.minutes)
+        if self.settings.samples:
+            done.append(self.samples / self.settings.samples)
+        return max(done)
+
+    def step(self) -> dict[str, Tensor]:
+        """One optimisation step; returns the loss's terms, on the device."""
+        batch = self.stream.draw(self.settings.batch)
+        self.model.train()
+        with self.autocast:
+            output = self.model(batch.pose, batch.queries, batch.identity.shape[1])
+            loss, terms = training_loss(output, batch)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_norm)
+        factor = learning_rate_factor(self.share_done())
+        for optimizer, base in zip(self.optimizers, self.base_lr, strict=True):
+            for group, lr in zip(optimizer.param_groups, base, strict=True):
+                group["lr"] = lr * factor
+            optimizer.step()
+        self._average()
+        self.samples += len(batch.pose)
+        terms["pmd"] = frame_pmd(output.positions.detach(), batch)
+        return terms
+
+    def run(self, on_progress: Callable[[Progress], None], report_steps: int = 20) -> None:
+        """Train until a budget is used up; a last checkpoint is written on the way out."""
+        sums: dict[str, Tensor] = {}
+        steps, since = 0, time.monotonic()
+        last_save = since
+        try:
+            while self.share_done() < 1:
+                start = time.monotonic()
+                for name, term in self.step().items():
+                    sums[name] = sums.get(name, torch.zeros((), device=self.device)) + term
+                steps += 1
+                if steps == report_steps:
+                    means = {name: float(total) / steps for name, total in sums.items()}
+                    now = time.monotonic()
+                    rate = steps * self.settings.batch / (now - since)
+                    on_progress(
+                        Progress(self.samples, self.seconds / 60, self.share_done(), rate, means)
+                    )
+                    sums, steps, since = {}, 0, now
+                self.seconds += time.monotonic() - start
+                if time.monotonic() - last_save > 60 * self.settings.checkpoint_minutes:
+                    self.save()
+                    last_save = time.monotonic()
+        finally:
+            self.save()
+
+    def save(self) -> None:
+        """Everything that the run consists of, so that a resumed one goes on as if unbroken."""
+        save_state(
+            self.checkpoint,
+            {
+                "model_config": asdict(self.model.config),
+                "settings": asdict(self.settings),
+                "stream_settings": asdict(self.stream.settings),
+                "model": self.model.state_dict(),
+                "ema": self.ema,
+                "optimizers": [o.state_dict() for o in self.optimizers],
+                "stream_random": self.stream.generator.get_state(),
+                "torch_random": torch.get_rng_state(),
+                "samples": self.samples,
+                "seconds": self.seconds,
+            },
+        )
+
+    def resume(self) -> None:
+        """Load the folder's checkpoint. Raises PosetxError when there is none."""
+        state = load_state(self.checkpoint, self.device)
+        self.model.load_state_dict(state["model"])
+        self.ema = state["ema"]
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.stream.generator.set_state(state["stream_random"].cpu())
+        torch.set_rng_state(state["torch_random"].cpu())
+        self.samples, self.seconds = state["samples"], state["seconds"]
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        steps = self.samples / self.settings.batch
+        decay = min(self.settings.ema_decay, (1 + steps) / (10 + steps))
+        for name, value in self.model.state_dict().items():
+            self.ema[name].lerp_(value, 1 - decay)

@@ -1,0 +1,76 @@
+"""The training objective: 3D-PoseMAE Eq 3, and what synthetic bodies know besides."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from posetx.bodies.stream import EDGES, Batch
+from posetx.models.pose_mae import Output
+
+#: Eq 3's lambda relative to the mean squared error, as in the peers' code
+EDGE_WEIGHT = 5e-4
+
+# Weights of the auxiliary terms relative to the squared error in the identity's frame: chosen so
+# that each starts at about the size of that error and none outgrows it.
+ROTATION_WEIGHT = 0.05
+JOINT_WEIGHT = 0.25
+PART_WEIGHT = 0.002
+
+
+def edge_loss(predicted: Tensor, identity: Tensor) -> Tensor:
+    """Mean |predicted edge length / identity edge length - 1| over the batch's edges.
+
+    Both (B, 2 E, 3): first the one end of each edge, then the other.
+    """
+    a, b = predicted.chunk(2, 1)
+    c, d = identity.chunk(2, 1)
+    return ((a - b).norm(dim=-1) / (c - d).norm(dim=-1).clamp_min(1e-6) - 1).abs().mean()
+
+
+def training_loss(output: Output, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss and its terms (detached scalars).
+
+    ``position`` is the mean squared distance a coordinate in the identity's frame.
+    """
+    position = (output.positions - batch.truth).square().mean()
+    edge = edge_loss(output.positions[:, -2 * EDGES :], batch.queries[:, -2 * EDGES :])
+    rotation = (output.pose.rotations - batch.pose_rotations).square().mean() + 0.5 * (
+        output.identity.rotations - batch.identity_rotations
+    ).square().mean()
+    joints = (
+        (output.pose.joints - batch.pose_joints).square().mean()
+        + (output.identity.joints - batch.identity_joints).square().mean()
+        + (output.motion.placed - batch.truth_joints).square().mean()
+    )
+    # cross-entropy against the skinning weights; the pose cloud knows the largest one only, and
+    # the encoder's mask keeps the first points
+    seen = output.pose.features.parts.shape[1]
+    parts = F.cross_entropy(
+        output.pose.features.parts.flatten(0, 1), batch.pose_part[:, :seen].flatten(), ignore_index=-1
+    )
+    skinning = -(batch.query_weights * output.identity.features.parts.log_softmax(-1)).sum(-1).mean()
+    loss = (
+        position
+        + EDGE_WEIGHT * edge
+        + ROTATION_WEIGHT * rotation
+        + JOINT_WEIGHT * joints
+        + PART_WEIGHT * (parts + skinning)
+    )
+    terms = {
+        "position": position,
+        "edge": edge,
+        "rotation": rotation,
+        "joints": joints,
+        "parts": parts,
+        "skinning": skinning,
+    }
+    return loss, {name: term.detach() for name, term in terms.items()}
+
+
+def frame_pmd(predicted: Tensor, batch: Batch) -> Tensor:
+    """Mean squared error a coordinate in m² (a training gauge; the metric is in evaluation)."""
+    squared = (predicted - batch.truth).square().mean((1, 2))
+    return (squared * batch.metres.square()).mean()
+
+

@@ -1,0 +1,72 @@
+"""Muon for hidden matrices, AdamW for the rest, one cosine schedule for both.
+
+``torch.optim.Muon`` orthogonalises in bfloat16, which a CPU without bf16 instructions does a
+hundred times slower than fp32; so the (few) lines of the rule stand here, in the precision that
+the machine is fast in. Rule: Jordan 2024; step size as in "Muon is Scalable for LLM Training"
+(arXiv 2502.16982), which lets it share AdamW's learning rates.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+#: a matrix with fewer rows or columns than this (coordinates in, coordinates out) is no hidden one
+SMALLEST_HIDDEN = 16
+
+
+def orthogonalised(matrix: Tensor, steps: int = 5) -> Tensor:
+    """Nearly the orthogonal factor of ``matrix`` (m, n), by Newton-Schulz iterations."""
+    a, b, c = NEWTON_SCHULZ
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    wide = (wide.bfloat16() if wide.is_cuda else wide) / (wide.norm() + 1e-7)
+    for _ in range(steps):
+        gram = wide @ wide.T
+        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
+    wide = wide.to(matrix.dtype)
+    return wide if matrix.shape[0] <= matrix.shape[1] else wide.T
+
+
+class Muon(torch.optim.Optimizer):
+    """Nesterov momentum, orthogonalised, scaled to AdamW's typical step."""
+
+    def __init__(self, params, lr: float, momentum: float = 0.95, weight_decay: float = 0.01):
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure=None):  # type: ignore[override]
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is None:
+                    continue
+                state = self.state[param]
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = torch.zeros_like(param)
+                buffer = state["momentum_buffer"].lerp_(param.grad, 1 - group["momentum"])
+                update = orthogonalised(param.grad.lerp(buffer, group["momentum"]))
+                size = 0.2 * math.sqrt(max(param.shape))
+                param.mul_(1 - group["lr"] * group["weight_decay"])
+                param.add_(update, alpha=-group["lr"] * size)
+
+
+def make_optimizers(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
+    """Muon at ``lr`` for hidden matrices; AdamW at half of it for all else."""
+    hidden, rest = [], []
+    for param in model.parameters():
+        is_hidden = param.ndim == 2 and min(param.shape) >= SMALLEST_HIDDEN
+        (hidden if is_hidden else rest).append(param)
+    return [
+        Muon(hidden, lr=lr),
+        torch.optim.AdamW(rest, lr=0.5 * lr, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
+def learning_rate_factor(progress: float, warm_up: float = 0.01) -> float:
+    """Linear warm-up, then a half cosine to zero; ``progress`` from 0 to 1."""
+    progress = min(max(progress, 0.0), 1.0)
+    if progress < warm_up:
+        return (progress + 1e-4) / (warm_up + 1e-4)
+    return 0.5 * (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up)))
