@@ -126,7 +126,7 @@ class Tokens:
     def _numbers_one_by_one(self, starts: np.ndarray, ends: np.ndarray, dtype: type) -> np.ndarray:
         """The slow way, which finds the culprit."""
         convert = float if dtype is np.float64 else int
-        values = []
+        values: list[float] = []
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
             token = self.data[start:end]
             try:

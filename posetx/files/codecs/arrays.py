@@ -1,0 +1,79 @@
+"""NPY and NPZ: numpy arrays, never pickles, and never larger than the file can justify."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from posetx.files.checks import only_posetx_errors, problem, truncated
+
+LARGEST_MEMBER = 4 << 30  # bytes, unpacked
+POINT_KEYS = ("points", "vertices", "xyz", "verts", "v", "pts")
+
+
+def decode_npy(data: bytes, path: Path) -> np.ndarray:
+    """The array in the bytes of an NPY file."""
+    with only_posetx_errors(path, "NPY"):
+        return _array(data, path)
+
+
+def decode_npz(data: bytes, path: Path) -> dict[str, np.ndarray]:
+    """Points and what belongs to them from an NPZ file.
+
+    Returns
+    -------
+    dict of str to array
+        "points", and where the file has them "faces", "normals" and "colors"
+    """
+    with only_posetx_errors(path, "NPZ"):
+        try:
+            archive = zipfile.ZipFile(io.BytesIO(data))
+        except zipfile.BadZipFile as error:
+            raise truncated(path, "it is no zip archive") from error
+        members = {
+            info.filename[:-4]: info for info in archive.infolist() if info.filename[-4:] == ".npy"
+        }
+        for info in members.values():
+            if info.file_size > LARGEST_MEMBER:
+                raise problem(path, f"{info.filename!r} is too large", "downsample it first")
+        key = next((k for k in POINT_KEYS if k in members), None)
+        found: dict[str, np.ndarray] = {}
+        if key is not None:
+            found["points"] = _array(archive.read(members[key]), path)
+        else:
+            for name in members:
+                try:
+                    array = _array(archive.read(members[name]), path)
+                except ValueError:  # text and objects are not what we look for
+                    continue
+                if array.ndim == 2 and array.shape[1] == 3:
+                    found["points"] = array
+                    break
+        if "points" not in found:
+            raise problem(path, "holds no (n, 3) array", "name the array 'points'")
+        for name in ("faces", "normals", "colors"):
+            if name in members:
+                found[name] = _array(archive.read(members[name]), path)
+        return found
+
+
+def _array(data: bytes, path: Path) -> np.ndarray:
+    """One array; its header is compared with the size of the data before anything is allocated."""
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    else:
+        shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
+    if dtype.hasobject or dtype.kind not in "fiub":
+        raise ValueError("no array of numbers")
+    count = 1
+    for size in shape:
+        count *= size
+    if count < 0 or count * dtype.itemsize > len(data) - stream.tell():
+        raise truncated(path, f"an array of shape {shape} does not fit into it")
+    flat = np.frombuffer(data, dtype, count, stream.tell())
+    return flat.reshape(shape, order="F" if fortran else "C")

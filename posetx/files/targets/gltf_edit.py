@@ -1,0 +1,204 @@
+"""Changing attributes of a glTF in place, and writing it as .glb or .gltf."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import numpy as np
+
+from posetx.files.atomic import write_bytes_atomic
+from posetx.files.codecs.gltf import FLOAT, Gltf, encode_glb, encode_json
+from posetx.files.targets.sidecars import copy_beside
+
+ALIGNMENT = 8  # bytes between pieces put into one buffer; accessors need 4
+
+
+class GltfEdit:
+    """A copy of a glTF's document and buffers that takes new attribute values.
+
+    An accessor that nothing else uses is overwritten where it lies. One that other meshes share,
+    or that does not hold plain 32-bit floats (quantised, sparse), gets a successor at the end of
+    the first buffer, and only the named primitives change to it.
+    """
+
+    def __init__(self, gltf: Gltf) -> None:
+        self.gltf = gltf
+        self.document: dict[str, Any] = copy.deepcopy(gltf.document)
+        self.buffers = [bytearray(b) for b in gltf.buffers]
+        self.changed: set[int] = set()  # buffers
+        self._uses = _uses(gltf)
+        self._split: set[int] = set()  # meshes that no longer serve all of their nodes
+        self._written: list[str] = []  # names of new buffer files
+
+    def own_mesh(self, node: int) -> None:
+        """Give a node its own copy of its mesh, if another node shows that mesh, too."""
+        nodes = self.document["nodes"]
+        mesh = nodes[node]["mesh"]
+        if sum(n.get("mesh") == mesh for n in nodes) < 2:
+            return
+        self.document["meshes"].append(copy.deepcopy(self.document["meshes"][mesh]))
+        nodes[node]["mesh"] = len(self.document["meshes"]) - 1
+        self._split.add(mesh)
+
+    def assign(
+        self, name: str, accessor: int, places: list[tuple[int, int]], values: np.ndarray
+    ) -> None:
+        """Give an attribute of some primitives new values.
+
+        Parameters
+        ----------
+        name : str
+            "POSITION", "NORMAL" or "TANGENT"
+        accessor : int
+            where the old values are
+        places : list of (int, int)
+            node, and primitive of its mesh
+        values : (n, k) float64
+        """
+        nodes = self.gltf.entries("nodes")
+        wanted = {(nodes[node]["mesh"], p, name) for node, p in places}
+        # The copies of a split mesh refer to the same accessors until they get their own.
+        split = any(mesh in self._split for mesh, _, _ in wanted)
+        if not split and self._uses.get(accessor, set()) <= wanted and self._plain(accessor):
+            self._overwrite(accessor, values)
+            return
+        new = self._append(accessor, values)
+        for node, p in places:
+            mesh = self.document["meshes"][self.document["nodes"][node]["mesh"]]
+            mesh["primitives"][p]["attributes"][name] = new
+
+    def _plain(self, index: int) -> bool:
+        """Whether an accessor is floats of its own, which no other accessor overlaps."""
+        accessors = self.gltf.entries("accessors")
+        entry = accessors[index]
+        if entry["componentType"] != FLOAT or "sparse" in entry or "bufferView" not in entry:
+            return False
+        start = (entry["bufferView"], entry.get("byteOffset", 0))
+        others = (a for i, a in enumerate(accessors) if i != index)
+        if any((a.get("bufferView"), a.get("byteOffset", 0)) == start for a in others):
+            return False
+        # Several views may cover the same bytes; then at least they begin at the same place.
+        views = self.gltf.entries("bufferViews")
+        place = [(v["buffer"], v.get("byteOffset", 0)) for v in views]
+        return place.count(place[entry["bufferView"]]) == 1
+
+    def _overwrite(self, index: int, values: np.ndarray) -> None:
+        view = self.gltf.view(index, self.buffers)
+        # Values that stay the same keep their exact bytes.
+        changed = view.astype(np.float64) != values
+        view[changed] = values[changed]
+        entry = self.document["accessors"][index]
+        _set_bounds(entry, view)
+        self.changed.add(self.document["bufferViews"][entry["bufferView"]]["buffer"])
+
+    def _append(self, index: int, values: np.ndarray) -> int:
+        data = np.ascontiguousarray(values, dtype="<f4")
+        entry = {
+            k: v
+            for k, v in self.document["accessors"][index].items()
+            if k not in ("sparse", "byteOffset", "normalized")
+        }
+        buffer = self.buffers[0]
+        buffer.extend(b"\0" * (-len(buffer) % ALIGNMENT))
+        view = {"buffer": 0, "byteOffset": len(buffer), "byteLength": data.nbytes, "target": 34962}
+        buffer.extend(data.tobytes())
+        self.document["buffers"][0]["byteLength"] = len(buffer)
+        self.changed.add(0)
+        self.document["bufferViews"].append(view)
+        entry["bufferView"] = len(self.document["bufferViews"]) - 1
+        entry["componentType"] = FLOAT
+        _set_bounds(entry, data)
+        self.document["accessors"].append(entry)
+        return len(self.document["accessors"]) - 1
+
+    # --- writing ------------------------------------------------------------------------
+
+    def write(self, path: Path) -> list[str]:
+        """Write as .glb or .gltf, by the suffix; return notes."""
+        glb = path.suffix.lower() == ".glb"
+        if not self.changed and glb == self.gltf.is_glb:
+            data = self.gltf.data
+        elif glb:
+            data = self._glb()
+        else:
+            data = self._gltf(path)
+        write_bytes_atomic(path, data)
+        names = [e.get("uri") for key in ("images", "buffers") for e in self.document.get(key, [])]
+        files = [unquote(n) for n in names if n and not n.startswith("data:")]
+        if path.resolve().parent == self.gltf.path.resolve().parent:
+            return []
+        return copy_beside(self.gltf.path, path, [f for f in files if f not in self._written])
+
+    def _glb(self) -> bytes:
+        """One file; all buffers become its binary chunk."""
+        entries = self.document.get("buffers", [])
+        if len(entries) == 1 and "uri" not in entries[0]:
+            return encode_glb(self.document, self.buffers[0], self.gltf.chunks)
+        binary = bytearray()
+        begins = []
+        for entry, data in zip(entries, self.buffers, strict=True):
+            binary.extend(b"\0" * (-len(binary) % ALIGNMENT))
+            begins.append(len(binary))
+            binary.extend(data[: entry["byteLength"]])
+        for view in self.document.get("bufferViews", []):
+            view["byteOffset"] = view.get("byteOffset", 0) + begins[view["buffer"]]
+            view["buffer"] = 0
+        if entries:
+            self.document["buffers"] = [{"byteLength": len(binary)}]
+        return encode_glb(self.document, binary, self.gltf.chunks)
+
+    def _gltf(self, path: Path) -> bytes:
+        """The document; changed buffers go to files of a new name beside it, written first."""
+        for index, entry in enumerate(self.document.get("buffers", [])):
+            uri = entry.get("uri")
+            if uri is not None and index not in self.changed:
+                continue
+            data = bytes(self.buffers[index][: entry["byteLength"]])
+            if uri is not None and uri.startswith("data:"):
+                text = base64.b64encode(data).decode("ascii")
+                entry["uri"] = "data:application/octet-stream;base64," + text
+                continue
+            name = f"{path.stem}{index or ''}.bin"
+            beside = path.parent / name
+            if beside.exists() and beside.read_bytes() != data:
+                # Another glTF may use it.
+                name = f"{path.stem}-{hashlib.sha256(data).hexdigest()[:8]}.bin"
+                beside = path.parent / name
+            write_bytes_atomic(beside, data)
+            entry["uri"] = quote(name)
+            self._written.append(name)
+        return encode_json(self.document)
+
+
+def _set_bounds(entry: dict[str, Any], values: np.ndarray) -> None:
+    """min and max, which glTF demands of positions."""
+    if "min" in entry or "max" in entry:
+        entry["min"] = [float(x) for x in values.min(axis=0)]
+        entry["max"] = [float(x) for x in values.max(axis=0)]
+
+
+def _uses(gltf: Gltf) -> dict[int, set[tuple]]:
+    """Everything that refers to each accessor: (mesh, primitive, attribute), or another reason."""
+    uses: dict[int, set[tuple]] = {}
+    for m, mesh in enumerate(gltf.entries("meshes")):
+        for p, primitive in enumerate(mesh.get("primitives", [])):
+            for name, accessor in primitive.get("attributes", {}).items():
+                uses.setdefault(accessor, set()).add((m, p, name))
+            if "indices" in primitive:
+                uses.setdefault(primitive["indices"], set()).add((m, p, "indices"))
+            for target in primitive.get("targets", []):
+                for accessor in target.values():
+                    uses.setdefault(accessor, set()).add((m, p, "target"))
+    for animation in gltf.entries("animations"):
+        for sampler in animation.get("samplers", []):
+            for key in ("input", "output"):
+                uses.setdefault(sampler[key], set()).add(("animation",))
+    for skin in gltf.entries("skins"):
+        if "inverseBindMatrices" in skin:
+            uses.setdefault(skin["inverseBindMatrices"], set()).add(("skin",))
+    return uses

@@ -1,0 +1,90 @@
+"""PLY targets: header, order, faces and extra properties stay; x, y, z and the normals change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from posetx.files.atomic import write_bytes_atomic
+from posetx.files.checks import problem
+from posetx.files.codecs.ply import Element, Ply, decode_ply
+from posetx.files.codecs.tokens import format_rows, position_format, splice
+from posetx.files.targets.base import Target
+from posetx.files.targets.normals import turned
+
+POSITION = ("x", "y", "z")
+NORMAL = ("nx", "ny", "nz")
+_PLAIN = {*POSITION, *NORMAL}
+# Property names, and their (n, k) values before and after.
+Columns = tuple[tuple[str, ...], np.ndarray, np.ndarray]
+
+
+class PlyTarget(Target):
+    """A mesh from a PLY file."""
+
+    own_suffixes = (".ply",)
+
+    def __init__(self, ply: Ply, path: Path) -> None:
+        vertex = ply.element("vertex")
+        assert vertex is not None  # decode_ply sees to it
+        if any(vertex.kind(name)[0] != "f" for name in POSITION):
+            raise problem(
+                path, "stores positions as whole numbers", "export it again with float positions"
+            )
+        super().__init__(path, vertex.columns(*POSITION), ply.triangles())
+        self._ply, self._vertex = ply, vertex
+        _, counts = ply.polygons()
+        if len(counts) and counts.max() > 3:
+            self.extras.append("quads and larger polygons")
+        if any(p.name not in _PLAIN for p in vertex.properties):
+            self.extras.append("colours and other vertex properties")
+
+    def _write(self, path: Path, vertices: np.ndarray) -> list[str]:
+        columns: list[Columns] = [(POSITION, self.vertices, vertices)]
+        if self._vertex.has(*NORMAL):
+            old = self._vertex.columns(*NORMAL)
+            columns.append(
+                (NORMAL, old, turned(old, self.faces, self.faces, self.vertices, vertices))
+            )
+        if self._ply.format == "ascii":
+            data = self._ascii(columns)
+        else:
+            data = self._binary(columns)
+        write_bytes_atomic(path, data)
+        return []
+
+    def _binary(self, columns: list[Columns]) -> bytes:
+        rows = self._vertex.rows
+        assert rows is not None
+        rows = rows.copy()
+        for names, old, new in columns:
+            for axis, name in enumerate(names):
+                changed = old[:, axis] != new[:, axis]
+                rows[name][changed] = new[changed, axis]
+        data, begin = self._ply.data, self._vertex.begin
+        return data[:begin] + rows.tobytes() + data[begin + rows.nbytes :]
+
+    def _ascii(self, columns: list[Columns]) -> bytes:
+        tokens = self._ply.tokens
+        assert tokens is not None
+        all_starts, all_ends, texts = [], [], []
+        for names, old, new in columns:
+            number = position_format(new) if names == POSITION else "%.6f"
+            moved = np.flatnonzero((old != new).any(axis=1))
+            for axis, name in enumerate(names):
+                token = _tokens_of(self._vertex, name, moved)
+                all_starts.append(tokens.starts[token])
+                all_ends.append(tokens.ends[token])
+                texts += format_rows(new[moved, axis : axis + 1], number)
+        return splice(self._ply.data, np.concatenate(all_starts), np.concatenate(all_ends), texts)
+
+
+def _tokens_of(element: Element, name: str, rows: np.ndarray) -> np.ndarray:
+    """The tokens, counted in the whole body, of one column in `rows`."""
+    return element.begin + rows * len(element.properties) + element.column_index(name)
+
+
+def read(data: bytes, path: Path) -> Target:
+    """The target in the bytes of a PLY file."""
+    return PlyTarget(decode_ply(data, path), path)
