@@ -12,6 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+#: part logits are scaled by this: they have to grow large, which small steps do slowly
+SHARPNESS = 4.0
+
 #: channels whose products with the coordinates are pooled per part, see PartPool
 CROSS = 8
 
@@ -55,7 +58,7 @@ class MiniPointNet(nn.Module):
     def with_context(self, local: Tensor, pooled: Tensor) -> PointFeatures:
         hidden = F.relu(self.joined(local) + self.context(pooled))
         hidden = F.relu(self.last(hidden))
-        return PointFeatures(hidden, self.parts(hidden))
+        return PointFeatures(hidden, SHARPNESS * self.parts(hidden))
 
 
 class PartPool(nn.Module):

@@ -16,7 +16,7 @@ from posetx.bodies.stream import BodyStream, StreamSettings
 from posetx.models.pose_mae import PoseMAE, PoseMAEConfig
 from posetx.training.checkpoint import load_state, save_state
 from posetx.training.losses import frame_pmd, training_loss
-from posetx.training.optimizer import learning_rate_factor, make_optimizers
+from posetx.training.optimizer import COOL_DOWN, learning_rate_factor, make_optimizers
 
 
 @dataclass
@@ -74,6 +74,7 @@ class Trainer:
         self.base_lr = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
         self.samples = 0
         self.seconds = 0.0
+        self.cooling = False
         bf16 = settings.precision == "bf16" or (
             settings.precision == "auto" and fast_bf16(device)
         )
@@ -82,6 +83,11 @@ class Trainer:
     @property
     def checkpoint(self) -> Path:
         return self.folder / "checkpoint.pt"
+
+    @property
+    def stable_checkpoint(self) -> Path:
+        """The state before the learning rate fell: what a longer run goes on from."""
+        return self.folder / "stable.pt"
 
     def share_done(self) -> float:
         """Progress from 0 to 1 against whichever budget is further gone."""
@@ -133,16 +139,19 @@ class Trainer:
                     )
                     sums, steps, since = {}, 0, now
                 self.seconds += time.monotonic() - start
+                if not self.cooling and self.share_done() > 1 - COOL_DOWN:
+                    self.cooling = True
+                    self.save(self.stable_checkpoint)
                 if time.monotonic() - last_save > 60 * self.settings.checkpoint_minutes:
                     self.save()
                     last_save = time.monotonic()
         finally:
             self.save()
 
-    def save(self) -> None:
+    def save(self, path: Path | None = None) -> None:
         """Everything that the run consists of, so that a resumed one goes on as if unbroken."""
         save_state(
-            self.checkpoint,
+            path or self.checkpoint,
             {
                 "model_config": asdict(self.model.config),
                 "settings": asdict(self.settings),

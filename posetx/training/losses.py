@@ -15,7 +15,7 @@ EDGE_WEIGHT = 5e-4
 # that each starts at about the size of that error and none outgrows it.
 ROTATION_WEIGHT = 0.05
 JOINT_WEIGHT = 0.25
-PART_WEIGHT = 0.002
+PART_WEIGHT = 0.005
 
 
 def edge_loss(predicted: Tensor, identity: Tensor) -> Tensor:

@@ -1,0 +1,74 @@
+"""Model files: fp16 safetensors with the configuration inside, a JSON card beside.
+
+Weights come from safetensors only, so that no file can execute code; a file whose sha256 is not
+its card's is refused, and nothing ever falls back to random weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from posetx.errors import MissingError, PosetxError
+from posetx.files.atomic import write_bytes_atomic, write_text_atomic
+from posetx.models.pose_mae import PoseMAE, PoseMAEConfig
+from posetx.paths import find_model
+from posetx.shipped import file_sha256, read_card
+
+ARCHITECTURE = "PoseMAE"
+
+
+def save_model(path: Path, config: PoseMAEConfig, weights: dict[str, Tensor], card: dict) -> str:
+    """Write ``path`` (.safetensors, fp16) and its card (.json); returns the sha256.
+
+    The card is ``card`` with architecture, config, parameter count and sha256 added.
+    """
+    half = {name: value.detach().cpu().half().contiguous() for name, value in weights.items()}
+    metadata = {"architecture": ARCHITECTURE, "config": json.dumps(asdict(config))}
+    data = save(half, metadata=metadata)
+    sha256 = hashlib.sha256(data).hexdigest()
+    document = {
+        "name": path.stem,
+        "architecture": ARCHITECTURE,
+        "config": asdict(config),
+        "parameters": sum(value.numel() for value in half.values()),
+        "sha256": sha256,
+        **card,
+    }
+    write_bytes_atomic(path, data)
+    write_text_atomic(path.with_suffix(".json"), json.dumps(document, indent=2) + "\n")
+    return sha256
+
+
+def load_model(name: str, device: torch.device | str = "cpu") -> tuple[PoseMAE, dict[str, Any]]:
+    """A model in eval mode and its card, by name (``posemae``) or path.
+
+    Raises
+    ------
+    MissingError : no such model, or its file is not the one that its card describes.
+    PosetxError : the file is no posetx model.
+    """
+    path = find_model(name)
+    card = read_card(path.with_suffix(".json"))
+    if card is not None and card.get("sha256") != file_sha256(path):
+        raise MissingError(f"{path}: not the file its card describes (sha256); install it anew")
+    try:
+        with safe_open(str(path), "pt", device=str(device)) as file:
+            metadata = file.metadata() or {}
+            weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+        if metadata.get("architecture") != ARCHITECTURE:
+            raise PosetxError(f"{path}: safetensors, but not a posetx model; see `posetx models`")
+        model = PoseMAE(PoseMAEConfig(**json.loads(metadata["config"])))
+        model.load_state_dict(weights)
+    except (SafetensorError, OSError, RuntimeError, TypeError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise PosetxError(f"{path}: not a usable posetx model ({reason})") from None
+    return model.to(device).eval(), card or {}

@@ -1,0 +1,111 @@
+"""From points and meshes in any frame to predictions: everything around the network's forward.
+
+Inference is deterministic. The pose cloud is sampled evenly by farthest points, shared out to a
+few sets of the size that the network was trained on, and the sets' codes are averaged: max-pooled
+features of many more points than in training would be none that the network knows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from posetx.errors import PosetxError
+from posetx.geometry.mesh import area_centroid, surface_area
+from posetx.geometry.rotations import matrix_from_6d
+from posetx.geometry.sampling import farthest_points, sample_surface
+from posetx.models.frames import normalise_pose
+from posetx.models.pose_mae import IdentityContext, PoseCode, PoseMAE
+
+Floats = NDArray[np.float64]
+
+#: sets of pose points whose codes are averaged
+POSE_SETS = 8
+#: points decoded at a time, over the whole batch
+CHUNK = 65_536
+
+
+@dataclass
+class IdentityFrame:
+    """Where an identity's normalised frame lies: ``x = centre + unit * normalised``."""
+
+    centre: Floats  # (3,)
+    unit: float
+
+    @classmethod
+    def of(cls, vertices: Floats, faces: NDArray[np.int64]) -> IdentityFrame:
+        """Area centroid and square root of the surface area: both survive remeshing and posing.
+
+        Raises PosetxError for a surface without area.
+        """
+        area = surface_area(vertices, faces)
+        if not np.isfinite(area) or area <= 0:
+            raise PosetxError("the target's surface has no area; it needs triangles or polygons")
+        return cls(area_centroid(vertices, faces), float(np.sqrt(area)))
+
+    def to_normal(self, points: Floats) -> Floats:
+        return (points - self.centre) / self.unit
+
+    def from_normal(self, points: Floats) -> Floats:
+        return points * self.unit + self.centre
+
+
+def pose_sample(points: Floats, config_points: int) -> Floats:
+    """(POSE_SETS * config_points, 3) evenly spread points, the same for any order of the input.
+
+    Farthest-first order, dealt out so that each consecutive set of ``config_points`` covers the
+    whole body.
+    """
+    count = POSE_SETS * config_points
+    chosen = points[farthest_points(points, count)]
+    return chosen.reshape(config_points, POSE_SETS, 3).transpose(1, 0, 2).reshape(-1, 3)
+
+
+class Predictor:
+    """A model with what it takes to use it on arrays in any frame (y up, facing +z)."""
+
+    def __init__(self, model: PoseMAE, device: torch.device):
+        self.model, self.device = model, device
+
+    @torch.inference_mode()
+    def encode_pose(self, samples: Floats | Tensor) -> PoseCode:
+        """Codes of clouds (B, sets * P, 3), as :func:`pose_sample` makes them, in any unit.
+
+        Returns B codes; joints are in the clouds' normalised frame.
+        """
+        cloud = torch.as_tensor(samples, dtype=torch.float32, device=self.device)
+        batch = len(cloud)
+        cloud, _, _ = normalise_pose(cloud)
+        sets = cloud.reshape(batch, -1, self.model.config.pose_points, 3)
+        # one frame for all sets of a cloud, so that their codes are of the same thing
+        code = self.model.encode_pose(sets.flatten(0, 1))
+        mean = code.code.unflatten(0, (batch, -1)).mean(1)
+        sixd, joints = self.model.pose_head(mean)
+        return PoseCode(mean, matrix_from_6d(sixd), joints, code.features)
+
+    @torch.inference_mode()
+    def identity_sample(self, vertices: Floats, faces: NDArray[np.int64]) -> Tensor:
+        """(1, I, 3) surface sample of an identity in its normalised frame."""
+        points, _, _ = sample_surface(vertices, faces, self.model.config.identity_points)
+        return torch.as_tensor(points, dtype=torch.float32, device=self.device).unsqueeze(0)
+
+    @torch.inference_mode()
+    def context(self, pose: PoseCode, identity: Tensor) -> IdentityContext:
+        """The context for decoding; ``identity`` (1, I, 3) serves all poses of the batch."""
+        return self.model.context(pose, identity.expand(len(pose.code), -1, -1))
+
+    @torch.inference_mode()
+    def decode(self, context: IdentityContext, points: Floats) -> Floats:
+        """Positions (B, N, 3) of an identity's points (N, 3), chunk by chunk."""
+        batch = len(context.code)
+        out = np.empty((batch, len(points), 3))
+        step = max(CHUNK // batch, 1)
+        for start in range(0, len(points), step):
+            part = torch.as_tensor(points[start : start + step], dtype=torch.float32)
+            queries = part.to(self.device).expand(batch, -1, -1)
+            out[:, start : start + step] = self.model.decode(context, queries).cpu().numpy()
+        return out
