@@ -116,7 +116,7 @@ class Tokens:
             # depending on its version.
             warnings.simplefilter("error")
             try:
-                values = np.fromstring(text[wanted].tobytes(), dtype=dtype, sep=" ")
+                values: np.ndarray = np.fromstring(text[wanted].tobytes(), dtype=dtype, sep=" ")
                 if len(values) == len(starts):
                     return values
             except (DeprecationWarning, ValueError):
