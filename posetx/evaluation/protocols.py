@@ -1,0 +1,138 @@
+"""The frozen protocols: which body strikes which pose, and who takes it over.
+
+Everything follows from the seed. Subjects 13 and 14 of the CMU clips are unseen in training.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from posetx.bodies.body import BodyModel
+from posetx.bodies.poses import PoseBank
+from posetx.bodies.variation import draw_rest_poses
+from posetx.errors import UsageError
+from posetx.geometry.rotations import matrix_from_yaw
+from posetx.scan.simulate import ScannerSettings, simulate_scans
+
+PAIRS = 400
+#: adults of this height (m) are drawn, so that m² and mm mean what they mean elsewhere
+HEIGHTS = (1.5, 2.0)
+NOISE = 0.02
+SCAN_SAMPLES, SCAN_POINTS = 16384, 8192
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One protocol of `posetx evaluate`."""
+
+    split: str
+    text: str
+    reposed: bool = False
+    noise: bool = False
+    scan: bool = False
+
+
+PROTOCOLS = {
+    "seen": Protocol("train", "clean body in training subjects' poses; target at rest"),
+    "unseen": Protocol("unseen", "clean body in poses of unseen subjects; target at rest"),
+    "reposed": Protocol("unseen", "as unseen; target in another pose", reposed=True),
+    "noise": Protocol("unseen", "as unseen + Gaussian noise, sd 2 % of height", noise=True),
+    "scan": Protocol("unseen", "as unseen through the virtual scanner, 2 views, any yaw", scan=True),
+}
+
+
+@dataclass
+class Pair:
+    """One test case; metres, y up."""
+
+    points: Tensor  # (N, 3) the pose source
+    target: Tensor  # (V, 3) the identity's vertices
+    truth: Tensor  # (V, 3) where they must go
+    yaw: float  # the pose source's heading in radians
+
+
+def pose_banks(body: BodyModel, mocap: Path | None, seed: int = 0) -> dict[str, PoseBank]:
+    """Training and unseen subjects' poses: from a folder of clips, or from the shipped prior."""
+    if mocap is not None:
+        return {split: PoseBank.from_bvh(mocap, body, split) for split in ("train", "unseen")}
+    from posetx.bodies.prior import draw_prior
+
+    return {split: draw_prior(split, 4096, seed) for split in ("train", "unseen")}
+
+
+def eligible_bodies(body: BodyModel) -> Tensor:
+    """Rows of the bank's adults whose height lies within HEIGHTS."""
+    adults = body.bank[: len(body.bank) // 2]
+    # the extreme vertices of the template stand for crown and soles
+    ends = torch.stack([body.template[:, 1].argmax(), body.template[:, 1].argmin()])
+    y = body.template[ends, 1] + torch.einsum("bs,sv->bv", adults, body.components[:, ends, 1])
+    height = y[:, 0] - y[:, 1]
+    return ((height > HEIGHTS[0]) & (height < HEIGHTS[1])).nonzero().squeeze(1)
+
+
+def pairs(
+    name: str, body: BodyModel, banks: dict[str, PoseBank], count: int = PAIRS, seed: int = 0
+) -> Iterator[Pair]:
+    """The pairs of a protocol, always the same for the same seed.
+
+    Raises UsageError for an unknown name.
+    """
+    if name not in PROTOCOLS:
+        raise UsageError(f"{name}: no such protocol; known are {', '.join(PROTOCOLS)}")
+    protocol, bank = PROTOCOLS[name], banks[PROTOCOLS[name].split]
+    rows = eligible_bodies(body)
+    generator = torch.Generator().manual_seed(1000 + seed)
+    block = 16
+    for start in range(0, count, block):
+        # whole blocks are drawn, so that the first pairs do not depend on how many are asked for
+        pick = torch.randint(len(rows), (2, block), generator=generator)
+        source, target = body.bank[rows[pick[0]]], body.bank[rows[pick[1]]]
+        rotations = bank.draw(block, generator)
+        rest = draw_rest_poses(body, block, generator)
+        other = bank.draw(block, generator)
+        yaw = torch.zeros(block)
+        if protocol.scan:
+            yaw = (torch.rand(block, generator=generator) * 2 - 1) * math.pi
+        rotations = matrix_from_yaw(yaw).unsqueeze(1) @ rotations
+        points = body.pose(source, rotations)
+        height = points[..., 1].amax(1) - points[..., 1].amin(1)
+        if protocol.noise:
+            noise = torch.randn(points.shape, generator=generator)
+            points = points + NOISE * height.view(-1, 1, 1) * noise
+        if protocol.scan:
+            points = _scanned(body, points, generator)
+        shown = body.pose(target, other if protocol.reposed else rest)
+        truth = body.pose(target, rotations)
+        for i in range(min(block, count - start)):
+            yield Pair(points[i], shown[i], truth[i], float(yaw[i]))
+
+
+def _scanned(body: BodyModel, vertices: Tensor, generator: torch.Generator) -> Tensor:
+    """(B, SCAN_POINTS, 3) through the virtual scanner, two cameras."""
+    corners = vertices[:, body.faces]
+    cross = torch.cross(
+        corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0], dim=-1
+    )
+    area = cross.norm(dim=-1)
+    faces = torch.multinomial(area, SCAN_SAMPLES, True, generator=generator)
+    u, v = torch.rand(2, *faces.shape, 1, generator=generator)
+    fold = (u + v) > 1
+    u, v = torch.where(fold, 1 - u, u), torch.where(fold, 1 - v, v)
+    batch = torch.arange(len(vertices)).unsqueeze(1)
+    a, b, c = corners[batch, faces].unbind(2)
+    normals = torch.nn.functional.normalize(cross[batch, faces], dim=-1)
+    scans, _ = simulate_scans(
+        a + u * (b - a) + v * (c - a),
+        normals,
+        SCAN_POINTS,
+        generator,
+        cell=2.0 * (1.8 / SCAN_SAMPLES) ** 0.5,
+        settings=ScannerSettings(views=(2, 2)),
+    )
+    return scans

@@ -1,0 +1,101 @@
+"""A model on the protocols: figures per pair, their means, the same every time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetx.bodies.body import BodyModel
+from posetx.evaluation.metrics import joint_metrics, joint_regressor, position_metrics
+from posetx.evaluation.protocols import PAIRS, PROTOCOLS, Pair, Protocol, pairs, pose_banks
+from posetx.geometry.mesh import edge_distortion
+from posetx.geometry.restore import restore_detail
+from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
+from posetx.scan.clean import clean_scan
+from posetx.scan.orient import NeutralBody, orient
+
+Floats = NDArray[np.float64]
+
+#: pairs of each protocol that also go through detail restoration, which takes a second each
+RESTORED = 20
+
+
+class Evaluator:
+    """One model on the test bodies."""
+
+    def __init__(self, predictor: Predictor, mocap: Path | None = None, seed: int = 0):
+        self.predictor, self.seed = predictor, seed
+        self.body = BodyModel.load()
+        self.banks = pose_banks(self.body, mocap, seed)
+        self.poses = "clips" if mocap else "prior"
+        self.faces = self.body.faces.numpy()
+        self.regressor = joint_regressor(self.body.weights.double().numpy())
+        self.neutral = NeutralBody(self.body, predictor)
+        self.head = self.body.weights[:, 4].numpy() > 0.5
+
+    def protocol(
+        self,
+        name: str,
+        count: int = PAIRS,
+        restored: int = RESTORED,
+        on_pair: Callable[[], None] = lambda: None,
+    ) -> dict[str, float]:
+        """Mean figures of one protocol over ``count`` pairs, ``restored`` of them restored."""
+        rows: list[dict[str, float]] = []
+        stream = pairs(name, self.body, self.banks, count, self.seed)
+        for index, pair in enumerate(islice(stream, count)):
+            rows.append(self._pair(PROTOCOLS[name], pair, restore=index < restored))
+            on_pair()
+        keys = dict.fromkeys(key for row in rows for key in row)
+        return {
+            "pairs": len(rows),
+            **{k: float(np.mean([row[k] for row in rows if k in row])) for k in keys},
+        }
+
+    def _pair(self, protocol: Protocol, pair: Pair, restore: bool) -> dict[str, float]:
+        target, truth = pair.target.double().numpy(), pair.truth.double().numpy()
+        predicted, found = self.predict(pair.points.double().numpy(), target, protocol.scan)
+        frame, aim = IdentityFrame.of(target, self.faces), IdentityFrame.of(truth, self.faces)
+        figures = position_metrics(predicted - frame.centre, truth - aim.centre)
+        head = truth[self.head]
+        half_head = 0.5 * float(np.linalg.norm(head.max(0) - head.min(0))) / 3**0.5
+        figures.update(
+            joint_metrics(self.regressor @ predicted, self.regressor @ truth, half_head)
+        )
+        figures["edge"] = edge_distortion(target, self.faces, predicted)
+        figures["edge_truth"] = edge_distortion(target, self.faces, truth)
+        if protocol.scan:
+            error = abs((found - pair.yaw + np.pi) % (2 * np.pi) - np.pi)
+            figures["heading_degrees"] = float(np.degrees(error))
+            figures["heading_within_15"] = float(np.degrees(error) < 15)
+        if restore:
+            kept = restore_detail(target, self.faces, predicted).vertices
+            figures["edge_restored"] = edge_distortion(target, self.faces, kept)
+            figures["pmd_restored"] = position_metrics(kept, truth)["pmd"]
+        return figures
+
+    def predict(
+        self, points: Floats, target: Floats, raw: bool
+    ) -> tuple[Floats, float]:
+        """Vertices in metres about the target's centre, and the pose source's heading found.
+
+        ``raw`` points go through cleaning and the search for the heading (up is known).
+        """
+        size = self.predictor.model.config.pose_points
+        turn, heading = np.eye(3), 0.0
+        if raw:
+            points = clean_scan(points).points
+        sample = pose_sample(points, size)
+        if raw:
+            turn = orient(self.predictor, self.neutral, sample, up="y").rotation
+            heading = float(np.arctan2(turn[2, 0], turn[2, 2]))
+        code = self.predictor.encode_pose((sample @ turn.T)[None])
+        frame = IdentityFrame.of(target, self.faces)
+        normal = frame.to_normal(target)
+        context = self.predictor.context(code, self.predictor.identity_sample(normal, self.faces))
+        out = self.predictor.decode(context, normal)[0]
+        return frame.from_normal(out @ turn), heading

@@ -1,0 +1,184 @@
+"""Which way is up and front on a raw scan: the network tries, the best explained candidate wins.
+
+Candidate rotations of the cloud go through the network as one batch, each with a neutral body as
+identity. Every candidate's prediction is laid over its cloud by the joints that the encoder sees
+in it; the candidate whose prediction lies closest to the points is taken.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from posetx.bodies.body import BodyModel
+from posetx.errors import UsageError
+from posetx.geometry.rotations import matrix_from_yaw
+from posetx.geometry.sampling import sample_surface
+from posetx.models.frames import normalise_pose
+from posetx.models.pose_mae import PoseCode, PoseMAE
+from posetx.models.predictor import IdentityFrame, Predictor
+
+Floats = NDArray[np.float64]
+
+AXES = {
+    "x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0),
+    "-x": (-1.0, 0.0, 0.0), "-y": (0.0, -1.0, 0.0), "-z": (0.0, 0.0, -1.0),
+}  # fmt: skip
+
+HEADINGS = 16
+BODY_POINTS = 384
+#: share of the scan's points, nearest first, that the distance is the mean of: clutter is no body
+TRIM = 0.9
+BATCH = 32
+#: sets of pose points that the candidates are compared on
+COARSE_SETS = 2
+
+
+@dataclass
+class Orientation:
+    """``upright = rotation @ point``: y up, the body facing +z.
+
+    ``distance`` is the mean distance of the scan's points to the aligned prediction, as a share
+    of the body's size (the square root of its surface area); ``margin`` by how much the best
+    other direction (more than 45 degrees away) is worse, as a share of ``distance``.
+    """
+
+    rotation: Floats  # (3, 3)
+    up: str
+    distance: float
+    margin: float
+
+
+def axis(text: str, option: str) -> Floats:
+    """The unit vector of "x", "-z", ... Raises UsageError for anything else."""
+    if text.lower().lstrip("+") not in AXES:
+        raise UsageError(f"{option} {text}: not an axis; use one of {', '.join(AXES)}, or auto")
+    return np.array(AXES[text.lower().lstrip("+")])
+
+
+def upright(up: Floats, front: Floats | None = None) -> Floats:
+    """The rotation (3, 3) that takes ``up`` to +y and ``front`` (any, if None) to +z."""
+    up = up / np.linalg.norm(up)
+    if front is None:
+        front = np.roll(up, 1)
+    front = front - (front @ up) * up
+    if np.linalg.norm(front) < 1e-6:
+        raise UsageError("--up and --front are the same axis; give two different ones")
+    front = front / np.linalg.norm(front)
+    return np.stack([np.cross(up, front), up, front])
+
+
+class NeutralBody:
+    """A mean body's surface in its normalised frame, the identity that candidates are tried on."""
+
+    def __init__(self, body: BodyModel, predictor: Predictor):
+        vertices = body.template.cpu().double().numpy()
+        faces = body.faces.cpu().numpy()
+        frame = IdentityFrame.of(vertices, faces)
+        normal = frame.to_normal(vertices)
+        self.sample = predictor.identity_sample(normal, faces)
+        points, _, _ = sample_surface(normal, faces, BODY_POINTS, seed=1)
+        self.points = torch.as_tensor(points, dtype=torch.float32, device=predictor.device)
+
+
+@torch.inference_mode()
+def explain(predictor: Predictor, neutral: NeutralBody, clouds: Tensor) -> tuple[Tensor, PoseCode]:
+    """How far clouds (B, P, 3) lie from the predictions made of them.
+
+    Returns the trimmed mean distance (B,) as a share of the body's size, and the pose codes.
+    """
+    model: PoseMAE = predictor.model
+    pose = predictor.encode_pose(clouds)
+    normal, _, _ = normalise_pose(clouds)
+    context = predictor.context(pose, neutral.sample)
+    body = model.decode(context, neutral.points.expand(len(clouds), -1, -1))
+    # similarity (scale and shift) from the neutral body's joints to those seen in the cloud
+    seen, placed = pose.joints, context.motion.placed
+    seen_mean, placed_mean = seen.mean(1, keepdim=True), placed.mean(1, keepdim=True)
+    spread = (placed - placed_mean).square().sum((1, 2))
+    scale = ((seen - seen_mean) * (placed - placed_mean)).sum((1, 2)) / spread
+    scale = scale.clamp_min(1e-3).view(-1, 1, 1)
+    body = seen_mean + scale * (body - placed_mean)
+    for _ in range(3):  # proportions differ: let the prediction slide to where the points are
+        distance, index = torch.cdist(normal, body).min(2)
+        near = distance <= distance.quantile(TRIM, dim=1, keepdim=True)
+        match = body.gather(1, index.unsqueeze(-1).expand(-1, -1, 3))
+        move = ((normal - match) * near.unsqueeze(-1)).sum(1) / near.sum(1, keepdim=True)
+        body = body + move.unsqueeze(1)
+    distance = torch.cdist(normal, body).min(2).values
+    near = distance <= distance.quantile(TRIM, dim=1, keepdim=True)
+    trimmed = (distance * near).sum(1) / near.sum(1)
+    return trimmed / scale.view(-1), pose
+
+
+def orient(
+    predictor: Predictor,
+    neutral: NeutralBody,
+    samples: Floats,
+    up: str = "auto",
+    front: str = "auto",
+) -> Orientation:
+    """Find, or take from the user, up and front of a scan.
+
+    Parameters
+    ----------
+    samples : (P, 3) an even sample of the cleaned scan, see :func:`pose_sample`.
+    up, front : an axis such as "z" or "-y", or "auto".
+
+    Raises
+    ------
+    UsageError : an axis that is none, or the same axis twice.
+    """
+    ups = list(AXES) if up == "auto" else [up]
+    turns, names = [], []
+    for name in ups:
+        vector = axis(name, "--up")
+        if front != "auto":
+            facing = axis(front, "--front")
+            if abs(facing @ vector) > 0.5:
+                if up != "auto":
+                    raise UsageError("--up and --front are the same axis; give two different ones")
+                continue
+            turns.append(upright(vector, facing))
+            names.append(name)
+            continue
+        base = torch.as_tensor(upright(vector))
+        angles = torch.arange(HEADINGS, dtype=torch.float64) * (2 * math.pi / HEADINGS)
+        turns += [turn.numpy() @ base.numpy() for turn in matrix_from_yaw(angles)]
+        names += [name] * HEADINGS
+    rotations = np.stack(turns)
+    few = samples[: COARSE_SETS * predictor.model.config.pose_points]
+    distance, heading = _try(predictor, neutral, few, rotations)
+    best = int(np.argmin(distance))
+    chosen = rotations[best]
+    if front == "auto":
+        # refine: the network says how far the pelvis still is from facing front; go there if the
+        # points agree
+        refined = matrix_from_yaw(torch.tensor(-heading[best])).double().numpy() @ chosen
+        pair, _ = _try(predictor, neutral, samples, np.stack([chosen, refined]))
+        chosen, final = (refined, pair[1]) if pair[1] < 1.1 * pair[0] else (chosen, pair[0])
+    else:
+        final = _try(predictor, neutral, samples, chosen[None])[0][0]
+    cosine = (np.einsum("nij,ij->n", rotations, rotations[best]) - 1) / 2
+    others = distance[cosine < math.cos(math.radians(45))]
+    margin = float(others.min() / distance[best] - 1) if len(others) else float("inf")
+    return Orientation(chosen, names[best], float(final), margin)
+
+
+def _try(predictor, neutral, samples: Floats, rotations: Floats) -> tuple[Floats, Floats]:
+    """Distances (N,) and pelvis headings (N,) in radians of the sample under each rotation."""
+    cloud = torch.as_tensor(samples - samples.mean(0), dtype=torch.float32)
+    cloud = cloud / cloud.square().sum(1).mean().sqrt()
+    turned = torch.einsum("nij,pj->npi", torch.as_tensor(rotations, dtype=torch.float32), cloud)
+    distances, headings = [], []
+    for part in turned.to(predictor.device).split(BATCH):
+        distance, pose = explain(predictor, neutral, part)
+        forward = pose.rotations[:, 0, :, 2]
+        distances.append(distance.cpu())
+        headings.append(torch.atan2(forward[:, 0], forward[:, 2]).cpu())
+    return torch.cat(distances).double().numpy(), torch.cat(headings).double().numpy()
