@@ -1,0 +1,259 @@
+"""From a raw scan to the points of one body: strays, floor, walls and bystanders taken out.
+
+The scan may be in any unit, any way up and anywhere: every length in here is a share of the
+cloud's own extent or of the spacing of its points. Heavy statistics run on an evenly thinned
+working set and are carried to all points by voxel. Points are put into a canonical order first,
+so the result does not depend on the order they came in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posetx.errors import PosetxError
+from posetx.geometry.neighbours import (
+    gaps,
+    neighbour_distances,
+    pieces,
+    robust_extent,
+    spacing,
+    working_set,
+)
+from posetx.scan.planes import find_planes, plane_mask
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+FEWEST = 50
+"""Fewer points than this are no body."""
+MOST = 400_000
+"""Larger scans are thinned to about this before anything else."""
+
+RESOLUTION = 150.0
+"""Working sets are thinned to the extent over this (about 1 cm on a body), so that a densely
+scanned face does not make sparsely scanned legs look like strays."""
+WORKING_MOST = 60_000
+
+NEIGHBOURS = 8
+LONELY = 6.0
+"""A stray is this many times farther from its neighbours than the median point ..."""
+LONELY_HERE = 3.0
+"""... or this many times farther than both the median point and its own neighbours are."""
+
+JOIN = 2.0
+"""Points of one piece are at most this many spacings apart."""
+TINY = 0.0015
+"""Pieces with a smaller share of the points are crumbs."""
+GAP = 0.08
+"""A gap within a body (a hidden elbow) is at most this share of the extent of what it joins."""
+MOST_PIECES = 40
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of cleaning: how many points went in and came out, and why."""
+
+    name: str
+    points_in: int
+    points_out: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What is left of a scan.
+
+    Attributes
+    ----------
+    points : (k, 3), the body's points, in the unit and frame of the scan
+    index : (k,), where they stand in the input, ascending
+    stages : what each step took out
+    """
+
+    points: Floats
+    index: Indices
+    stages: list[Stage] = field(default_factory=list)
+
+
+def clean_scan(
+    points: Floats,
+    *,
+    outliers: bool = True,
+    planes: bool = True,
+    clusters: bool = True,
+    most: int = MOST,
+    seed: int = 0,
+) -> Cleaned:
+    """Take out of a raw scan whatever is not the (largest) body in it.
+
+    Parameters
+    ----------
+    points : (n, 3), any unit, any axis up; NaN and duplicates allowed
+    outliers, planes, clusters : leave a kind of stage out with False
+    most : thin larger scans to about this many points
+    seed : of the draws of the plane search
+
+    Returns
+    -------
+    Cleaned
+
+    Raises
+    ------
+    ValueError : points is not (n, 3)
+    PosetxError : fewer than 50 points, at the start or after cleaning
+    """
+    points = np.asarray(points, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise ValueError(f"points must be (n, 3), not {points.shape}")
+    stages: list[Stage] = []
+    index = np.arange(len(points))
+
+    def keep(name: str, mask: Mask, why: str) -> None:
+        nonlocal index
+        stages.append(Stage(name, len(index), int(mask.sum()), why))
+        index = index[mask]
+        if len(index) < FEWEST:
+            raise PosetxError(
+                f"{len(index)} points left after {name}; a body needs at least {FEWEST}"
+            )
+
+    if len(points) < FEWEST:
+        raise PosetxError(f"{len(points)} points; a body needs at least {FEWEST}")
+    index = np.lexsort(points.T[::-1])
+    keep("duplicates", *_distinct(points[index]))
+    if not robust_extent(points[index]) > 0.0:
+        raise PosetxError("all points lie in one place; a body needs an extent")
+    if len(index) > most:
+        keep("thinning", *_thin(points[index], most))
+    if outliers:
+        keep("outliers", *_without_strays(points[index]))
+    # Planes and clusters help each other: without its wall a body is a cluster of its own, and
+    # once the bystanders are gone, a patch of floor is wide by comparison.
+    for attempt in range(2):
+        before = len(index)
+        if planes:
+            keep("planes", *_without_planes(points[index], seed))
+        if attempt and len(index) == before:
+            break
+        if clusters:
+            keep("clusters", *_one_body(points[index]))
+        if not planes:
+            break
+    index = np.sort(index)
+    return Cleaned(points[index], index, stages)
+
+
+def _distinct(points: Floats) -> tuple[Mask, str]:
+    """Finite points, each position once; the points come sorted."""
+    finite = np.isfinite(points).all(axis=1)
+    new = np.ones(len(points), dtype=bool)
+    new[1:] = (points[1:] != points[:-1]).any(axis=1)
+    bad = int((~finite).sum())
+    doubled = int((finite & ~new).sum())
+    return finite & new, f"{bad} without finite coordinates, {doubled} repeated"
+
+
+def _thin(points: Floats, most: int) -> tuple[Mask, str]:
+    """One point a voxel, for at most `most` points."""
+    size = robust_extent(points) / (2.0 * np.sqrt(most))
+    index, _ = working_set(points, size, most)
+    mask = np.zeros(len(points), dtype=bool)
+    mask[index] = True
+    return mask, f"more than {most} points: one a voxel kept"
+
+
+def _without_strays(points: Floats) -> tuple[Mask, str]:
+    """Remove points far from all others, measured against their surroundings and the whole."""
+    index, group = working_set(points, robust_extent(points) / RESOLUTION, WORKING_MOST)
+    distances, neighbours = neighbour_distances(points[index], NEIGHBOURS)
+    lonely = distances.mean(axis=1)
+    typical = float(np.median(lonely))
+    here = np.median(lonely[neighbours], axis=1)
+    stray = lonely > LONELY * typical
+    stray |= lonely > LONELY_HERE * np.maximum(typical, here)
+    mask = ~stray[group]
+    return mask, f"{int((~mask).sum())} strays far from their nearest {NEIGHBOURS} neighbours"
+
+
+def _without_planes(points: Floats, seed: int) -> tuple[Mask, str]:
+    """Remove floor and walls, and whatever is behind them."""
+    mask = np.ones(len(points), dtype=bool)
+    found = find_planes(points, seed)
+    for plane in found:
+        mask[mask] = ~plane_mask(points[mask], plane)
+    if not found:
+        return mask, "no floor or wall found"
+    widths = ", ".join(f"{np.sqrt(plane.area) / plane.extent:.1f}" for plane in found)
+    return mask, f"{len(found)} plane(s), {widths} times as wide as the rest is tall"
+
+
+def _one_body(points: Floats) -> tuple[Mask, str]:
+    """Keep the largest body: pieces joined over small gaps; crumbs and other objects go."""
+    index, group = working_set(points, robust_extent(points) / RESOLUTION, WORKING_MOST)
+    work = points[index]
+    count, labels = pieces(work, JOIN * spacing(work, NEIGHBOURS))
+    sizes = np.bincount(labels, minlength=count)
+    large = int((sizes >= max(6, TINY * len(work))).sum())
+    large = min(max(large, 1), MOST_PIECES)
+    parts = [work[labels == k] for k in range(large)]
+    body_of = _joined(parts)
+    scores = np.zeros(large)
+    for k in range(large):
+        whole = np.concatenate([parts[i] for i in np.flatnonzero(body_of == body_of[k])])
+        scores[k] = len(whole) * (0.2 if _is_sheet(whole, robust_extent(whole)) else 1.0)
+    chosen = body_of[int(np.argmax(scores))]
+    kept_labels = np.zeros(count, dtype=bool)
+    kept_labels[:large] = body_of == chosen
+    mask = kept_labels[labels][group]
+    others = []
+    for other in np.unique(body_of[body_of != chosen]):
+        share = sizes[:large][body_of == other].sum() / sizes[:large][body_of == chosen].sum()
+        if share > 0.3:
+            others.append(f"{share:.0%}")
+    why = f"{int(kept_labels.sum())} of {count} pieces are the body"
+    if others:
+        why += f"; other large objects left out, of {', '.join(others)} of its size"
+    return mask, why
+
+
+def _joined(parts: list[Floats]) -> Indices:
+    """Which body each piece belongs to (p,): nearest pieces join first, over small gaps only.
+
+    A gap is small against the extent of the two bodies it would join. Sheets (what is left of a
+    floor) join nothing.
+    """
+    body_of = np.arange(len(parts))
+    if len(parts) == 1:
+        return body_of
+    # Never more than GAP of the whole scene, so no need to look farther.
+    scene = _extent(np.concatenate(parts))
+    table = gaps(parts, GAP * scene)
+    main = _extent(parts[0])
+    for i in range(1, len(parts)):
+        if _is_sheet(parts[i], main):
+            table[i, :] = table[:, i] = np.inf
+    rows, columns = np.nonzero(np.tril(np.isfinite(table), -1))
+    for pick in np.argsort(table[rows, columns], kind="stable"):
+        i, j = rows[pick], columns[pick]
+        if body_of[i] == body_of[j]:
+            continue
+        union = (body_of == body_of[i]) | (body_of == body_of[j])
+        together = np.concatenate([parts[k] for k in np.flatnonzero(union)])
+        if table[i, j] <= GAP * _extent(together):
+            body_of[union] = min(body_of[i], body_of[j])
+    return body_of
+
+
+def _extent(points: Floats) -> float:
+    """Twice the largest distance from the centroid."""
+    return 2.0 * float(np.linalg.norm(points - points.mean(axis=0), axis=1).max())
+
+
+def _is_sheet(points: Floats, extent: float) -> bool:
+    """Flat, and wide in both other directions: no limb and no torso, even seen from one side."""
+    spread = np.sqrt(np.maximum(np.linalg.eigvalsh(np.cov(points.T)), 0.0))
+    return bool(spread[0] < 0.12 * spread[1] and spread[1] > 0.06 * extent)
