@@ -62,10 +62,13 @@ def axis(text: str, option: str) -> Floats:
 
 
 def upright(up: Floats, front: Floats | None = None) -> Floats:
-    """The rotation (3, 3) that takes ``up`` to +y and ``front`` (any, if None) to +z."""
+    """The rotation (3, 3) that takes ``up`` to +y and ``front`` to +z.
+
+    Without ``front``: +z, or -y for files whose z is up, as most programs have it.
+    """
     up = up / np.linalg.norm(up)
     if front is None:
-        front = np.roll(up, 1)
+        front = np.array(AXES["-y"] if abs(up[2]) > 0.5 else AXES["z"])
     front = front - (front @ up) * up
     if np.linalg.norm(front) < 1e-6:
         raise UsageError("--up and --front are the same axis; give two different ones")
@@ -122,13 +125,19 @@ def orient(
     samples: Floats,
     up: str = "auto",
     front: str = "auto",
+    *,
+    headings: int = HEADINGS,
+    refine: bool = True,
 ) -> Orientation:
-    """Find, or take from the user, up and front of a scan.
+    """Find, or take from the user, up and front of a scan or a character.
 
     Parameters
     ----------
     samples : (P, 3) an even sample of the cleaned scan, see :func:`pose_sample`.
     up, front : an axis such as "z" or "-y", or "auto".
+    headings : directions tried about each up.
+    refine : whether the best heading is then improved continuously; a character stands along
+        its file's axes, a scan anywhere.
 
     Raises
     ------
@@ -148,15 +157,15 @@ def orient(
             names.append(name)
             continue
         base = torch.as_tensor(upright(vector))
-        angles = torch.arange(HEADINGS, dtype=torch.float64) * (2 * math.pi / HEADINGS)
+        angles = torch.arange(headings, dtype=torch.float64) * (2 * math.pi / headings)
         turns += [turn.numpy() @ base.numpy() for turn in matrix_from_yaw(angles)]
-        names += [name] * HEADINGS
+        names += [name] * headings
     rotations = np.stack(turns)
     few = samples[: COARSE_SETS * predictor.model.config.pose_points]
     distance, heading = _try(predictor, neutral, few, rotations)
     best = int(np.argmin(distance))
     chosen = rotations[best]
-    if front == "auto":
+    if front == "auto" and refine:
         # refine: the network says how far the pelvis still is from facing front; go there if the
         # points agree
         refined = matrix_from_yaw(torch.tensor(-heading[best])).double().numpy() @ chosen
