@@ -92,11 +92,16 @@ def _parse(path: Path):
         width = sum(len(c) for c in channels)
         numbers = np.array(values[start : start + frames * width], np.float64)
         motion = numbers.reshape(frames, width)
+        places = np.array(offsets).reshape(len(names), 3)
+        if not (np.isfinite(motion).all() and np.isfinite(places).all()):
+            raise ValueError
+        if any(c[0] not in "XYZ" for joint in channels for c in joint):
+            raise ValueError
     except (ValueError, IndexError):
         raise PosetxError(f"{path}: not a complete BVH file; export it again") from None
     if not names or not frames:
         raise PosetxError(f"{path}: a BVH file without joints or frames")
-    return names, parents, np.array(offsets), channels, motion
+    return names, parents, places, channels, motion
 
 
 def _match(path: Path, names: list[str]) -> list[int]:
