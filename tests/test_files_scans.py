@@ -233,7 +233,7 @@ def test_unknown_suffix_lists_those_known(tmp_path: Path) -> None:
 
 def test_missing_folder_and_pipe(tmp_path: Path) -> None:
     for name in ("no.ply", "no", "a\nb.ply", "n" * 400 + ".ply", "nul\0.ply"):
-        with pytest.raises(PosetxError, match="does not exist|cannot be read"):
+        with pytest.raises(PosetxError, match=r"does not exist|cannot be read"):
             read_scan(tmp_path / name)
     with pytest.raises(PosetxError, match="is a folder"):
         read_scan(tmp_path)
