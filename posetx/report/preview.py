@@ -35,8 +35,8 @@ RESULT_COLOR = (232, 152, 104)
 UNIT_MISMATCH = 4.0
 """A scan this many times larger or smaller than the result is in another unit."""
 
-DRAW_SECONDS = 300
-"""Time after which drawing has failed; a million vertices take about ten seconds."""
+DRAW_SECONDS = 900
+"""Time after which drawing has failed; a million vertices take ten seconds of an idle machine."""
 
 Mesh = tuple[ArrayLike, ArrayLike]
 """Vertices (v, 3) and triangles (f, 3)."""

@@ -155,7 +155,7 @@ def camera_axes(yaw_degrees: float) -> NDArray[np.float64]:
 def prepare(column: Column, frame: NDArray[np.float64]) -> Subject:
     """Turns a column upright, puts it on the ground over the origin, colours and thins it."""
     points = np.asarray(column.points, float).reshape(-1, 3) @ frame.T
-    finite = np.isfinite(points).all(axis=1)
+    finite = np.all(np.isfinite(points), axis=1)
     if not finite.any():
         raise PosetxError(f"no picture: {column.title} has no points")
     colors = vertex_colors(column, len(points))
