@@ -14,6 +14,7 @@ import sys
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ TAIL = 2.5
 """No sample is further from its component's mean, in standard deviations along each axis."""
 
 COMPONENTS = 96
+"""To begin with: those that end up too small are dropped."""
 ITERATIONS = 30
 SMALLEST_COMPONENT = 20.0
 """Frames a component stands for at least: a component of one frame would be that frame."""
@@ -45,7 +47,7 @@ HINGE_RANGE = np.radians([-12.0, 160.0])
 LARGEST_ANGLE = np.radians(150.0)
 """Frames in which a joint is further from its reference are faults of the capture."""
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 
 
 @dataclass
@@ -149,16 +151,21 @@ def fit(
     low, high = np.quantile(z, [0.001, 0.999], axis=0)
     weights, means, covariances = fit_mixture(z, components, seed)
     prior = PosePrior(
-        *(
-            torch.from_numpy(np.ascontiguousarray(a)).float()
-            for a in (weights, means, np.linalg.cholesky(covariances), low, high)
-        ),
+        weights=_tensor(weights),
+        means=_tensor(means),
+        factors=_tensor(np.linalg.cholesky(covariances)),
+        low=_tensor(low),
+        high=_tensor(high),
         columns=torch.from_numpy(columns),
-        basis=torch.from_numpy(basis).float(),
-        reference=torch.from_numpy(reference).float(),
-        offset=torch.from_numpy(offset).float(),
+        basis=_tensor(basis),
+        reference=_tensor(reference),
+        offset=_tensor(offset),
     )
     return prior, len(local)
+
+
+def _tensor(values: Floats) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values)).float()
 
 
 def usable_frames(local: Floats, rest_joints: Floats) -> NDArray[np.bool_]:
