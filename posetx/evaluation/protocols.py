@@ -24,6 +24,8 @@ PAIRS = 400
 #: adults of this height (m) are drawn, so that m² and mm mean what they mean elsewhere
 HEIGHTS = (1.5, 2.0)
 NOISE = 0.02
+#: poses drawn from the prior where there are no clips
+PRIOR_POSES = 16384
 SCAN_SAMPLES, SCAN_POINTS = 16384, 8192
 
 
@@ -59,11 +61,20 @@ class Pair:
 
 def pose_banks(body: BodyModel, mocap: Path | None, seed: int = 0) -> dict[str, PoseBank]:
     """Training and unseen subjects' poses: from a folder of clips, or from the shipped prior."""
+    return {split: _bank(split, body, mocap, seed) for split in ("train", "unseen")}
+
+
+def training_poses(body: BodyModel, mocap: Path | None, seed: int = 0) -> PoseBank:
+    """What `posetx train` draws from: the training subjects' half of :func:`pose_banks`."""
+    return _bank("train", body, mocap, seed)
+
+
+def _bank(split: str, body: BodyModel, mocap: Path | None, seed: int) -> PoseBank:
     if mocap is not None:
-        return {split: PoseBank.from_bvh(mocap, body, split) for split in ("train", "unseen")}
+        return PoseBank.from_bvh(mocap, body, split)
     from posetx.bodies.prior import draw_prior
 
-    return {split: draw_prior(split, 4096, seed) for split in ("train", "unseen")}
+    return draw_prior(split, PRIOR_POSES, seed)
 
 
 def eligible_bodies(body: BodyModel) -> Tensor:

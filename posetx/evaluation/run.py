@@ -35,7 +35,18 @@ class Evaluator:
         self.faces = self.body.faces.numpy()
         self.regressor = joint_regressor(self.body.weights.double().numpy())
         self.neutral = NeutralBody(self.body, predictor)
+        self.fits: list[float] = []
         self.head = self.body.weights[:, 4].numpy() > 0.5
+
+    @property
+    def calibration(self) -> dict[str, float] | None:
+        """How far simulated scans lie from their predictions: what confidence is measured by."""
+        if not self.fits:
+            return None
+        return {
+            "median": float(np.median(self.fits)),
+            "p95": float(np.percentile(self.fits, 95)),
+        }
 
     def protocol(
         self,
@@ -91,7 +102,9 @@ class Evaluator:
             points = clean_scan(points).points
         sample = pose_sample(points, size)
         if raw:
-            turn = orient(self.predictor, self.neutral, sample, up="y").rotation
+            found = orient(self.predictor, self.neutral, sample, up="y")
+            self.fits.append(found.distance)
+            turn = found.rotation
             heading = float(np.arctan2(turn[2, 0], turn[2, 2]))
         code = self.predictor.encode_pose((sample @ turn.T)[None])
         frame = IdentityFrame.of(target, self.faces)

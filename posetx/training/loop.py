@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -140,8 +141,8 @@ class Trainer:
                     sums, steps, since = {}, 0, now
                 self.seconds += time.monotonic() - start
                 if not self.cooling and self.share_done() > 1 - COOL_DOWN:
-                    self.cooling = True
                     self.save(self.stable_checkpoint)
+                    self.cooling = True
                 if time.monotonic() - last_save > 60 * self.settings.checkpoint_minutes:
                     self.save()
                     last_save = time.monotonic()
@@ -163,12 +164,40 @@ class Trainer:
                 "torch_random": torch.get_rng_state(),
                 "samples": self.samples,
                 "seconds": self.seconds,
+                "cooling": self.cooling,
             },
         )
 
-    def resume(self) -> None:
-        """Load the folder's checkpoint. Raises PosetxError when there is none."""
-        state = load_state(self.checkpoint, self.device)
+    @classmethod
+    def resumed(
+        cls, folder: Path, body: BodyModel, poses: PoseBank, budget: TrainSettings,
+        device: torch.device,
+    ) -> Trainer:
+        """Continue a folder's run as if never stopped; from ``budget`` come minutes and samples.
+
+        A run whose learning rate was already falling, and which is now given a larger budget,
+        goes on from where the rate was still constant. Raises PosetxError without a checkpoint.
+        """
+        state = load_state(folder / "checkpoint.pt", device)
+        settings = TrainSettings(**state["settings"])
+        settings.minutes, settings.samples = budget.minutes, budget.samples
+        settings.checkpoint_minutes = budget.checkpoint_minutes
+        trainer = cls(
+            folder,
+            body,
+            poses,
+            settings,
+            PoseMAEConfig(**state["model_config"]),
+            StreamSettings(**state["stream_settings"]),
+            device,
+        )
+        trainer._load(state)
+        prolonged = trainer.share_done() < 1 - COOL_DOWN
+        if state["cooling"] and prolonged and trainer.stable_checkpoint.is_file():
+            trainer._load(load_state(trainer.stable_checkpoint, device))
+        return trainer
+
+    def _load(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.ema = state["ema"]
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
@@ -176,6 +205,7 @@ class Trainer:
         self.stream.generator.set_state(state["stream_random"].cpu())
         torch.set_rng_state(state["torch_random"].cpu())
         self.samples, self.seconds = state["samples"], state["seconds"]
+        self.cooling = state["cooling"] and self.share_done() > 1 - COOL_DOWN
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -1,0 +1,95 @@
+"""`posetx evaluate`: a model on the frozen protocols."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from posetx.cli.common import (
+    DEFAULT_MODEL,
+    DeviceOption,
+    JsonOption,
+    ModelOption,
+    QuietOption,
+    SeedOption,
+    VerboseOption,
+    emit_json,
+    emit_table,
+)
+from posetx.console import progress_bar
+from posetx.errors import UsageError
+
+
+def evaluate(
+    model: ModelOption = DEFAULT_MODEL,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--protocol", help="seen, unseen, reposed, noise, scan; by default all."),
+    ] = None,
+    mocap: Annotated[
+        Path | None,
+        typer.Option(help="A folder of BVH clips; without it the shipped pose prior serves."),
+    ] = None,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs of each protocol.")] = 400,
+    restored: Annotated[
+        int, typer.Option(min=0, help="How many of them also go through detail restoration.")
+    ] = 20,
+    markdown: Annotated[bool, typer.Option(help="Print the table as Markdown.")] = False,
+    update_card: Annotated[
+        bool, typer.Option(help="Write figures and confidence calibration into the model's card.")
+    ] = False,
+    device: DeviceOption = "auto",
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Measure a model: the same pairs and figures every time.
+
+    The targets are bodies of 1.5 to 2.0 m that no training saw in these shapes; poses of the
+    protocols other than `seen` are of motion subjects that no training saw.
+    """
+    from posetx.evaluation.protocols import PROTOCOLS
+
+    names = protocol or list(PROTOCOLS)
+    for name in names:
+        if name not in PROTOCOLS:
+            raise UsageError(f"--protocol {name}: not known; use {', '.join(PROTOCOLS)}")
+
+    from posetx.device import resolve_device
+    from posetx.evaluation.card import write_figures
+    from posetx.evaluation.run import Evaluator
+    from posetx.evaluation.tables import figures_markdown, figures_table
+    from posetx.models.checkpoint import load_model
+    from posetx.models.predictor import Predictor
+
+    where = resolve_device(device)
+    network, card = load_model(model, where)
+    evaluator = Evaluator(Predictor(network, where), mocap, seed)
+    figures: dict[str, dict[str, float]] = {}
+    with progress_bar() as bar:
+        for name in names:
+            task = bar.add_task(name, total=pairs)
+            figures[name] = evaluator.protocol(
+                name, pairs, restored, lambda task=task: bar.advance(task)
+            )
+    if update_card:
+        write_figures(model, figures, evaluator.calibration, evaluator.poses)
+    if as_json:
+        emit_json(
+            {
+                "model": model,
+                "sha256": card.get("sha256"),
+                "poses": evaluator.poses,
+                "seed": seed,
+                "figures": figures,
+                "confidence": evaluator.calibration,
+            }
+        )
+    elif markdown:
+        typer.echo(figures_markdown(figures))
+    else:
+        source = f"clips of {mocap}" if mocap else "the shipped pose prior"
+        emit_table(figures_table(figures, f"{model}, {pairs} pairs a protocol, poses from {source}"))

@@ -1,0 +1,108 @@
+"""`posetx train`: a 3D-PoseMAE, on synthetic bodies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from posetx.cli.common import (
+    DeviceOption,
+    JsonOption,
+    OverwriteOption,
+    QuietOption,
+    SeedOption,
+    VerboseOption,
+    emit_json,
+)
+from posetx.console import console
+from posetx.errors import UsageError
+
+
+def train(
+    folder: Annotated[Path, typer.Argument(help="The run's folder: checkpoints and the model.")],
+    mocap: Annotated[
+        Path | None,
+        typer.Option(help="A folder of BVH clips; without it the shipped pose prior serves."),
+    ] = None,
+    max_minutes: Annotated[float | None, typer.Option(min=0.01, help="Time budget.")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Sample budget.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on from the folder's checkpoint.")] = False,
+    head: Annotated[str, typer.Option(help="skin or coords.")] = "skin",
+    batch: Annotated[int, typer.Option(min=2)] = 192,
+    lr: Annotated[float, typer.Option(min=0.0, help="Muon's; AdamW has half of it.")] = 2e-3,
+    pose_points: Annotated[int, typer.Option(min=32, help="Points of a pose source.")] = 128,
+    identity_points: Annotated[int, typer.Option(min=32, help="Points of an identity.")] = 128,
+    scan_share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Pose sources through the virtual scanner.")
+    ] = 0.4,
+    precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
+    checkpoint_minutes: Annotated[float, typer.Option(min=0.01)] = 3.0,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    device: DeviceOption = "auto",
+    seed: SeedOption = 0,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Train a 3D-PoseMAE on synthetic bodies; stop and go on at any time.
+
+    Writes FOLDER/checkpoint.pt every few minutes and, at the end, FOLDER/posemae.safetensors with
+    its card. A run that is over can be prolonged: --resume with a larger budget.
+    """
+    if not max_minutes and not samples:
+        raise UsageError("train: give a budget, --max-minutes or --samples")
+    if head not in ("skin", "coords"):
+        raise UsageError(f"--head {head}: use skin or coords")
+    if precision not in ("auto", "bf16", "fp32"):
+        raise UsageError(f"--precision {precision}: use auto, bf16 or fp32")
+    if (folder / "checkpoint.pt").exists() and not (resume or overwrite):
+        raise UsageError(f"{folder}: has a checkpoint; pass --resume, or --overwrite to start anew")
+
+    import torch
+
+    from posetx.bodies.body import BodyModel
+    from posetx.bodies.stream import StreamSettings
+    from posetx.device import resolve_device
+    from posetx.evaluation.protocols import training_poses
+    from posetx.models.pose_mae import PoseMAEConfig
+    from posetx.training.display import TrainingDisplay
+    from posetx.training.export import export
+    from posetx.training.loop import Trainer, TrainSettings
+
+    if threads:
+        torch.set_num_threads(threads)
+    where = resolve_device(device)
+    settings = TrainSettings(
+        max_minutes, samples, batch, lr, seed, precision, checkpoint_minutes=checkpoint_minutes
+    )
+    body = BodyModel.load(where)
+    poses = training_poses(body, mocap, seed).to(where)
+    if resume:
+        trainer = Trainer.resumed(folder, body, poses, settings, where)
+    else:
+        config = PoseMAEConfig(
+            head=head, pose_points=pose_points, identity_points=identity_points
+        )
+        stream = StreamSettings(pose_points, identity_points, scan_share=scan_share)
+        trainer = Trainer(folder, body, poses, settings, config, stream, where)
+    with TrainingDisplay(settings) as display:
+        trainer.run(display.update)
+    path = folder / "posemae.safetensors"
+    source = f"clips of {mocap}, without subjects 13 and 14" if mocap else "the shipped pose prior"
+    sha256 = export(trainer, path, source)
+    minutes = trainer.seconds / 60
+    console.print(f"{path}: {trainer.samples} samples in {minutes:.1f} minutes", soft_wrap=True)
+    if as_json:
+        emit_json(
+            {
+                "model": path,
+                "sha256": sha256,
+                "samples": trainer.samples,
+                "minutes": minutes,
+                "samples_per_second": trainer.samples / trainer.seconds,
+                "last": display.last,
+            }
+        )

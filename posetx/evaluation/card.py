@@ -1,0 +1,32 @@
+"""Measured figures go into the model's card by the command that measured them."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shlex
+import sys
+
+from posetx.files.atomic import write_text_atomic
+from posetx.paths import find_model
+from posetx.shipped import read_card
+
+
+def write_figures(
+    model: str,
+    figures: dict[str, dict[str, float]],
+    calibration: dict[str, float] | None,
+    poses: str,
+) -> None:
+    """Merge ``figures`` (protocol -> metric -> value) into the card of ``model``."""
+    path = find_model(model).with_suffix(".json")
+    card = read_card(path) or {}
+    card["figures"] = {**card.get("figures", {}), **figures}
+    card["figures_measured"] = {
+        "date": datetime.date.today().isoformat(),
+        "command": shlex.join(["posetx", *sys.argv[1:]]),
+        "poses": poses,
+    }
+    if calibration:
+        card["confidence"] = calibration
+    write_text_atomic(path, json.dumps(card, indent=2) + "\n")

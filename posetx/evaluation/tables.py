@@ -1,0 +1,43 @@
+"""Figures as a rich table, and as Markdown for the README and model cards."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from posetx.evaluation.metrics import METRICS
+
+
+def _text(name: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    value *= METRICS[name][1]
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+
+
+def _columns(figures: dict[str, dict[str, float]]) -> list[str]:
+    return [name for name in METRICS if any(name in row for row in figures.values())]
+
+
+def figures_table(figures: dict[str, dict[str, float]], title: str) -> Table:
+    """One row a metric, one column a protocol; the metric's definition beside it."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("metric", no_wrap=True)
+    for protocol in figures:
+        table.add_column(protocol, justify="right", no_wrap=True)
+    table.add_column("definition", style="dim")
+    for name in _columns(figures):
+        values = [_text(name, row.get(name)) for row in figures.values()]
+        table.add_row(METRICS[name][0], *values, METRICS[name][2])
+    return table
+
+
+def figures_markdown(figures: dict[str, dict[str, float]]) -> str:
+    """The same as a Markdown table."""
+    lines = [
+        "| metric | " + " | ".join(figures) + " |",
+        "|---|" + "---:|" * len(figures),
+    ]
+    for name in _columns(figures):
+        values = [_text(name, row.get(name)) for row in figures.values()]
+        lines.append(f"| {METRICS[name][0]} | " + " | ".join(values) + " |")
+    return "\n".join(lines)

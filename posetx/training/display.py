@@ -1,0 +1,48 @@
+"""A training run on the screen: a bar where there is a terminal, a line a minute where not."""
+
+from __future__ import annotations
+
+import time
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from posetx.console import console
+from posetx.training import loop
+
+
+class TrainingDisplay:
+    """Shows loss, samples a second and time left; ``update`` is told after every few steps."""
+
+    def __init__(self, settings: loop.TrainSettings):
+        self.settings = settings
+        self.last: dict[str, float] = {}
+        self.bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            TextColumn("{task.percentage:.0f} %  {task.fields[text]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=console.quiet or not console.is_terminal,
+        )
+        self.task = self.bar.add_task("", total=1.0, text="")
+        self._line_at = 0.0
+
+    def __enter__(self) -> TrainingDisplay:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def update(self, progress: loop.Progress) -> None:
+        self.last = {**progress.terms, "samples_per_second": progress.samples_per_second}
+        text = (
+            f"{progress.samples} samples  {progress.samples_per_second:.0f}/s  "
+            f"PMD {progress.terms['pmd'] * 1e4:.1f}e-4"
+        )
+        self.bar.update(self.task, completed=min(progress.share, 1.0), text=text)
+        if not console.is_terminal and time.monotonic() - self._line_at > 60:
+            self._line_at = time.monotonic()
+            terms = " ".join(f"{name} {value:.4f}" for name, value in progress.terms.items())
+            console.print(f"{progress.minutes:.1f} min  {text}  {terms}", soft_wrap=True)

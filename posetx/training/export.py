@@ -1,0 +1,41 @@
+"""From a run's averaged weights to a model file with its card."""
+
+from __future__ import annotations
+
+import datetime
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from posetx import __version__
+from posetx.models.checkpoint import save_model
+from posetx.training.hardware import describe
+from posetx.training.loop import Trainer
+
+
+def export(trainer: Trainer, path: Path, data: str) -> str:
+    """Write ``path`` (.safetensors) and its card from the run's EMA weights; returns the sha256.
+
+    ``data`` says what the poses came from.
+    """
+    return save_model(
+        path,
+        trainer.model.config,
+        trainer.ema,
+        {
+            "training": {
+                "date": datetime.date.today().isoformat(),
+                "command": shlex.join(["posetx", *sys.argv[1:]]),
+                "data": data,
+                "samples": trainer.samples,
+                "minutes": round(trainer.seconds / 60, 1),
+                "hardware": describe(trainer.device),
+                "settings": asdict(trainer.settings),
+                "stream": asdict(trainer.stream.settings),
+                "versions": {"posetx": __version__, "torch": torch.__version__},
+            }
+        },
+    )
