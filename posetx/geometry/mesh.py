@@ -112,9 +112,7 @@ def flipped_share(rest: Floats, faces: Indices, posed: Floats) -> float:
                 faces.ravel(), weights=np.repeat(per_face[:, k], 3), minlength=len(rest)
             )
         per_face = covariance[faces].sum(axis=1)
-    turned = np.einsum(
-        "fij,fj->fi", nearest_rotations(per_face.reshape(-1, 3, 3)), normals
-    )
+    turned = np.einsum("fij,fj->fi", nearest_rotations(per_face.reshape(-1, 3, 3)), normals)
     return float((np.einsum("fi,fi->f", turned, posed_normals) < 0.0).mean())
 
 

@@ -51,7 +51,9 @@ def fit_rigid_parts(
     total = np.maximum(np.bincount(parts, weights=weights, minlength=count), 1e-300)
 
     def centres(points: Floats) -> Floats:
-        sums = [np.bincount(parts, weights=weights * points[:, i], minlength=count) for i in range(3)]
+        sums = [
+            np.bincount(parts, weights=weights * points[:, i], minlength=count) for i in range(3)
+        ]
         return np.stack(sums, axis=1) / total[:, None]
 
     rest_centres, posed_centres = centres(rest), centres(posed)
@@ -67,6 +69,4 @@ def fit_rigid_parts(
 
 def _triple(matrices: Floats) -> Floats:
     """Determinant (n,) of (n, 3, 3) by the triple product of its rows."""
-    return np.einsum(
-        "ni,ni->n", matrices[:, 0], np.cross(matrices[:, 1], matrices[:, 2])
-    )
+    return np.einsum("ni,ni->n", matrices[:, 0], np.cross(matrices[:, 1], matrices[:, 2]))

@@ -96,7 +96,9 @@ def restore_detail(
     notes: list[str] = []
     missing = ~np.isfinite(predicted).all(axis=1)
     if missing.any():
-        notes.append(f"{int(missing.sum())} vertices had no finite prediction and kept their rest place")
+        notes.append(
+            f"{int(missing.sum())} vertices had no finite prediction and kept their rest place"
+        )
         predicted = np.where(missing[:, None], rest, predicted)
 
     # Everything below happens on welded vertices; `group` takes the result back to all of them.
@@ -138,9 +140,7 @@ def restore_detail(
     return Restored(result, notes, rigid_parts)
 
 
-def _check(
-    rest: Floats, faces: Indices, predicted: Floats, weight: float, iterations: int
-) -> None:
+def _check(rest: Floats, faces: Indices, predicted: Floats, weight: float, iterations: int) -> None:
     if rest.ndim != 2 or rest.shape[1] != 3 or rest.shape != predicted.shape:
         raise ValueError(f"rest {rest.shape} and predicted {predicted.shape} must both be (n, 3)")
     if not np.isfinite(rest).all():
@@ -173,8 +173,12 @@ def _rigid_parts(
     share = np.bincount(part, weights=areas, minlength=count)
     rotations, from_centre, to_centre = fit_rigid_parts(points, wanted, weights, part, count)
     moved = np.einsum("nij,nj->ni", rotations[part], points - from_centre[part]) + to_centre[part]
-    misfit = np.bincount(part, weights=weights * ((moved - wanted) ** 2).sum(axis=1), minlength=count)
-    misfit = np.sqrt(misfit / np.maximum(np.bincount(part, weights=weights, minlength=count), 1e-300))
+    misfit = np.bincount(
+        part, weights=weights * ((moved - wanted) ** 2).sum(axis=1), minlength=count
+    )
+    misfit = np.sqrt(
+        misfit / np.maximum(np.bincount(part, weights=weights, minlength=count), 1e-300)
+    )
     has_faces = np.bincount(part, weights=used, minlength=count) > 0
     small = has_faces & (share < SMALL_AREA) & (misfit < SMALL_MISFIT)
     return small[part] & used, moved, int(small.sum())

@@ -5,11 +5,14 @@ A body has flat stretches too, a back or a palm. What makes a plane a floor or a
 * it borders the cloud: nearly everything else lies on one side of it;
 * it is wide: it covers more area than any flat stretch of a body of the remaining points' size;
 * it is sharp: a curved back goes on a little above its best plane, a floor does not.
+
+A wide plane with something on both sides that is very sharp on both is a table or a bench: only
+its own points go, and not where something comes through it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +39,8 @@ WIDE = 0.09
 """The plane's area is at least this times the squared extent of the rest (a body's back: 0.05)."""
 SHARP = 0.3
 """Points just above the plane per point in it; a cap of a sphere has 1, a cylinder 0.41."""
+BOARD_SHARP = 0.4
+"""The same for a plane amid the cloud, both sides counted together."""
 FOOT = 0.06
 """A point just above the plane is kept with body above it within this share of the extent."""
 UNDER = 0.012
@@ -46,13 +51,17 @@ SOLE = 0.4
 
 @dataclass(frozen=True)
 class Plane:
-    """Points x with |normal . x - offset| <= half_width; the body lies on the positive side."""
+    """Points x with |normal . x - offset| <= half_width; the body lies on the positive side.
+
+    A board (a table top) has something on both sides.
+    """
 
     normal: Floats
     offset: float
     half_width: float
     extent: float  # of the points that are not on the plane
     area: float
+    board: bool = False
 
     def heights(self, points: Floats) -> Floats:
         """Signed distance (n,) of points (n, 3), positive on the body's side."""
@@ -74,15 +83,7 @@ def find_planes(points: Floats, seed: int = 0, most: int = 4) -> list[Plane]:
         if plane is None:
             break
         rest = rest[~plane_mask(rest, plane)]
-        found.append(
-            Plane(
-                plane.normal,
-                plane.offset + float(plane.normal @ origin),
-                plane.half_width,
-                plane.extent,
-                plane.area,
-            )
-        )
+        found.append(replace(plane, offset=plane.offset + float(plane.normal @ origin)))
         if len(rest) < 50:
             return []  # nothing but planes: not for us to decide which of them is the body
     return found
@@ -96,8 +97,12 @@ def plane_mask(points: Floats, plane: Plane) -> Mask:
     a foot hides the floor it stands on.
     """
     height = plane.heights(points)
+    if plane.board:
+        return _board_mask(points, plane, height)
     gone = height <= plane.half_width
-    doubtful = np.flatnonzero((height > SOLE * plane.half_width) & (height <= 2.0 * plane.half_width))
+    doubtful = np.flatnonzero(
+        (height > SOLE * plane.half_width) & (height <= 2.0 * plane.half_width)
+    )
     above = (height > 2.0 * plane.half_width) & (height <= 0.12 * plane.extent)
     if not len(doubtful):
         return gone
@@ -108,6 +113,19 @@ def plane_mask(points: Floats, plane: Plane) -> Mask:
         distance, _ = tree.query(flat[doubtful], distance_upper_bound=FOOT * plane.extent)
     reach = np.where(height[doubtful] > plane.half_width, FOOT, UNDER) * plane.extent
     gone[doubtful] = distance > reach
+    return gone
+
+
+def _board_mask(points: Floats, plane: Plane, height: Floats) -> Mask:
+    """Points in the plane, except where a limb or a trunk comes through or lies on it."""
+    gone = np.abs(height) <= plane.half_width
+    around = ~gone & (np.abs(height) <= 4.0 * plane.half_width)
+    on = np.flatnonzero(gone)
+    if around.any() and len(on):
+        flat = points - height[:, None] * plane.normal
+        tree = cKDTree(_thinned(flat[around], plane.extent))
+        distance, _ = tree.query(flat[on], distance_upper_bound=UNDER * plane.extent)
+        gone[on] = ~np.isfinite(distance)
     return gone
 
 
@@ -204,8 +222,6 @@ def _judge(
     half_width = float(np.clip(half_width, THIN * extent, max(THICK * extent, THIN * extent)))
     on = np.abs(height) <= half_width
     behind = float((height < -2.0 * half_width).sum()) / max(int((~on).sum()), 1)
-    if behind > BEYOND:
-        return None
     # Area: occupied cells of a grid on the plane, coarse enough to have no holes by chance.
     axes = np.linalg.svd(normal[None])[2][1:]
     cell = 2.0 * gap
@@ -213,7 +229,9 @@ def _judge(
     area = len(np.unique(cells, axis=0)) * cell**2
     if area < WIDE * extent**2:
         return None
-    shell = (height > half_width) & (height <= 3.0 * half_width)
-    if shell.sum() > SHARP * on.sum():
+    board = behind > BEYOND
+    beside = np.abs(height) if board else height
+    shell = (beside > half_width) & (beside <= 3.0 * half_width)
+    if shell.sum() > (BOARD_SHARP if board else SHARP) * on.sum():
         return None
-    return Plane(normal, float(offset), half_width, extent, float(area))
+    return Plane(normal, float(offset), half_width, extent, float(area), board)
