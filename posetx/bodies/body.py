@@ -68,7 +68,9 @@ class BodyModel:
     def pose(self, coefficients: Tensor, rotations: Tensor) -> Tensor:
         """Posed vertices (B, V, 3); ``rotations`` (B, 19, 3, 3) are global. Pelvis stays put."""
         vertices, joints = self.rest(coefficients)
-        return skin(vertices, self.weights, joints, forward_kinematics(joints, rotations), rotations)
+        return skin(
+            vertices, self.weights, joints, forward_kinematics(joints, rotations), rotations
+        )
 
 
 def forward_kinematics(joints: Tensor, rotations: Tensor, scales: Tensor | None = None) -> Tensor:

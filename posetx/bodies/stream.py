@@ -94,7 +94,9 @@ class BodyStream:
         """The next ``count`` samples."""
         body, settings = self.body, self.settings
         yaw = torch.deg2rad(torch.tensor(settings.yaw_degrees)) * (2 * self._rand(count) - 1)
-        rotations = matrix_from_yaw(yaw).unsqueeze(1) @ self.poses.draw_varied(count, self.generator)
+        rotations = matrix_from_yaw(yaw).unsqueeze(1) @ self.poses.draw_varied(
+            count, self.generator
+        )
         pool = self._randint(SURFACE_SAMPLES, settings.pool)
 
         source = draw_identities(body, count, self.generator, varied=True)
@@ -135,7 +137,7 @@ class BodyStream:
         )
 
     def _pose_source(self, source: Identity, rotations: Tensor, pool: Tensor):
-        """Half clean samples of the surface, half through the virtual scanner."""
+        """Samples of the surface, ``scan_share`` of them through the virtual scanner."""
         count, settings = len(rotations), self.settings
         joints = self.body.rest_joints(source.coefficients)
         rest = self._rest(source, (pool,))
@@ -143,7 +145,7 @@ class BodyStream:
         surface, placed = _posed(rest, weights, joints, rotations, source)
         part = self.weights[pool].argmax(1)
 
-        scanned = int(round(settings.scan_share * count))
+        scanned = round(settings.scan_share * count)
         clean = self._rand(count - scanned, settings.pool).topk(settings.pose_points).indices
         cloud = surface[scanned:].gather(1, clean.unsqueeze(-1).expand(-1, -1, 3))
         cloud_part = part[clean]
@@ -192,9 +194,7 @@ class BodyStream:
         body = self.body
         picked = torch.multinomial(self.face_area, AREA_FACES, True, generator=self.generator)
         corner = body.faces[picked].flatten()
-        rest = body.template[corner] + _blend(
-            identity.coefficients, body.components[:, corner]
-        )
+        rest = body.template[corner] + _blend(identity.coefficients, body.components[:, corner])
         straight = torch.eye(3, device=rest.device).expand(len(rest), 19, 3, 3)
         rest, _ = _posed(rest, body.weights[corner], joints, straight, identity)
         a, b, c = rest.unflatten(1, (AREA_FACES, 3)).unbind(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +27,9 @@ def evaluate(
     model: ModelOption = DEFAULT_MODEL,
     protocol: Annotated[
         list[str] | None,
-        typer.Option("-p", "--protocol", help="seen, unseen, reposed, noise, scan; by default all."),
+        typer.Option(
+            "-p", "--protocol", help="seen, unseen, reposed, noise, scan; by default all."
+        ),
     ] = None,
     mocap: Annotated[
         Path | None,
@@ -72,9 +75,7 @@ def evaluate(
     with progress_bar() as bar:
         for name in names:
             task = bar.add_task(name, total=pairs)
-            figures[name] = evaluator.protocol(
-                name, pairs, restored, lambda task=task: bar.advance(task)
-            )
+            figures[name] = evaluator.protocol(name, pairs, restored, partial(bar.advance, task))
     if update_card:
         write_figures(model, figures, evaluator.calibration, evaluator.poses)
     if as_json:
@@ -92,4 +93,6 @@ def evaluate(
         typer.echo(figures_markdown(figures))
     else:
         source = f"clips of {mocap}" if mocap else "the shipped pose prior"
-        emit_table(figures_table(figures, f"{model}, {pairs} pairs a protocol, poses from {source}"))
+        emit_table(
+            figures_table(figures, f"{model}, {pairs} pairs a protocol, poses from {source}")
+        )

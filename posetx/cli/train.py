@@ -83,9 +83,7 @@ def train(
     if resume:
         trainer = Trainer.resumed(folder, body, poses, settings, where)
     else:
-        config = PoseMAEConfig(
-            head=head, pose_points=pose_points, identity_points=identity_points
-        )
+        config = PoseMAEConfig(head=head, pose_points=pose_points, identity_points=identity_points)
         stream = StreamSettings(pose_points, identity_points, scan_share=scan_share)
         trainer = Trainer(folder, body, poses, settings, config, stream, where)
     with TrainingDisplay(settings) as display:

@@ -45,7 +45,9 @@ PROTOCOLS = {
     "unseen": Protocol("unseen", "clean body in poses of unseen subjects; target at rest"),
     "reposed": Protocol("unseen", "as unseen; target in another pose", reposed=True),
     "noise": Protocol("unseen", "as unseen + Gaussian noise, sd 2 % of height", noise=True),
-    "scan": Protocol("unseen", "as unseen through the virtual scanner, 2 views, any yaw", scan=True),
+    "scan": Protocol(
+        "unseen", "as unseen through the virtual scanner, 2 views, any yaw", scan=True
+    ),
 }
 
 

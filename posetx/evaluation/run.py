@@ -74,9 +74,7 @@ class Evaluator:
         figures = position_metrics(predicted - frame.centre, truth - aim.centre)
         head = truth[self.head]
         half_head = 0.5 * float(np.linalg.norm(head.max(0) - head.min(0))) / 3**0.5
-        figures.update(
-            joint_metrics(self.regressor @ predicted, self.regressor @ truth, half_head)
-        )
+        figures.update(joint_metrics(self.regressor @ predicted, self.regressor @ truth, half_head))
         figures["edge"] = edge_distortion(target, self.faces, predicted)
         figures["edge_truth"] = edge_distortion(target, self.faces, truth)
         if protocol.scan:
@@ -89,9 +87,7 @@ class Evaluator:
             figures["pmd_restored"] = position_metrics(kept, truth)["pmd"]
         return figures
 
-    def predict(
-        self, points: Floats, target: Floats, raw: bool
-    ) -> tuple[Floats, float]:
+    def predict(self, points: Floats, target: Floats, raw: bool) -> tuple[Floats, float]:
         """Vertices in metres about the target's centre, and the pose source's heading found.
 
         ``raw`` points go through cleaning and the search for the heading (up is known).

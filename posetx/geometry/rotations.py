@@ -54,7 +54,7 @@ def matrix_from_quaternion(quaternion: Tensor) -> Tensor:
 
 
 def turn_between(source: Tensor, destination: Tensor) -> Tensor:
-    """The smallest turns (..., 3, 3) that take directions ``source`` to ``destination`` (..., 3)."""
+    """The smallest turns (..., 3, 3) taking ``source`` to ``destination``, directions (..., 3)."""
     source, destination = F.normalize(source, dim=-1), F.normalize(destination, dim=-1)
     axis = torch.cross(source, destination, dim=-1)
     sine = axis.norm(dim=-1, keepdim=True)

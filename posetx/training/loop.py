@@ -76,9 +76,7 @@ class Trainer:
         self.samples = 0
         self.seconds = 0.0
         self.cooling = False
-        bf16 = settings.precision == "bf16" or (
-            settings.precision == "auto" and fast_bf16(device)
-        )
+        bf16 = settings.precision == "bf16" or (settings.precision == "auto" and fast_bf16(device))
         self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
 
     @property
@@ -170,7 +168,11 @@ class Trainer:
 
     @classmethod
     def resumed(
-        cls, folder: Path, body: BodyModel, poses: PoseBank, budget: TrainSettings,
+        cls,
+        folder: Path,
+        body: BodyModel,
+        poses: PoseBank,
+        budget: TrainSettings,
         device: torch.device,
     ) -> Trainer:
         """Continue a folder's run as if never stopped; from ``budget`` come minutes and samples.

@@ -47,9 +47,13 @@ def training_loss(output: Output, batch: Batch) -> tuple[Tensor, dict[str, Tenso
     # the encoder's mask keeps the first points
     seen = output.pose.features.parts.shape[1]
     parts = F.cross_entropy(
-        output.pose.features.parts.flatten(0, 1), batch.pose_part[:, :seen].flatten(), ignore_index=-1
+        output.pose.features.parts.flatten(0, 1),
+        batch.pose_part[:, :seen].flatten(),
+        ignore_index=-1,
     )
-    skinning = -(batch.query_weights * output.identity.features.parts.log_softmax(-1)).sum(-1).mean()
+    skinning = (
+        -(batch.query_weights * output.identity.features.parts.log_softmax(-1)).sum(-1).mean()
+    )
     loss = (
         position
         + EDGE_WEIGHT * edge
@@ -72,5 +76,3 @@ def frame_pmd(predicted: Tensor, batch: Batch) -> Tensor:
     """Mean squared error a coordinate in m² (a training gauge; the metric is in evaluation)."""
     squared = (predicted - batch.truth).square().mean((1, 2))
     return (squared * batch.metres.square()).mean()
-
-

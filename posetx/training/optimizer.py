@@ -37,7 +37,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure=None):  # type: ignore[override]
+    def step(self, closure=None):
         for group in self.param_groups:
             for param in group["params"]:
                 if param.grad is None:
@@ -54,7 +54,8 @@ class Muon(torch.optim.Optimizer):
 
 def make_optimizers(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
     """Muon at ``lr`` for hidden matrices; AdamW at half of it for all else."""
-    hidden, rest = [], []
+    hidden: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for param in model.parameters():
         is_hidden = param.ndim == 2 and min(param.shape) >= SMALLEST_HIDDEN
         (hidden if is_hidden else rest).append(param)
