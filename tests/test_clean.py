@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -179,7 +181,7 @@ def test_large_scan_is_thinned_and_bad_points_go():
     assert [stage.name for stage in cleaned.stages[:2]] == ["duplicates", "thinning"]
     assert 4000 < cleaned.stages[1].points_out <= 8000
     counts = [(stage.points_in, stage.points_out) for stage in cleaned.stages]
-    assert all(a[1] == b[0] for a, b in zip(counts, counts[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(counts))
 
 
 @pytest.mark.parametrize(

@@ -92,10 +92,10 @@ def test_neighbourhoods():
     assert neighbours.spacing(line, 2) == pytest.approx(1.0)
     distances, index = neighbours.neighbour_distances(line[:3], 8)
     assert distances.shape == index.shape == (3, 2)
-    both = np.concatenate([line, line[:4] + [0, 5, 0]])
+    both = np.concatenate([line, line[:4] + np.array([0, 5, 0])])
     count, labels = neighbours.pieces(both, 1.5)
     assert count == 2 and (labels[:10] == 0).all() and (labels[10:] == 1).all()
-    table = neighbours.gaps([line, line[:4] + [0, 5, 0], line + 100], 10.0)
+    table = neighbours.gaps([line, line[:4] + np.array([0, 5, 0]), line + 100], 10.0)
     assert table[0, 1] == pytest.approx(5.0) and np.isinf(table[0, 2])
     kept, group = neighbours.working_set(np.random.default_rng(0).random((5000, 3)), 0.01, 400)
     assert len(kept) <= 400 and group.max() == len(kept) - 1

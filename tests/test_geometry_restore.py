@@ -119,7 +119,7 @@ def test_seams_stay_closed():
 def test_small_parts_move_rigidly_and_lone_vertices_follow():
     rest, faces = tube(30, 20)
     button = trimesh.creation.icosphere(1, radius=0.02)
-    small = np.array(button.vertices) + [0.13, 0.7, 0.0]
+    small = np.array(button.vertices) + np.array([0.13, 0.7, 0.0])
     everything = np.concatenate([rest, small, [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]])
     parts = np.concatenate([faces, np.array(button.faces) + len(rest)])
     predicted = bend(everything) + np.random.default_rng(1).normal(size=everything.shape) * 0.004

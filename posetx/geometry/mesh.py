@@ -41,7 +41,10 @@ def area_centroid(vertices: Floats, faces: Indices) -> Floats:
 def vertex_areas(vertices: Floats, faces: Indices) -> Floats:
     """A third of the area of the triangles round each vertex, (n,)."""
     thirds = np.repeat(face_areas(vertices, faces) / 3.0, 3)
-    return np.bincount(np.asarray(faces).ravel(), weights=thirds, minlength=len(vertices))
+    areas: Floats = np.bincount(
+        np.asarray(faces).ravel(), weights=thirds, minlength=len(vertices)
+    ).astype(np.float64)
+    return areas
 
 
 def unique_edges(faces: Indices) -> Indices:

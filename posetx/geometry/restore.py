@@ -94,7 +94,7 @@ def restore_detail(
         return Restored(np.where(np.isfinite(predicted), predicted, rest))
 
     notes: list[str] = []
-    missing = ~np.isfinite(predicted).all(axis=1)
+    missing = np.logical_not(np.isfinite(predicted).all(axis=1))
     if missing.any():
         notes.append(
             f"{int(missing.sum())} vertices had no finite prediction and kept their rest place"
