@@ -1,0 +1,139 @@
+"""The main job, as a person runs it: files in, files out, one line when it cannot be done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from typer.testing import CliRunner
+
+from posetx.bodies.body import BodyModel
+from posetx.cli import app
+from posetx.evaluation.metrics import position_metrics
+from posetx.evaluation.protocols import Pair, pairs, pose_banks
+from posetx.files.scans import read_scan
+from posetx.files.targets import read_target
+from posetx.transfer import Options, Transferrer
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture(scope="module")
+def worker() -> Transferrer:
+    return Transferrer("posemae")
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return BodyModel.load()
+
+
+@pytest.fixture(scope="module")
+def pair(body: BodyModel) -> Pair:
+    return next(pairs("seen", body, pose_banks(body, None), 1))
+
+
+def write(folder: Path, body: BodyModel, pair: Pair, turn: np.ndarray, unit: float) -> tuple:
+    """The pair as files: the scan turned and in another unit, the target as it is."""
+    scan = pair.points.double().numpy() @ turn.T * unit + [120.0, -40.0, 300.0]
+    trimesh.PointCloud(scan).export(folder / "scan.ply")
+    mesh = trimesh.Trimesh(pair.target.numpy(), body.faces.numpy(), process=False)
+    mesh.export(folder / "target.obj")
+    return read_scan(folder / "scan.ply"), read_target(folder / "target.obj")
+
+
+Z_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+LYING = np.array([[0.0, 1, 0], [1, 0, 0], [0, 0, -1]])
+
+
+@pytest.mark.parametrize(("turn", "unit"), [(np.eye(3), 1.0), (Z_UP, 1000.0), (LYING, 39.37)])
+def test_any_unit_and_axis(worker, body, pair, tmp_path: Path, turn, unit) -> None:
+    scan, target = write(tmp_path, body, pair, turn, unit)
+    result = worker.transfer(scan, target)
+    truth = pair.truth.double().numpy()
+    forward = result.report["scan_rotation"] @ turn
+    assert forward[1, 1] > 0.97, "up was not found"
+    assert position_metrics(result.vertices, truth)["pmd"] < 80e-4
+    assert result.report["edge_distortion"] < 0.06
+
+
+def test_result_stands_where_the_target_stood(worker, body, pair, tmp_path: Path) -> None:
+    scan, target = write(tmp_path, body, pair, np.eye(3), 1.0)
+    result = worker.transfer(scan, target)
+    assert np.isclose(result.vertices[:, 1].min(), target.vertices[:, 1].min(), atol=1e-6)
+    middle = result.vertices.mean(0) - target.vertices.mean(0)
+    assert np.abs(middle[[0, 2]]).max() < 0.3
+
+
+def test_heading_of_the_scan_on_request(worker, body, pair, tmp_path: Path) -> None:
+    angle = 2.0
+    turn = np.array(
+        [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+    )
+    scan, target = write(tmp_path, body, pair, turn, 1.0)
+    kept = worker.transfer(scan, target, Options(up="y"))
+    turned = worker.transfer(scan, target, Options(up="y", heading="scan"))
+    truth = pair.truth.double().numpy()
+    assert position_metrics(turned.vertices, truth @ turn.T)["pmd"] < 80e-4
+    assert position_metrics(kept.vertices, truth)["pmd"] < 80e-4
+
+
+def test_same_result_for_shuffled_points(worker, body, pair, tmp_path: Path) -> None:
+    scan, target = write(tmp_path, body, pair, np.eye(3), 1.0)
+    first = worker.transfer(scan, target).vertices
+    scan.points = np.random.default_rng(0).permutation(scan.points)
+    assert np.abs(worker.transfer(scan, target).vertices - first).max() < 1e-3
+
+
+def test_examples_from_the_command_line(tmp_path: Path) -> None:
+    output, picture = tmp_path / "out.obj", tmp_path / "out.png"
+    arguments = ["transfer", str(EXAMPLES / "scan.ply"), str(EXAMPLES / "target.obj")]
+    arguments += ["-o", str(output), "--preview", str(picture), "--json"]
+    run = CliRunner().invoke(app, arguments)
+    assert run.exit_code == 0, run.output
+    report = json.loads(run.stdout)
+    assert report["scan_up"] == "z" and report["target_up"] == "y"
+    assert report["points_used"] < report["points_in"]
+    assert report["edge_distortion"] < 0.05 and report["flipped_triangles"] < 0.001
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+
+    def others(path: Path) -> list[str]:
+        return [x for x in path.read_text().splitlines() if not x.startswith(("v ", "vn "))]
+
+    assert others(output) == others(EXAMPLES / "target.obj")
+    again = CliRunner().invoke(app, arguments)
+    assert again.exit_code == 2 and "--overwrite" in again.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["missing.ply", "TARGET", "-o", "o.obj"], 1, "missing.ply"),
+        (["SCAN", "missing.obj", "-o", "o.obj"], 1, "missing.obj"),
+        (["SCAN", "TARGET", "-o", "o.xyz"], 2, "o.xyz"),
+        (["SCAN", "TARGET", "-o", "o.obj", "--up", "w"], 2, "not an axis"),
+        (["SCAN", "TARGET", "-o", "o.obj", "--up", "y", "--front", "y"], 2, "same axis"),
+        (["SCAN", "TARGET", "-o", "o.obj", "--heading", "north"], 2, "--heading"),
+        (["SCAN", "TARGET", "-o", "o.obj", "-m", "nothing"], 3, "no such model"),
+        (["SCAN", "TARGET", "-o", "no/such/o.obj"], 1, "no/such"),
+        (["FEW", "TARGET", "-o", "o.obj"], 1, "points"),
+        (["SCAN", "FLAT", "-o", "o.obj"], 1, "area"),
+    ],
+)
+def test_failures_are_one_line_and_leave_nothing(
+    arguments, code, says, body, pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, body, pair, np.eye(3), 1.0)
+    (tmp_path / "few.xyz").write_text("0 0 0\n1 0 0\n0 1 0\n")
+    (tmp_path / "flat.obj").write_text("v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n")
+    names = {"SCAN": "scan.ply", "TARGET": "target.obj", "FEW": "few.xyz", "FLAT": "flat.obj"}
+    before = sorted(p.name for p in tmp_path.iterdir())
+    run = CliRunner().invoke(app, ["transfer", *[names.get(a, a) for a in arguments]])
+    assert run.exit_code == code, run.output
+    assert says in run.output.replace("\n", " ")
+    assert "Traceback" not in run.output
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
