@@ -107,7 +107,9 @@ def simulate_scans(
 
     # holes: balls in which nothing was measured
     for _ in range(settings.holes):
-        centre = points[torch.arange(batch, device=device), _randint(samples, batch, generator, device)]
+        centre = points[
+            torch.arange(batch, device=device), _randint(samples, batch, generator, device)
+        ]
         radius = 0.07 * rand(batch, 1) * height.view(-1, 1) * (rand(batch, 1) < 0.5)
         seen &= (points - centre.unsqueeze(1)).norm(dim=-1) > radius
 
