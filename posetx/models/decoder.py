@@ -49,7 +49,7 @@ class ChannelAttentionBlock(nn.Module):
     ) -> tuple[Tensor, list[Statistics]]:
         """``x`` (B, N, C). With ``kept`` statistics of an earlier call nothing is pooled."""
         inner = kept if kept is not None else [Statistics.of(x[:, :sample])]
-        key = self.key(torch.cat([inner[0].mean], 1)).squeeze(1)
+        key = self.key(inner[0].mean).squeeze(1)
         attention = (self.query(code).unsqueeze(2) * key.unsqueeze(1)).softmax(-1)  # (B, C, C)
         # the value map is folded into the C x C attention: one product per vertex, not two
         mixing = self.gamma * (attention @ self.value.weight)

@@ -27,6 +27,7 @@ class PointFeatures:
     parts: Tensor
 
     def __getitem__(self, points: slice) -> PointFeatures:
+        """The features of some of the points."""
         return PointFeatures(self.hidden[:, points], self.parts[:, points])
 
 
@@ -141,24 +142,22 @@ class MultiScaleEncoder(nn.Module):
 
         ``extra`` (B, E, 3) points get features too, after the others', but shape no code.
         """
-        code: Tensor | None = None
+        latents: list[Tensor] = []
         first: PointFeatures | None = None
         for scale, join in enumerate(self.join):
             kept = points[:, : max(points.shape[1] >> scale, 8)]
             if mask_ratio:
                 # the points come in random order in training, so a slice is a random mask;
-                # which slice differs between scales, so that no scale sees a fixed subset
+                # odd scales take it from the end, so that they do not repeat scale 0's points
                 length = max(int(kept.shape[1] * (1 - mask_ratio)), 8)
                 start = (points.shape[1] - length) if scale % 2 else 0
                 kept = points[:, start : start + length]
-            if extra is not None and not scale:
-                whole = self.net(torch.cat([kept, extra], 1), kept.shape[1])
-                features = whole[: kept.shape[1]]
-                first = whole
+            if first is None:
+                shown = kept if extra is None else torch.cat([kept, extra], 1)
+                first = self.net(shown, kept.shape[1])
+                features = first[slice(kept.shape[1])]
             else:
                 features = self.net(kept)
-            latent = join(self.pool(kept, features))
-            code = latent if code is None else code + latent
-            first = features if first is None else first
-        assert code is not None and first is not None
-        return self.norm(self.blocks(code)), first
+            latents.append(join(self.pool(kept, features)))
+        assert first is not None  # there is at least one scale
+        return self.norm(self.blocks(torch.stack(latents).sum(0))), first
