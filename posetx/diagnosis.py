@@ -43,11 +43,13 @@ class Dependency:
 DEPENDENCIES = [
     Dependency("torch", True, "the network", TORCH_DEVICES),
     Dependency("numpy", True, "arrays"),
-    Dependency("scipy", True, "neighbours, detail restoration", "import scipy.spatial"),
+    Dependency("scipy", True, "cleaning, sampling", "import scipy.spatial"),
     Dependency("safetensors", True, "reading weights", "import safetensors.torch"),
     Dependency("trimesh", True, "reading and writing meshes"),
-    Dependency("open3d", False, "more scan formats and faster cleaning"),
-    Dependency("pymeshlab", False, "repair of broken meshes"),
+    Dependency("robust_laplacian", True, "detail restoration"),
+    Dependency("cholespy", True, "detail restoration"),
+    Dependency("open3d", False, "no command needs it yet"),
+    Dependency("pymeshlab", False, "no command needs it yet"),
     Dependency("pyvista", False, "pictures: --preview"),
     Dependency("anny", False, "making the body model's cache anew"),
 ]

@@ -28,6 +28,8 @@ Floats = NDArray[np.float64]
 
 #: points of a target's surface that its own orientation is found from
 TARGET_SAMPLES = 4096
+#: points that a scan which is a mesh is sampled at
+SCAN_SAMPLES = 60_000
 #: below this the result comes with a warning
 DOUBTFUL = 0.5
 
@@ -160,14 +162,15 @@ class Transferrer:
         return float(0.5 ** max(0.0, (distance - usual) / (poor - usual)))
 
     def _clean(self, scan: Scan, options: Options):
+        points, origin = _measured_points(scan)
         if not options.clean:
-            return scan.points, np.arange(len(scan.points)), []
-        cleaned = clean_scan(scan.points)
+            return points, origin, []
+        cleaned = clean_scan(points)
         stages = [
             {"stage": s.name, "in": s.points_in, "out": s.points_out, "why": s.why}
             for s in cleaned.stages
         ]
-        return cleaned.points, cleaned.index, stages
+        return cleaned.points, origin[cleaned.index], stages
 
     def _orient_target(self, target: Target, options: Options) -> Orientation:
         try:
@@ -192,6 +195,21 @@ class Transferrer:
         except PosetxError as error:
             raise PosetxError(f"{target.path}: {error}") from None
         return frame.to_normal(target.vertices) @ rotation.T, frame
+
+
+def _measured_points(scan: Scan) -> tuple[Floats, NDArray[np.int64]]:
+    """The scan's points and which of its vertices each stands for.
+
+    A mesh's vertices may be sparse where it is flat, so its surface is sampled instead.
+    """
+    every = np.arange(len(scan.points))
+    if scan.faces is None or len(np.unique(scan.faces)) < 0.9 * len(every):
+        return scan.points, every
+    try:
+        points, face, barycentric = sample_surface(scan.points, scan.faces, SCAN_SAMPLES)
+    except ValueError:  # all triangles are degenerate
+        return scan.points, every
+    return points, scan.faces[face, barycentric.argmax(1)]
 
 
 def _heading_of(found: Orientation) -> Floats:

@@ -137,3 +137,15 @@ def test_failures_are_one_line_and_leave_nothing(
     assert says in run.output.replace("\n", " ")
     assert "Traceback" not in run.output
     assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+def test_a_scan_that_is_a_mesh_is_sampled_on_its_surface(worker, body, pair, tmp_path) -> None:
+    """A mesh with few, large triangles poses the target as its dense points do."""
+    scan, target = write(tmp_path, body, pair, np.eye(3), 1.0)
+    mesh = trimesh.Trimesh(pair.points.numpy(), body.faces.numpy(), process=False)
+    mesh.export(tmp_path / "mesh.ply")
+    cloud = worker.transfer(scan, target).vertices
+    surface = worker.transfer(read_scan(tmp_path / "mesh.ply"), target)
+    assert surface.report["points_in"] == len(pair.points)
+    assert np.linalg.norm(surface.vertices - cloud, axis=1).mean() < 0.03
+    assert surface.scan_kept.max() < len(pair.points)

@@ -42,6 +42,10 @@ SMALL_MISFIT = 0.02
 """... if its prediction is rigid to this share of sqrt(A): buttons and eyes, not sleeves."""
 
 
+SOLVER_FAILURES = (RuntimeError, ValueError, np.linalg.LinAlgError, MemoryError, ImportError)
+"""What leaves the prediction as it is, with a note; a solver that is not installed, too."""
+
+
 @dataclass(frozen=True)
 class Restored:
     """Restored vertex positions, and what there is to say about how they came about.
@@ -131,7 +135,7 @@ def restore_detail(
             solved[soft] = _as_rigid_as_possible(
                 points[soft], soft_faces, wanted[soft], weight, iterations
             )
-        except (RuntimeError, ValueError, np.linalg.LinAlgError, MemoryError) as error:
+        except SOLVER_FAILURES as error:
             notes.append(f"surface detail was not restored, the plain prediction stands ({error})")
     # A vertex of its own follows each copy's own prediction; all others move with their group.
     result = (solved * size + wanted_centre)[group]
