@@ -17,7 +17,7 @@ console = Console(stderr=True, highlight=False)
 
 
 def progress_bar(transient: bool = True) -> Progress:
-    """A progress bar on stderr; silent while the console is quiet."""
+    """A progress bar on stderr; silent where it is no terminal, or the console is quiet."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -27,5 +27,5 @@ def progress_bar(transient: bool = True) -> Progress:
         TimeRemainingColumn(),
         console=console,
         transient=transient,
-        disable=console.quiet,
+        disable=console.quiet or not console.is_terminal,
     )

@@ -38,7 +38,7 @@ def evaluate(
     pairs: Annotated[int, typer.Option(min=1, help="Pairs of each protocol.")] = 400,
     restored: Annotated[
         int, typer.Option(min=0, help="How many of them also go through detail restoration.")
-    ] = 20,
+    ] = 40,
     markdown: Annotated[bool, typer.Option(help="Print the table as Markdown.")] = False,
     update_card: Annotated[
         bool, typer.Option(help="Write figures and confidence calibration into the model's card.")

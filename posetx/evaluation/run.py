@@ -21,7 +21,7 @@ from posetx.scan.orient import NeutralBody, orient
 Floats = NDArray[np.float64]
 
 #: pairs of each protocol that also go through detail restoration, which takes a second each
-RESTORED = 20
+RESTORED = 40
 
 
 class Evaluator:
