@@ -19,11 +19,6 @@ def matrix_from_6d(d6: Tensor) -> Tensor:
     return torch.stack([x, y, torch.cross(x, y, dim=-1)], dim=-1)
 
 
-def matrix_to_6d(matrix: Tensor) -> Tensor:
-    """The first two columns (..., 6) of rotation matrices (..., 3, 3)."""
-    return torch.cat([matrix[..., 0], matrix[..., 1]], dim=-1)
-
-
 def matrix_from_axis_angle(vector: Tensor) -> Tensor:
     """Rodrigues: matrices (..., 3, 3) from rotation vectors (..., 3) in radians."""
     angle = vector.norm(dim=-1, keepdim=True).clamp_min(1e-8)
@@ -40,17 +35,6 @@ def matrix_from_yaw(angle: Tensor) -> Tensor:
     c, s, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     one = torch.ones_like(angle)
     return torch.stack([c, zero, s, zero, one, zero, -s, zero, c], -1).unflatten(-1, (3, 3))
-
-
-def matrix_from_quaternion(quaternion: Tensor) -> Tensor:
-    """Matrices (..., 3, 3) from quaternions (..., 4) in w, x, y, z order, of any length."""
-    w, x, y, z = F.normalize(quaternion, dim=-1).unbind(-1)
-    rows = [
-        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
-    ]  # fmt: skip
-    return torch.stack(rows, -1).unflatten(-1, (3, 3))
 
 
 def turn_between(source: Tensor, destination: Tensor) -> Tensor:
