@@ -176,7 +176,7 @@ def _read_obj(data: bytes, path: Path) -> _Raw:
 
 def _read_stl(data: bytes, path: Path) -> _Raw:
     from posetx.files.codecs.stl import decode_stl
-    from posetx.files.targets.base import weld
+    from posetx.geometry.mesh import weld
 
     corners = decode_stl(data, path).corners.reshape(-1, 3)
     first, place = weld(corners)

@@ -11,6 +11,7 @@ import numpy as np
 from posetx.errors import PosetxError, UsageError
 from posetx.files.atomic import atomic_path
 from posetx.files.checks import problem, read_bytes, usable_rows
+from posetx.geometry.mesh import weld
 
 # suffix: module below posetx.files.targets with a function read(data, path) -> Target
 _READERS = {
@@ -146,18 +147,6 @@ class Target(ABC):
         if not lost:
             return []
         return [f"written as {suffix}, which keeps positions and triangles, not: {', '.join(lost)}"]
-
-
-def weld(vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """See `Target.welds`; `vertices` is (n, 3)."""
-    # 0.0 and -0.0 are one place; as bytes they are not.
-    rows = np.ascontiguousarray(vertices + 0.0)
-    keys = rows.view(np.dtype((np.void, rows.dtype.itemsize * 3))).ravel()
-    _, first, place = np.unique(keys, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return first[order], rank[place.ravel()]
 
 
 def check_output_suffix(path: Path) -> None:

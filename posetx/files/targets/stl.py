@@ -9,7 +9,8 @@ import numpy as np
 from posetx.files.atomic import write_bytes_atomic
 from posetx.files.codecs.stl import HEADER, Stl, decode_stl
 from posetx.files.codecs.tokens import format_rows, position_format, splice
-from posetx.files.targets.base import Target, weld
+from posetx.files.targets.base import Target
+from posetx.geometry.mesh import weld
 
 
 class StlTarget(Target):
