@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from posetx.files.checks import only_posetx_errors, problem
-from posetx.files.codecs.tokens import WHITESPACE, BadToken, Tokens
+from posetx.files.codecs.tokens import WHITESPACE, BadToken, Tokens, is_number
 
 MOST_BAD_LINES = 0.02  # share of lines that may have another number of columns, e.g. a cut end
 _NUMBER_STARTS = b"0123456789+-.nNiI"
@@ -49,7 +49,7 @@ def _decode(tokens: Tokens, path: Path) -> Table:
     numeric = np.isin(start, np.frombuffer(_NUMBER_STARTS, dtype=np.uint8))
     # A header word may start with n or i, too; a name is not a number.
     for line in np.flatnonzero(numeric)[:5]:
-        numeric[line] = _is_number(tokens.text(int(first[line])))
+        numeric[line] = is_number(tokens.text(int(first[line])))
     names = _names(tokens, int(np.argmax(numeric)) if numeric.any() else 0)
     first, count = first[numeric], count[numeric]
     if len(first) and count[0] == 1 and (len(first) == 1 or count[1] > 1):
@@ -71,14 +71,6 @@ def _decode(tokens: Tokens, path: Path) -> Table:
     values = tokens.floats(tokens.starts[each], tokens.ends[each]).reshape(-1, width)
     points, normals, colours = _assign(values, names)
     return Table(points, normals, colours, notes)
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def _names(tokens: Tokens, before: int) -> list[str]:

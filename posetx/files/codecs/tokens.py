@@ -166,3 +166,12 @@ def position_format(vertices: np.ndarray) -> str:
         return "%.9g"
     decimals = int(np.ceil(7 - np.log10(extent)))
     return f"%.{decimals}f" if 0 <= decimals <= 15 else "%.17g"
+
+
+def is_number(word: str) -> bool:
+    """Whether a word of a text file reads as a number."""
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

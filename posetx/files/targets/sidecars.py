@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path, PurePosixPath
 
 from posetx.files.atomic import atomic_path
+from posetx.files.codecs.tokens import is_number
 
 # Texture options of MTL that take one value; -o, -s and -t take up to three numbers.
 _ONE_VALUE = {
@@ -116,17 +117,9 @@ def _textures(material: Path) -> list[str]:
                 rest = rest[1:]
                 continue
             for _ in range(_NUMBERS[option]):
-                if len(rest) > 1 and _is_number(rest[0]):
+                if len(rest) > 1 and is_number(rest[0]):
                     rest = rest[1:]
         if rest:
             # Spaces inside the name stay as they stand in the line.
             names.append(line[line.index(rest[0], len(words[0])) :].strip())
     return names
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
