@@ -54,6 +54,9 @@ class StreamSettings:
     identity_points: int = 128
     pool: int = 1024
     scan_share: float = 0.4
+    #: share of all pose sources that get Gaussian noise, its sd up to ``noise`` of the height
+    noise_share: float = 0.3
+    noise: float = 0.025
     reposed_share: float = 0.33
     yaw_degrees: float = 30.0
 
@@ -90,9 +93,12 @@ class BodyStream:
         self.components = torch.stack(parts)
         self.normals = torch.nn.functional.normalize(cross[picked], dim=-1)
 
-    def draw(self, count: int) -> Batch:
-        """The next ``count`` samples."""
+    def draw(self, count: int, points: int | None = None) -> Batch:
+        """The next ``count`` samples, of at most ``points`` pose and identity points each."""
         body, settings = self.body, self.settings
+        limit = points or settings.pool
+        pose_points = min(settings.pose_points, limit)
+        identity_points = min(settings.identity_points, limit)
         yaw = torch.deg2rad(torch.tensor(settings.yaw_degrees)) * (2 * self._rand(count) - 1)
         rotations = matrix_from_yaw(yaw).unsqueeze(1) @ self.poses.draw_varied(
             count, self.generator
@@ -100,7 +106,7 @@ class BodyStream:
         pool = self._randint(SURFACE_SAMPLES, settings.pool)
 
         source = draw_identities(body, count, self.generator, varied=True)
-        pose, pose_part, pose_joints = self._pose_source(source, rotations, pool)
+        pose, pose_part, pose_joints = self._pose_source(source, rotations, pool, pose_points)
 
         identity = draw_identities(body, count, self.generator, varied=True)
         own = draw_rest_poses(body, count, self.generator)
@@ -110,15 +116,15 @@ class BodyStream:
         own = torch.where(reposed.view(-1, 1, 1, 1), other, own)
         own = small_yaw @ own
 
-        queries, weights = self._query_points(count, pool)
+        queries, weights = self._query_points(count, pool, identity_points)
         rest = self._rest(identity, queries)
         joints = body.rest_joints(identity.coefficients)
         shown, shown_joints = _posed(rest, weights, joints, own, identity)
         truth, truth_joints = _posed(rest, weights, joints, rotations, identity)
 
         unit = self._unit(identity, joints)
-        centre = shown[:, : settings.identity_points].mean(1, keepdim=True)
-        aim = truth[:, : settings.identity_points].mean(1, keepdim=True)
+        centre = shown[:, :identity_points].mean(1, keepdim=True)
+        aim = truth[:, :identity_points].mean(1, keepdim=True)
         scale = unit.view(-1, 1, 1)
         shown = (shown - centre) / scale
         return Batch(
@@ -126,7 +132,7 @@ class BodyStream:
             pose_part=pose_part,
             pose_rotations=rotations,
             pose_joints=pose_joints,
-            identity=shown[:, : settings.identity_points],
+            identity=shown[:, :identity_points],
             queries=shown,
             query_weights=weights,
             identity_rotations=own,
@@ -136,7 +142,7 @@ class BodyStream:
             metres=unit,
         )
 
-    def _pose_source(self, source: Identity, rotations: Tensor, pool: Tensor):
+    def _pose_source(self, source: Identity, rotations: Tensor, pool: Tensor, points: int):
         """Samples of the surface, ``scan_share`` of them through the virtual scanner."""
         count, settings = len(rotations), self.settings
         joints = self.body.rest_joints(source.coefficients)
@@ -145,31 +151,36 @@ class BodyStream:
         surface, placed = _posed(rest, weights, joints, rotations, source)
         part = self.weights[pool].argmax(1)
 
+        height = 1.2 * (joints[:, 4, 1] - joints[:, 15, 1])
         scanned = round(settings.scan_share * count)
-        clean = self._rand(count - scanned, settings.pool).topk(settings.pose_points).indices
+        clean = self._rand(count - scanned, settings.pool).topk(points).indices
         cloud = surface[scanned:].gather(1, clean.unsqueeze(-1).expand(-1, -1, 3))
         cloud_part = part[clean]
         if scanned:
             turned = torch.matmul(weights, rotations[:scanned].flatten(2)).unflatten(-1, (3, 3))
             normals = (turned @ self.normals[pool].unsqueeze(-1)).squeeze(-1)
-            height = joints[:scanned, 4, 1] - joints[:scanned, 15, 1]
             scans, origin = simulate_scans(
                 surface[:scanned],
                 normals,
-                settings.pose_points,
+                points,
                 self.generator,
                 cell=2.0 * (1.8 / settings.pool) ** 0.5,
-                height=1.2 * height,
+                height=height[:scanned],
             )
             scan_part = torch.where(origin < 0, -1, part[origin.clamp_min(0)])
             cloud, cloud_part = torch.cat([scans, cloud]), torch.cat([scan_part, cloud_part])
+        noisy = self._rand(count, 1, 1) < settings.noise_share
+        spread = settings.noise * noisy * self._rand(count, 1, 1) * height.view(-1, 1, 1)
+        cloud = cloud + spread * self._randn(*cloud.shape)
         pose, centre, unit = normalise_pose(cloud)
         return pose, cloud_part, (placed - centre) / unit
 
-    def _query_points(self, count: int, pool: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+    def _query_points(
+        self, count: int, pool: Tensor, points: int
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
         """Per-sample surface samples, then the ends of edges that the whole batch shares."""
-        settings, body = self.settings, self.body
-        chosen = self._rand(count, settings.pool).topk(settings.identity_points).indices
+        body = self.body
+        chosen = self._rand(count, len(pool)).topk(points).indices
         faces = body.faces[self._randint(len(body.faces), EDGES)]
         ends = torch.cat([faces[:, 0], faces[:, 1]])
         weights = torch.cat(
@@ -204,6 +215,9 @@ class BodyStream:
 
     def _rand(self, *shape: int) -> Tensor:
         return torch.rand(*shape, generator=self.generator, device=self.body.template.device)
+
+    def _randn(self, *shape: int) -> Tensor:
+        return torch.randn(*shape, generator=self.generator, device=self.body.template.device)
 
     def _randint(self, high: int, count: int) -> Tensor:
         device = self.body.template.device

@@ -29,11 +29,17 @@ def train(
     max_minutes: Annotated[float | None, typer.Option(min=0.01, help="Time budget.")] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Sample budget.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the folder's checkpoint.")] = False,
+    init_from: Annotated[
+        str | None, typer.Option(help="Begin with the weights of a model, by name or path.")
+    ] = None,
     head: Annotated[str, typer.Option(help="skin or coords.")] = "skin",
     batch: Annotated[int, typer.Option(min=2)] = 192,
     lr: Annotated[float, typer.Option(min=0.0, help="Muon's; AdamW has half of it.")] = 2e-3,
     pose_points: Annotated[int, typer.Option(min=32, help="Points of a pose source.")] = 128,
     identity_points: Annotated[int, typer.Option(min=32, help="Points of an identity.")] = 128,
+    early_points: Annotated[
+        int, typer.Option(min=32, help="The most points of either in the first half of the run.")
+    ] = 80,
     scan_share: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Pose sources through the virtual scanner.")
     ] = 0.4,
@@ -67,6 +73,7 @@ def train(
     from posetx.bodies.stream import StreamSettings
     from posetx.device import resolve_device
     from posetx.evaluation.protocols import training_poses
+    from posetx.models.checkpoint import read_model
     from posetx.models.pose_mae import PoseMAEConfig
     from posetx.training.display import TrainingDisplay
     from posetx.training.export import export
@@ -76,7 +83,14 @@ def train(
         torch.set_num_threads(threads)
     where = resolve_device(device)
     settings = TrainSettings(
-        max_minutes, samples, batch, lr, seed, precision, checkpoint_minutes=checkpoint_minutes
+        max_minutes,
+        samples,
+        batch,
+        lr,
+        seed,
+        precision,
+        checkpoint_minutes=checkpoint_minutes,
+        early_points=early_points,
     )
     body = BodyModel.load(where)
     poses = training_poses(body, mocap, seed).to(where)
@@ -86,6 +100,11 @@ def train(
         config = PoseMAEConfig(head=head, pose_points=pose_points, identity_points=identity_points)
         stream = StreamSettings(pose_points, identity_points, scan_share=scan_share)
         trainer = Trainer(folder, body, poses, settings, config, stream, where)
+        if init_from:
+            _, weights, card = read_model(init_from)
+            taken = trainer.start_from(weights, card)
+            of = len(trainer.model.state_dict())
+            console.print(f"{init_from}: {taken} of {of} tensors taken", soft_wrap=True)
     with TrainingDisplay(settings) as display:
         trainer.run(display.update)
     path = folder / "posemae.safetensors"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -48,8 +50,8 @@ def save_model(path: Path, config: PoseMAEConfig, weights: dict[str, Tensor], ca
     return sha256
 
 
-def load_model(name: str, device: torch.device | str = "cpu") -> tuple[PoseMAE, dict[str, Any]]:
-    """A model in eval mode and its card, by name (``posemae``) or path.
+def read_model(name: str) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Any]]:
+    """The configuration, weights (fp32, on the CPU) and card of a model by name or path.
 
     Raises
     ------
@@ -60,15 +62,31 @@ def load_model(name: str, device: torch.device | str = "cpu") -> tuple[PoseMAE, 
     card = read_card(path.with_suffix(".json"))
     if card is not None and card.get("sha256") != file_sha256(path):
         raise MissingError(f"{path}: not the file its card describes (sha256); install it anew")
-    try:
-        with safe_open(str(path), "pt", device=str(device)) as file:
+    with _refused(path):
+        with safe_open(str(path), "pt") as file:
             metadata = file.metadata() or {}
             weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-        if metadata.get("architecture") != ARCHITECTURE:
-            raise PosetxError(f"{path}: safetensors, but not a posetx model; see `posetx models`")
-        model = PoseMAE(PoseMAEConfig(**json.loads(metadata["config"])))
+        config = json.loads(metadata.get("config", "null"))
+    if metadata.get("architecture") != ARCHITECTURE or not isinstance(config, dict):
+        raise PosetxError(f"{path}: safetensors, but not a posetx model; see `posetx models`")
+    return config, weights, card or {}
+
+
+def load_model(name: str, device: torch.device | str = "cpu") -> tuple[PoseMAE, dict[str, Any]]:
+    """A model in eval mode and its card, by name (``posemae``) or path. Raises as read_model."""
+    config, weights, card = read_model(name)
+    with _refused(find_model(name)):
+        # files from before the second look have no word of it
+        model = PoseMAE(PoseMAEConfig(**{"refine": False, **config}))
         model.load_state_dict(weights)
+    return model.to(device).eval(), card
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    """Whatever goes wrong while a file is read as a model is the file's fault."""
+    try:
+        yield
     except (SafetensorError, OSError, RuntimeError, TypeError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PosetxError(f"{path}: not a usable posetx model ({reason})") from None
-    return model.to(device).eval(), card or {}

@@ -18,11 +18,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from posetx.bodies.body import forward_kinematics, skin
+from posetx.bodies.body import BodyModel, forward_kinematics, skin
 from posetx.bodies.skeleton import JOINTS
 from posetx.geometry.rotations import matrix_from_6d
 from posetx.models.decoder import Decoder, Statistics
 from posetx.models.encoder import MultiScaleEncoder, PointFeatures, PoseHead, ResidualMLP
+from posetx.models.frames import normalise_pose
+from posetx.models.refine import Estimate, PartRefiner
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ class PoseMAEConfig:
     depth: int = 2
     scales: int = 2
     mask_ratio: float = 0.25
+    refine: bool = True
+    refine_width: int = 96
+    refine_depth: int = 1
     decoder_width: int = 64
     decoder_blocks: int = 2
     pose_points: int = 128
@@ -53,12 +58,21 @@ class Motion:
 
 @dataclass
 class PoseCode:
-    """The encoder's word on one cloud."""
+    """The encoder's word on one cloud, and the first one, before the second look at it."""
 
     code: Tensor  # (B, D)
-    rotations: Tensor  # (B, 19, 3, 3)
-    joints: Tensor  # (B, 19, 3) in the cloud's frame
+    estimate: Estimate  # joints in the cloud's frame
     features: PointFeatures
+    first: Estimate
+    first_parts: Tensor  # (B, N, 19)
+
+    @property
+    def rotations(self) -> Tensor:
+        return self.estimate.rotations
+
+    @property
+    def joints(self) -> Tensor:
+        return self.estimate.joints
 
 
 @dataclass
@@ -66,6 +80,7 @@ class IdentityContext:
     """All that decoding further points of an identity in a pose needs; independent of them."""
 
     pooled: Tensor
+    identity: Estimate
     motion: Motion
     code: Tensor
     statistics: list[list[Statistics]]
@@ -92,6 +107,8 @@ class PoseMAE(nn.Module):
         self.identity_encoder = MultiScaleEncoder(c.width, parts, c.values, c.code, 1, 1)
         self.pose_head = PoseHead(c.code, parts)
         self.identity_head = PoseHead(c.code, parts)
+        self.pose_refiner = self._refiner()
+        self.identity_refiner = self._refiner()
         both = 2 * c.code + 24 * parts
         self.motion_in = nn.Linear(both, c.code)
         self.motion_block = ResidualMLP(c.code)
@@ -100,17 +117,72 @@ class PoseMAE(nn.Module):
         nn.init.zeros_(self.motion_out.bias)
         self.decoder = Decoder(c.width, c.decoder_width, c.code, c.decoder_blocks)
 
-    def encode_pose(self, points: Tensor, mask_ratio: float = 0.0) -> PoseCode:
-        """The pose code of clouds (B, P, 3) in normalised frames."""
-        code, features = self.pose_encoder(points, mask_ratio)
+    def _refiner(self) -> PartRefiner | None:
+        c, parts = self.config, len(JOINTS)
+        if not c.refine:
+            return None
+        return PartRefiner(c.width, c.values, c.code, parts, c.refine_width, c.refine_depth)
+
+    def begin_on(self, body: BodyModel) -> None:
+        """Before training: lay what the second look knows of a body over the neutral one."""
+        corners = body.template[body.faces]
+        cross = torch.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0], dim=-1)
+        units = {
+            self.pose_refiner: normalise_pose(body.template.unsqueeze(0))[2].squeeze(),
+            self.identity_refiner: (cross.norm(dim=-1).sum() / 2).sqrt(),
+        }
+        for refiner, unit in units.items():
+            if refiner is not None:
+                refiner.look.begin_on(
+                    body.template / unit, body.weights, body.joint_template / unit
+                )
+
+    def encode_pose(self, points: Tensor, mask_ratio: float = 0.0, sets: int = 1) -> PoseCode:
+        """The pose code of clouds (B, sets * P, 3) in normalised frames.
+
+        The sets are encoded one by one and their codes averaged: max-pooled features of many more
+        points than in training would be none that the network knows. The second look, which
+        pools by means, sees all points at once.
+        """
+        code, features = self.pose_encoder(points.reshape(len(points) * sets, -1, 3), mask_ratio)
+        if sets > 1:
+            code = code.unflatten(0, (-1, sets)).mean(1)
+            features = PointFeatures(
+                features.hidden.reshape(len(points), points.shape[1], -1),
+                features.parts.reshape(len(points), points.shape[1], -1),
+            )
         sixd, joints = self.pose_head(code)
-        return PoseCode(code, matrix_from_6d(sixd), joints, features)
+        first = estimate = Estimate(matrix_from_6d(sixd), joints)
+        parts = features.parts
+        if self.pose_refiner is not None:
+            shown = points[:, : parts.shape[1]]  # a mask keeps the first points
+            estimate, parts = self.pose_refiner(shown, features, code, first)
+        refined = PointFeatures(features.hidden, parts)
+        return PoseCode(code, estimate, refined, first, features.parts)
 
     def encode_identity(self, points: Tensor, extra: Tensor | None = None) -> PoseCode:
-        """The code of an identity's surface sample (B, I, 3): its own pose and proportions."""
+        """The code of an identity's surface sample (B, I, 3): its own pose and proportions.
+
+        ``extra`` (B, E, 3) points of the identity get features too, but shape no code.
+        """
         code, features = self.identity_encoder(points, extra=extra)
         sixd, joints = self.identity_head(code)
-        return PoseCode(code, matrix_from_6d(sixd), joints, features)
+        first = estimate = Estimate(matrix_from_6d(sixd), joints)
+        parts = features.parts
+        if self.identity_refiner is not None:
+            sample = features[slice(points.shape[1])]
+            estimate, _ = self.identity_refiner(points, sample, code, first)
+            shown = points if extra is None else torch.cat([points, extra], 1)
+            parts = self._parts(shown, features, estimate)
+        refined = PointFeatures(features.hidden, parts)
+        return PoseCode(code, estimate, refined, first, features.parts)
+
+    def _parts(self, points: Tensor, features: PointFeatures, identity: Estimate) -> Tensor:
+        """Part logits of an identity's points, seen from where its parts are."""
+        if self.identity_refiner is None:
+            return features.parts
+        _, logits = self.identity_refiner.look(points, identity.detach())
+        return features.parts + logits
 
     def motion(self, pose: PoseCode, identity: PoseCode) -> tuple[Motion, Tensor]:
         """How each part moves, and the joint code (B, D) that the decoder is styled with."""
@@ -146,12 +218,13 @@ class PoseMAE(nn.Module):
         motion, z = self.motion(source, target)
         pooled = self.identity_encoder.net.local(identity).amax(1, keepdim=True)
         _, statistics = self.decoder(target.features.hidden, z)
-        return IdentityContext(pooled, motion, z, statistics)
+        return IdentityContext(pooled, target.estimate, motion, z, statistics)
 
     def decode(self, context: IdentityContext, points: Tensor) -> Tensor:
         """Positions (B, Q, 3) of any points of the identity; each independent of the others."""
         net = self.identity_encoder.net
         features = net.with_context(net.local(points), context.pooled)
+        features.parts = self._parts(points, features, context.identity)
         raw, _ = self.decoder(features.hidden, context.code, kept=context.statistics)
         return self._positions(points, features, context.motion, raw)
 

@@ -1,8 +1,7 @@
 """From points and meshes in any frame to predictions: everything around the network's forward.
 
 Inference is deterministic. The pose cloud is sampled evenly by farthest points, shared out to a
-few sets of the size that the network was trained on, and the sets' codes are averaged: max-pooled
-features of many more points than in training would be none that the network knows.
+few sets of the size that the network was trained on, and the sets' codes are averaged.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from torch import Tensor
 
 from posetx.errors import PosetxError
 from posetx.geometry.mesh import area_centroid, surface_area
-from posetx.geometry.rotations import matrix_from_6d
 from posetx.geometry.sampling import farthest_points, sample_surface
 from posetx.models.frames import normalise_pose
 from posetx.models.pose_mae import IdentityContext, PoseCode, PoseMAE
@@ -78,14 +76,8 @@ class Predictor:
         Returns B codes; joints are in the clouds' normalised frame.
         """
         cloud = torch.as_tensor(samples, dtype=torch.float32, device=self.device)
-        batch = len(cloud)
         cloud, _, _ = normalise_pose(cloud)
-        sets = cloud.reshape(batch, -1, self.model.config.pose_points, 3)
-        # one frame for all sets of a cloud, so that their codes are of the same thing
-        code = self.model.encode_pose(sets.flatten(0, 1))
-        mean = code.code.unflatten(0, (batch, -1)).mean(1)
-        sixd, joints = self.model.pose_head(mean)
-        return PoseCode(mean, matrix_from_6d(sixd), joints, code.features)
+        return self.model.encode_pose(cloud, sets=cloud.shape[1] // self.model.config.pose_points)
 
     @torch.inference_mode()
     def identity_sample(self, vertices: Floats, faces: NDArray[np.int64]) -> Tensor:

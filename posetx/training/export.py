@@ -36,6 +36,7 @@ def export(trainer: Trainer, path: Path, data: str) -> str:
                 "settings": asdict(trainer.settings),
                 "stream": asdict(trainer.stream.settings),
                 "versions": {"posetx": __version__, "torch": torch.__version__},
-            }
+            },
+            "earlier": trainer.earlier,
         },
     )

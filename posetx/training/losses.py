@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -28,6 +31,15 @@ def edge_loss(predicted: Tensor, identity: Tensor) -> Tensor:
     return ((a - b).norm(dim=-1) / (c - d).norm(dim=-1).clamp_min(1e-6) - 1).abs().mean()
 
 
+def _mean(terms: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(terms)).mean()
+
+
+def _mean_error(refined: Tensor, first: Tensor, truth: Tensor) -> Tensor:
+    """Mean squared error of both looks at a cloud."""
+    return ((refined - truth).square().mean() + (first - truth).square().mean()) / 2
+
+
 def training_loss(output: Output, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss and its terms (detached scalars).
 
@@ -35,24 +47,27 @@ def training_loss(output: Output, batch: Batch) -> tuple[Tensor, dict[str, Tenso
     """
     position = (output.positions - batch.truth).square().mean()
     edge = edge_loss(output.positions[:, -2 * EDGES :], batch.queries[:, -2 * EDGES :])
-    rotation = (output.pose.rotations - batch.pose_rotations).square().mean() + 0.5 * (
-        output.identity.rotations - batch.identity_rotations
-    ).square().mean()
+    pose, identity = output.pose, output.identity
+    rotation = _mean_error(pose.rotations, pose.first.rotations, batch.pose_rotations)
+    rotation = rotation + 0.5 * _mean_error(
+        identity.rotations, identity.first.rotations, batch.identity_rotations
+    )
     joints = (
-        (output.pose.joints - batch.pose_joints).square().mean()
-        + (output.identity.joints - batch.identity_joints).square().mean()
+        _mean_error(pose.joints, pose.first.joints, batch.pose_joints)
+        + _mean_error(identity.joints, identity.first.joints, batch.identity_joints)
         + (output.motion.placed - batch.truth_joints).square().mean()
     )
     # cross-entropy against the skinning weights; the pose cloud knows the largest one only, and
     # the encoder's mask keeps the first points
-    seen = output.pose.features.parts.shape[1]
-    parts = F.cross_entropy(
-        output.pose.features.parts.flatten(0, 1),
-        batch.pose_part[:, :seen].flatten(),
-        ignore_index=-1,
+    seen = pose.first_parts.shape[1]
+    aim = batch.pose_part[:, :seen].flatten()
+    parts = _mean(
+        F.cross_entropy(logits.flatten(0, 1), aim, ignore_index=-1)
+        for logits in (pose.first_parts, pose.features.parts)
     )
-    skinning = (
-        -(batch.query_weights * output.identity.features.parts.log_softmax(-1)).sum(-1).mean()
+    skinning = _mean(
+        -(batch.query_weights * logits.log_softmax(-1)).sum(-1).mean()
+        for logits in (identity.first_parts, identity.features.parts)
     )
     loss = (
         position
