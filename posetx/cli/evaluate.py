@@ -28,7 +28,9 @@ def evaluate(
     protocol: Annotated[
         list[str] | None,
         typer.Option(
-            "-p", "--protocol", help="seen, unseen, reposed, noise, scan; by default all."
+            "-p",
+            "--protocol",
+            help="seen, unseen, reposed, noise, scan, attack (by default all these), attack-pgd.",
         ),
     ] = None,
     mocap: Annotated[
@@ -54,9 +56,9 @@ def evaluate(
     The targets are bodies of 1.5 to 2.0 m that no training saw in these shapes; poses of the
     protocols other than `seen` are of motion subjects that no training saw.
     """
-    from posetx.evaluation.protocols import PROTOCOLS
+    from posetx.evaluation.protocols import PROTOCOLS, SLOW
 
-    names = protocol or list(PROTOCOLS)
+    names = protocol or [name for name in PROTOCOLS if name not in SLOW]
     for name in names:
         if name not in PROTOCOLS:
             raise UsageError(f"--protocol {name}: not known; use {', '.join(PROTOCOLS)}")

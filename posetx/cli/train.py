@@ -43,6 +43,19 @@ def train(
     scan_share: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Pose sources through the virtual scanner.")
     ] = 0.4,
+    adversarial: Annotated[
+        str, typer.Option(help="none, fgm or pgd: attacks on pose sources to learn from.")
+    ] = "none",
+    epsilon: Annotated[
+        float,
+        typer.Option(min=0.0, help="Largest displacement, root mean square a coordinate, ~metres."),
+    ] = 0.08,
+    adversarial_share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of each batch that is attacked.")
+    ] = 0.5,
+    adversarial_from: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of the run that is clean before.")
+    ] = 0.0,
     precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
     checkpoint_minutes: Annotated[float, typer.Option(min=0.01)] = 3.0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
@@ -62,6 +75,8 @@ def train(
         raise UsageError("train: give a budget, --max-minutes or --samples")
     if head not in ("skin", "coords"):
         raise UsageError(f"--head {head}: use skin or coords")
+    if adversarial not in ("none", "fgm", "pgd"):
+        raise UsageError(f"--adversarial {adversarial}: use none, fgm or pgd")
     if precision not in ("auto", "bf16", "fp32"):
         raise UsageError(f"--precision {precision}: use auto, bf16 or fp32")
     if (folder / "checkpoint.pt").exists() and not (resume or overwrite):
@@ -75,6 +90,7 @@ def train(
     from posetx.evaluation.protocols import training_poses
     from posetx.models.checkpoint import read_model
     from posetx.models.pose_mae import PoseMAEConfig
+    from posetx.training.adversarial import AdversarialSettings
     from posetx.training.display import TrainingDisplay
     from posetx.training.export import export
     from posetx.training.loop import Trainer, TrainSettings
@@ -92,6 +108,10 @@ def train(
         checkpoint_minutes=checkpoint_minutes,
         early_points=early_points,
     )
+    if adversarial != "none":
+        settings.adversarial = AdversarialSettings(
+            adversarial, epsilon, adversarial_share, adversarial_from
+        )
     body = BodyModel.load(where)
     poses = training_poses(body, mocap, seed).to(where)
     if resume:

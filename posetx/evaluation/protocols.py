@@ -38,6 +38,7 @@ class Protocol:
     reposed: bool = False
     noise: bool = False
     scan: bool = False
+    attack: str = ""
 
 
 PROTOCOLS = {
@@ -48,7 +49,11 @@ PROTOCOLS = {
     "scan": Protocol(
         "unseen", "as unseen through the virtual scanner, 2 views, any yaw", scan=True
     ),
+    "attack": Protocol("train", "as seen + FGM, budget 0.08, white box", attack="fgm"),
+    "attack-pgd": Protocol("train", "as seen + PGD-20, budget 0.08, white box", attack="pgd"),
 }
+#: takes many gradients a pair, so it is measured when it is asked for
+SLOW = ("attack-pgd",)
 
 
 @dataclass

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetx.bodies.body import BodyModel
+from posetx.evaluation.attacked import adversarial_sample
 from posetx.evaluation.metrics import joint_metrics, joint_regressor, position_metrics
 from posetx.evaluation.protocols import PAIRS, PROTOCOLS, Pair, Protocol, pairs, pose_banks
 from posetx.geometry.mesh import edge_distortion
@@ -69,7 +70,12 @@ class Evaluator:
 
     def _pair(self, protocol: Protocol, pair: Pair, restore: bool) -> dict[str, float]:
         target, truth = pair.target.double().numpy(), pair.truth.double().numpy()
-        predicted, found = self.predict(pair.points.double().numpy(), target, protocol.scan)
+        sample, found = self.sample(pair.points.double().numpy(), protocol.scan)
+        if protocol.attack:
+            sample = adversarial_sample(
+                self.predictor, protocol.attack, sample, target, truth, self.faces, self.seed
+            )
+        predicted = self.predict(sample, found, target)
         frame, aim = IdentityFrame.of(target, self.faces), IdentityFrame.of(truth, self.faces)
         figures = position_metrics(predicted - frame.centre, truth - aim.centre)
         head = truth[self.head]
@@ -78,7 +84,8 @@ class Evaluator:
         figures["edge"] = edge_distortion(target, self.faces, predicted)
         figures["edge_truth"] = edge_distortion(target, self.faces, truth)
         if protocol.scan:
-            error = abs((found - pair.yaw + np.pi) % (2 * np.pi) - np.pi)
+            heading = float(np.arctan2(found[2, 0], found[2, 2]))
+            error = abs((heading - pair.yaw + np.pi) % (2 * np.pi) - np.pi)
             figures["heading_degrees"] = float(np.degrees(error))
             figures["heading_within_15"] = float(np.degrees(error) < 15)
         if restore:
@@ -87,24 +94,23 @@ class Evaluator:
             figures["pmd_restored"] = position_metrics(kept, truth)["pmd"]
         return figures
 
-    def predict(self, points: Floats, target: Floats, raw: bool) -> tuple[Floats, float]:
-        """Vertices in metres about the target's centre, and the pose source's heading found.
+    def sample(self, points: Floats, raw: bool) -> tuple[Floats, Floats]:
+        """The points that the network will see, in metres, and the turn to its frame (3, 3).
 
         ``raw`` points go through cleaning and the search for the heading (up is known).
         """
         size = self.predictor.model.config.pose_points
-        turn, heading = np.eye(3), 0.0
-        if raw:
-            points = clean_scan(points).points
-        sample = pose_sample(points, size)
-        if raw:
-            found = orient(self.predictor, self.neutral, sample, up="y")
-            self.fits.append(found.distance)
-            turn = found.rotation
-            heading = float(np.arctan2(turn[2, 0], turn[2, 2]))
+        if not raw:
+            return pose_sample(points, size), np.eye(3)
+        sample = pose_sample(clean_scan(points).points, size)
+        found = orient(self.predictor, self.neutral, sample, up="y")
+        self.fits.append(found.distance)
+        return sample, found.rotation
+
+    def predict(self, sample: Floats, turn: Floats, target: Floats) -> Floats:
+        """The target's vertices in the sample's pose, in metres about the target's centre."""
         code = self.predictor.encode_pose((sample @ turn.T)[None])
         frame = IdentityFrame.of(target, self.faces)
         normal = frame.to_normal(target)
         context = self.predictor.context(code, self.predictor.identity_sample(normal, self.faces))
-        out = self.predictor.decode(context, normal)[0]
-        return frame.from_normal(out @ turn), heading
+        return frame.from_normal(self.predictor.decode(context, normal)[0] @ turn)

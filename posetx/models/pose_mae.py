@@ -207,6 +207,12 @@ class PoseMAE(nn.Module):
         sample = sample or points.shape[1]
         source = self.encode_pose(pose, self.config.mask_ratio if self.training else 0.0)
         target = self.encode_identity(points[:, :sample], extra=points[:, sample:])
+        return self.transferred(source, target, points, sample)
+
+    def transferred(
+        self, source: PoseCode, target: PoseCode, points: Tensor, sample: int
+    ) -> Output:
+        """:meth:`forward` from codes that are known; ``target`` has features of all ``points``."""
         motion, z = self.motion(source, target)
         raw, _ = self.decoder(target.features.hidden, z, sample)
         positions = self._positions(points, target.features, motion, raw)

@@ -16,6 +16,7 @@ from posetx.bodies.poses import PoseBank
 from posetx.bodies.stream import BodyStream, StreamSettings
 from posetx.errors import PosetxError
 from posetx.models.pose_mae import PoseMAE, PoseMAEConfig
+from posetx.training.adversarial import AdversarialSettings, attacked
 from posetx.training.checkpoint import load_state, save_state
 from posetx.training.losses import frame_pmd, training_loss
 from posetx.training.optimizer import COOL_DOWN, learning_rate_factor, make_optimizers
@@ -34,6 +35,8 @@ class TrainSettings:
     ema_decay: float = 0.998
     gradient_norm: float = 1.0
     checkpoint_minutes: float = 3.0
+    #: None: clean training only
+    adversarial: AdversarialSettings | None = None
     #: in the first half of a run more samples teach more than more points do
     early_points: int = 80
 
@@ -126,7 +129,10 @@ class Trainer:
         early = self.settings.early_points if self.share_done() < EARLY else None
         batch = self.stream.draw(self.settings.batch, early)
         self.model.train()
+        adversarial = self.settings.adversarial
         with self.autocast:
+            if adversarial and self.share_done() >= adversarial.begin:
+                batch = attacked(self.model, batch, adversarial, self.stream.generator)
             output = self.model(batch.pose, batch.queries, batch.identity.shape[1])
             loss, terms = training_loss(output, batch)
         for optimizer in self.optimizers:
@@ -208,6 +214,8 @@ class Trainer:
         """
         state = load_state(folder / "checkpoint.pt", device)
         settings = TrainSettings(**state["settings"])
+        if settings.adversarial is not None:
+            settings.adversarial = AdversarialSettings(**settings.adversarial)
         settings.minutes, settings.samples = budget.minutes, budget.samples
         settings.checkpoint_minutes = budget.checkpoint_minutes
         trainer = cls(

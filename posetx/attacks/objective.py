@@ -1,0 +1,54 @@
+"""What an attack on pose transfer maximises: the distance of the result from the truth.
+
+3D-PoseMAE Eq 5 minimises 1 / |result - truth|^2, which is infinite where the result is right and
+flat where it is wrong. log |result - truth|^2 has the same gradient direction, is finite in
+practice and of the same scale for all clouds, so that gradients of a batch compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from posetx.models.frames import normalise_pose
+from posetx.models.pose_mae import PoseMAE
+
+#: clouds (B, P, 3) -> the harm done (B,)
+Objective = Callable[[Tensor], Tensor]
+
+
+def transfer_damage(
+    model: PoseMAE, queries: Tensor, truth: Tensor, sample: int | None = None, sets: int = 1
+) -> Objective:
+    """The objective of a white-box attack on ``model`` (in eval mode).
+
+    Parameters
+    ----------
+    queries : (B, Q, 3) an identity's points in its frame; the first ``sample`` (default: all)
+        are its surface sample.
+    truth : (B, T, 3) where the last T of them should go.
+    sets : as in :meth:`PoseMAE.encode_pose`.
+
+    The clouds may be in any unit; the normalisation is part of what is attacked.
+    """
+    sample = sample or queries.shape[1]
+    with torch.no_grad():
+        identity = model.encode_identity(queries[:, :sample], extra=queries[:, sample:])
+
+    def damage(clouds: Tensor) -> Tensor:
+        pose = model.encode_pose(normalise_pose(clouds)[0], sets=sets)
+        positions = model.transferred(pose, identity, queries, sample).positions
+        positions = positions[:, -truth.shape[1] :]
+        # float32's smallest step keeps the logarithm finite even for a perfect result
+        return (positions - truth).square().mean((1, 2)).clamp_min(1e-12).log()
+
+    return damage
+
+
+def gradient(objective: Objective, clouds: Tensor) -> Tensor:
+    """The gradient (B, P, 3) of an objective; clouds of a batch do not influence each other."""
+    with torch.enable_grad():
+        clouds = clouds.detach().requires_grad_(True)
+        return torch.autograd.grad(objective(clouds).sum(), clouds)[0]

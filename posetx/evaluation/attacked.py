@@ -1,0 +1,57 @@
+"""The protocols' attacks: white box, on the points that the network sees."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from posetx.attacks.budget import Budget
+from posetx.attacks.fgm import fgm
+from posetx.attacks.objective import transfer_damage
+from posetx.attacks.pgd import pgd
+from posetx.models.predictor import IdentityFrame, Predictor
+
+Floats = NDArray[np.float64]
+
+#: root mean square of the displacement a coordinate, metres: the paper's Table 2
+EPSILON = 0.08
+PGD_STEPS = 20
+#: vertices of the target that the harm is measured on while attacking
+VERTICES = 1024
+
+
+def adversarial_sample(
+    predictor: Predictor,
+    method: str,
+    sample: Floats,
+    target: Floats,
+    truth: Floats,
+    faces: NDArray[np.int64],
+    seed: int,
+) -> Floats:
+    """``sample`` (S, 3), as :func:`pose_sample` makes it, after the attack; metres, same order."""
+    frame, aim = IdentityFrame.of(target, faces), IdentityFrame.of(truth, faces)
+    picked = np.random.default_rng(seed).permutation(len(target))[:VERTICES]
+    normal = frame.to_normal(target)
+    shown = predictor.identity_sample(normal, faces)
+
+    def tensor(values: Floats) -> torch.Tensor:
+        return torch.as_tensor(values, dtype=torch.float32, device=predictor.device)[None]
+
+    # nothing is known of where the surface sample goes: the harm counts at the vertices only
+    objective = transfer_damage(
+        predictor.model,
+        torch.cat([shown, tensor(normal[picked])], 1),
+        tensor((truth[picked] - aim.centre) / frame.unit),
+        sample=shown.shape[1],
+        sets=len(sample) // predictor.model.config.pose_points,
+    )
+    cloud = tensor(sample - sample.mean(0))
+    budget = Budget("l2", EPSILON)
+    if method == "fgm":
+        moved = fgm(objective, cloud, budget)
+    else:
+        generator = torch.Generator(device=predictor.device).manual_seed(seed)
+        moved = pgd(objective, cloud, budget, generator, steps=PGD_STEPS)
+    return moved[0].cpu().double().numpy() + sample.mean(0)
