@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from posetx.errors import PosetxError
@@ -23,6 +24,8 @@ Floats = NDArray[np.float64]
 
 #: sets of pose points whose codes are averaged
 POSE_SETS = 8
+#: how often each point of a cloud counts in the places sampled from it; found on the protocols
+SMOOTHING = 4.0
 #: points decoded at a time, over the whole batch
 CHUNK = 65_536
 
@@ -53,13 +56,23 @@ class IdentityFrame:
 
 
 def pose_sample(points: Floats, config_points: int) -> Floats:
-    """(POSE_SETS * config_points, 3) evenly spread points, the same for any order of the input.
+    """(POSE_SETS * config_points, 3) evenly spread places, the same for any order of the input.
 
     Farthest-first order, dealt out so that each consecutive set of ``config_points`` covers the
-    whole body.
+    whole body. Farthest points are the noisiest of a noisy cloud, so each gives way to a weighted
+    mean of the points nearest to it: so many that a point of the cloud counts SMOOTHING times.
     """
     count = POSE_SETS * config_points
     chosen = points[farthest_points(points, count)]
+    near = min(1 + int(SMOOTHING * len(points) / count), len(points))
+    if near > 2:
+        distance, index = cKDTree(points).query(chosen, k=near)
+        # the last one's weight is zero, so that it does not matter which of two equally far it is
+        weight = 1 - (distance / np.maximum(distance[:, -1:], 1e-300)) ** 2
+        weight /= np.maximum(weight.sum(1, keepdims=True), 1e-300)
+        # sorted, so that the sum is the same to the last bit for any order of the input
+        shift = np.sort(weight[..., None] * (points[index] - chosen[:, None]), axis=1).sum(1)
+        chosen = chosen + shift
     return chosen.reshape(config_points, POSE_SETS, 3).transpose(1, 0, 2).reshape(-1, 3)
 
 
