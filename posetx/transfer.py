@@ -22,6 +22,7 @@ from posetx.geometry.sampling import sample_surface
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
 from posetx.scan.clean import clean_scan
+from posetx.scan.fit import BodyFit
 from posetx.scan.orient import NeutralBody, Orientation, axis, orient, upright
 
 Floats = NDArray[np.float64]
@@ -36,7 +37,10 @@ DOUBTFUL = 0.5
 
 @dataclass
 class Options:
-    """What a user can set. Axes are "x", "-z", ... or "auto"; ``restore`` turns detail on."""
+    """What a user can set. Axes are "x", "-z", ... or "auto".
+
+    ``refine`` fits the network's pose to the scan, ``restore`` brings the target's detail back.
+    """
 
     up: str = "auto"
     front: str = "auto"
@@ -44,6 +48,7 @@ class Options:
     target_front: str = "auto"
     heading: str = "target"
     clean: bool = True
+    refine: bool = True
     restore: bool = True
 
 
@@ -72,6 +77,7 @@ class Transferrer:
         self.predictor = Predictor(network, self.device)
         self.body = BodyModel.load()
         self.neutral = NeutralBody(self.body, self.predictor)
+        self.fit = BodyFit(self.body.to(self.device))
 
     def transfer(
         self,
@@ -102,9 +108,14 @@ class Transferrer:
             samples = pose_sample(points, self.predictor.model.config.pose_points)
             found = orient(self.predictor, self.neutral, samples, options.up, options.front)
             stands = self._orient_target(target, options)
+        upright_samples = (samples @ found.rotation.T)[None]
         with stage("predict"):
+            code = self.predictor.encode_pose(upright_samples)
+        if options.refine:
+            with stage("refine"):
+                code = self.fit.improve(self.predictor.normalised(upright_samples), code)
+        with stage("give"):
             normal, frame = self._normal_target(target, stands.rotation)
-            code = self.predictor.encode_pose((samples @ found.rotation.T)[None])
             sample = self.predictor.identity_sample(normal, target.faces)
             predicted = self.predictor.decode(self.predictor.context(code, sample), normal)[0]
         vertices, flipped = predicted, None

@@ -41,6 +41,9 @@ def evaluate(
     restored: Annotated[
         int, typer.Option(min=0, help="How many of them also go through detail restoration.")
     ] = 40,
+    refine: Annotated[
+        bool, typer.Option(help="With the fit to the points that transfer makes: +1 s a pair.")
+    ] = False,
     markdown: Annotated[bool, typer.Option(help="Print the table as Markdown.")] = False,
     update_card: Annotated[
         bool, typer.Option(help="Write figures and confidence calibration into the model's card.")
@@ -72,14 +75,14 @@ def evaluate(
 
     where = resolve_device(device)
     network, card = load_model(model, where)
-    evaluator = Evaluator(Predictor(network, where), mocap, seed)
+    evaluator = Evaluator(Predictor(network, where), mocap, seed, refine)
     figures: dict[str, dict[str, float]] = {}
     with progress_bar() as bar:
         for name in names:
             task = bar.add_task(name, total=pairs)
             figures[name] = evaluator.protocol(name, pairs, restored, partial(bar.advance, task))
     if update_card:
-        write_figures(model, figures, evaluator.calibration, evaluator.poses)
+        write_figures(model, figures, evaluator.calibration, evaluator.poses, refine)
     if as_json:
         emit_json(
             {
@@ -87,6 +90,7 @@ def evaluate(
                 "sha256": card.get("sha256"),
                 "poses": evaluator.poses,
                 "seed": seed,
+                "refine": refine,
                 "figures": figures,
                 "confidence": evaluator.calibration,
             }

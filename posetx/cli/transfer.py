@@ -26,7 +26,9 @@ STAGES = {
     "load": "loading the model",
     "clean": "cleaning the scan",
     "orient": "finding up and front",
-    "predict": "transferring the pose",
+    "predict": "reading the pose",
+    "refine": "fitting the pose to the scan",
+    "give": "giving the pose to the target",
     "restore": "restoring detail",
     "measure": "measuring",
     "write": "writing",
@@ -51,6 +53,9 @@ def transfer(
         Path | None, typer.Option(help="Also draw scan, target and result into this PNG.")
     ] = None,
     no_clean: Annotated[bool, typer.Option("--no-clean", help="Use the scan as it is.")] = False,
+    refine: Annotated[
+        bool, typer.Option(help="Fit the network's pose to the scan; takes seconds.")
+    ] = True,
     no_restore: Annotated[
         bool, typer.Option("--no-restore", help="Leave out detail restoration.")
     ] = False,
@@ -80,7 +85,7 @@ def transfer(
         check_output(preview, overwrite)
 
     with progress_bar() as bar:
-        task = bar.add_task("", total=len(STAGES) - (not preview) - no_restore)
+        task = bar.add_task("", total=len(STAGES) - (not preview) - no_restore - (not refine))
 
         def on_stage(name: str) -> None:
             bar.update(task, description=STAGES[name])
@@ -99,7 +104,14 @@ def transfer(
 
         torch.manual_seed(seed)
         options = Options(
-            up, front, target_up, target_front, heading, clean=not no_clean, restore=not no_restore
+            up,
+            front,
+            target_up,
+            target_front,
+            heading,
+            clean=not no_clean,
+            refine=refine,
+            restore=not no_restore,
         )
         worker = Transferrer(model, resolve_device(device))
         result = worker.transfer(raw, mesh, options, on_stage)

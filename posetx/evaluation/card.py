@@ -17,12 +17,17 @@ def write_figures(
     figures: dict[str, dict[str, float]],
     calibration: dict[str, float] | None,
     poses: str,
+    refined: bool = False,
 ) -> None:
-    """Merge ``figures`` (protocol -> metric -> value) into the card of ``model``."""
+    """Merge ``figures`` (protocol -> metric -> value) into the card of ``model``.
+
+    Those of refined predictions stand beside the network's own, as ``figures_refined``.
+    """
+    name = "figures_refined" if refined else "figures"
     path = find_model(model).with_suffix(".json")
     card = read_card(path) or {}
-    card["figures"] = {**card.get("figures", {}), **figures}
-    card["figures_measured"] = {
+    card[name] = {**card.get(name, {}), **figures}
+    card[f"{name}_measured"] = {
         "date": datetime.date.today().isoformat(),
         "command": shlex.join(["posetx", *sys.argv[1:]]),
         "poses": poses,

@@ -17,6 +17,7 @@ from posetx.geometry.mesh import edge_distortion
 from posetx.geometry.restore import restore_detail
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
 from posetx.scan.clean import clean_scan
+from posetx.scan.fit import BodyFit
 from posetx.scan.orient import NeutralBody, orient
 
 Floats = NDArray[np.float64]
@@ -28,9 +29,16 @@ RESTORED = 40
 class Evaluator:
     """One model on the test bodies."""
 
-    def __init__(self, predictor: Predictor, mocap: Path | None = None, seed: int = 0):
+    def __init__(
+        self,
+        predictor: Predictor,
+        mocap: Path | None = None,
+        seed: int = 0,
+        refine: bool = False,
+    ):
         self.predictor, self.seed = predictor, seed
         self.body = BodyModel.load()
+        self.fit = BodyFit(self.body.to(predictor.device)) if refine else None
         self.banks = pose_banks(self.body, mocap, seed)
         self.poses = "clips" if mocap else "prior"
         self.faces = self.body.faces.numpy()
@@ -109,7 +117,10 @@ class Evaluator:
 
     def predict(self, sample: Floats, turn: Floats, target: Floats) -> Floats:
         """The target's vertices in the sample's pose, in metres about the target's centre."""
-        code = self.predictor.encode_pose((sample @ turn.T)[None])
+        cloud = (sample @ turn.T)[None]
+        code = self.predictor.encode_pose(cloud)
+        if self.fit is not None:
+            code = self.fit.improve(self.predictor.normalised(cloud), code)
         frame = IdentityFrame.of(target, self.faces)
         normal = frame.to_normal(target)
         context = self.predictor.context(code, self.predictor.identity_sample(normal, self.faces))

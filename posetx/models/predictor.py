@@ -82,14 +82,17 @@ class Predictor:
     def __init__(self, model: PoseMAE, device: torch.device):
         self.model, self.device = model, device
 
+    def normalised(self, samples: Floats | Tensor) -> Tensor:
+        """Clouds (B, N, 3) in their normalised frames, on the device."""
+        return normalise_pose(torch.as_tensor(samples, dtype=torch.float32, device=self.device))[0]
+
     @torch.inference_mode()
     def encode_pose(self, samples: Floats | Tensor) -> PoseCode:
         """Codes of clouds (B, sets * P, 3), as :func:`pose_sample` makes them, in any unit.
 
         Returns B codes; joints are in the clouds' normalised frame.
         """
-        cloud = torch.as_tensor(samples, dtype=torch.float32, device=self.device)
-        cloud, _, _ = normalise_pose(cloud)
+        cloud = self.normalised(samples)
         return self.model.encode_pose(cloud, sets=cloud.shape[1] // self.model.config.pose_points)
 
     @torch.inference_mode()
