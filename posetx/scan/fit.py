@@ -32,21 +32,21 @@ from posetx.models.refine import Estimate
 class FitSettings:
     """Lengths are in the pose's normalised frame, whose unit is about a metre for an adult."""
 
-    iterations: int = 80
+    iterations: int = 60
     rate: float = 0.03
     body_points: int = 1500
     #: components of the shape space that are free; their weight keeps them near the mean body
     components: int = 12
     shape_weight: float = 1e-3
     #: keeps the joints near the network's angles where no points say otherwise
-    pose_weight: float = 1e-3
+    pose_weight: float = 2.5e-4
     #: distance beyond which a point pulls no more, at first and in the end
     reach: tuple[float, float] = (0.18, 0.03)
     #: what a match with a part that the network does not see in the point costs
-    part_distance: float = 0.1
+    part_distance: float = 0.07
     #: pull of the body's points to the scan, relative to the scan's to the body: a scan may lack
     #: a side, and a body may not
-    body_to_scan: float = 0.3
+    body_to_scan: float = 0.6
 
 
 class BodyFit:
