@@ -30,20 +30,21 @@ class Batch:
     Identity, query and truth are in the identity's frame (its surface's centroid, square root of
     its area as unit), the pose in its own (:func:`posetx.models.frames.normalise_pose`).
     The queries are the identity points, then the two ends of each of E edges, ``Q = I + 2 E``.
+    What only a body model knows is None for meshes from files.
     """
 
     pose: Tensor  # (B, P, 3)
-    pose_part: Tensor  # (B, P) joint with the largest skinning weight, -1 for clutter
-    pose_rotations: Tensor  # (B, 19, 3, 3) global
-    pose_joints: Tensor  # (B, 19, 3) in the pose's frame
     identity: Tensor  # (B, I, 3)
     queries: Tensor  # (B, Q, 3)
-    query_weights: Tensor  # (B, Q, 19)
-    identity_rotations: Tensor  # (B, 19, 3, 3)
-    identity_joints: Tensor  # (B, 19, 3)
     truth: Tensor  # (B, Q, 3)
-    truth_joints: Tensor  # (B, 19, 3) where the identity's joints must go
-    metres: Tensor  # (B,) the identity frame's unit
+    metres: Tensor  # (B,) the identity frame's unit; of files, in theirs
+    pose_part: Tensor | None = None  # (B, P) joint with the largest weight, -1 for clutter
+    pose_rotations: Tensor | None = None  # (B, 19, 3, 3) global
+    pose_joints: Tensor | None = None  # (B, 19, 3) in the pose's frame
+    query_weights: Tensor | None = None  # (B, Q, 19) skinning weights
+    identity_rotations: Tensor | None = None  # (B, 19, 3, 3)
+    identity_joints: Tensor | None = None  # (B, 19, 3)
+    truth_joints: Tensor | None = None  # (B, 19, 3) where the identity's joints must go
 
 
 @dataclass(frozen=True)

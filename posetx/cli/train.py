@@ -1,4 +1,4 @@
-"""`posetx train`: a 3D-PoseMAE, on synthetic bodies."""
+"""`posetx train`: a 3D-PoseMAE, on synthetic bodies or on the user's own meshes."""
 
 from __future__ import annotations
 
@@ -26,6 +26,13 @@ def train(
         Path | None,
         typer.Option(help="A folder of BVH clips; without it the shipped pose prior serves."),
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder of meshes id{identity}_{pose}.obj that share their faces, y up, facing "
+            "+z, as in SMPL-NPT: train on those instead of synthetic bodies."
+        ),
+    ] = None,
     max_minutes: Annotated[float | None, typer.Option(min=0.01, help="Time budget.")] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Sample budget.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the folder's checkpoint.")] = False,
@@ -41,8 +48,11 @@ def train(
         int, typer.Option(min=32, help="The most points of either in the first half of the run.")
     ] = 80,
     scan_share: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Pose sources through the virtual scanner.")
-    ] = 0.4,
+        float | None,
+        typer.Option(
+            min=0.0, max=1.0, help="Pose sources through the virtual scanner; 0.4, with --data 0."
+        ),
+    ] = None,
     adversarial: Annotated[
         str, typer.Option(help="none, fgm or pgd: attacks on pose sources to learn from.")
     ] = "none",
@@ -66,13 +76,17 @@ def train(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Train a 3D-PoseMAE on synthetic bodies; stop and go on at any time.
+    """Train a 3D-PoseMAE, on synthetic bodies or --data; stop and go on at any time.
 
     Writes FOLDER/checkpoint.pt every few minutes and, at the end, FOLDER/posemae.safetensors with
     its card. A run that is over can be prolonged: --resume with a larger budget.
     """
     if not max_minutes and not samples:
         raise UsageError("train: give a budget, --max-minutes or --samples")
+    if data and mocap:
+        raise UsageError("--data does not go with --mocap: its meshes have their poses already")
+    if data and scan_share:
+        raise UsageError("--data does not go with --scan-share: its meshes are not scanned")
     if head not in ("skin", "coords"):
         raise UsageError(f"--head {head}: use skin or coords")
     if adversarial not in ("none", "fgm", "pgd"):
@@ -85,6 +99,7 @@ def train(
     import torch
 
     from posetx.bodies.body import BodyModel
+    from posetx.bodies.poses import PoseBank
     from posetx.bodies.stream import StreamSettings
     from posetx.device import resolve_device
     from posetx.evaluation.protocols import training_poses
@@ -93,6 +108,7 @@ def train(
     from posetx.training.adversarial import AdversarialSettings
     from posetx.training.display import TrainingDisplay
     from posetx.training.export import export
+    from posetx.training.folder import MeshFolder
     from posetx.training.loop import Trainer, TrainSettings
 
     if threads:
@@ -113,12 +129,17 @@ def train(
             adversarial, epsilon, adversarial_share, adversarial_from
         )
     body = BodyModel.load(where)
-    poses = training_poses(body, mocap, seed).to(where)
+    poses: PoseBank | MeshFolder
+    if data:
+        poses = MeshFolder.read(data, where)
+    else:
+        poses = training_poses(body, mocap, seed).to(where)
     if resume:
         trainer = Trainer.resumed(folder, body, poses, settings, where)
     else:
         config = PoseMAEConfig(head=head, pose_points=pose_points, identity_points=identity_points)
-        stream = StreamSettings(pose_points, identity_points, scan_share=scan_share)
+        share = 0.4 if scan_share is None else scan_share
+        stream = StreamSettings(pose_points, identity_points, scan_share=share)
         trainer = Trainer(folder, body, poses, settings, config, stream, where)
         if init_from:
             _, weights, card = read_model(init_from)
@@ -129,7 +150,7 @@ def train(
         trainer.run(display.update)
     path = folder / "posemae.safetensors"
     source = f"clips of {mocap}, without subjects 13 and 14" if mocap else "the shipped pose prior"
-    sha256 = export(trainer, path, source)
+    sha256 = export(trainer, path, str(poses) if data else source)
     minutes = trainer.seconds / 60
     console.print(f"{path}: {trainer.samples} samples in {minutes:.1f} minutes", soft_wrap=True)
     if as_json:

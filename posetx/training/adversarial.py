@@ -65,11 +65,16 @@ def attacked(
     kept = inliers(adversarial.detach())
     adversarial = adversarial.detach().gather(1, kept.unsqueeze(-1).expand(-1, -1, 3))
     adversarial, centre, unit = normalise_pose(adversarial)
-    pose, part, joints = batch.pose.clone(), batch.pose_part.clone(), batch.pose_joints.clone()
+    pose = batch.pose.clone()
     pose[rows] = adversarial
-    part[rows] = part[rows].gather(1, kept)
-    joints[rows] = (joints[rows] - centre) / unit
-    return replace(batch, pose=pose, pose_part=part, pose_joints=joints)
+    attack = replace(batch, pose=pose)
+    if batch.pose_part is not None:
+        attack.pose_part = batch.pose_part.clone()
+        attack.pose_part[rows] = batch.pose_part[rows].gather(1, kept)
+    if batch.pose_joints is not None:
+        attack.pose_joints = batch.pose_joints.clone()
+        attack.pose_joints[rows] = (batch.pose_joints[rows] - centre) / unit
+    return attack
 
 
 def inliers(clouds: Tensor) -> Tensor:

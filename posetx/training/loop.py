@@ -1,4 +1,4 @@
-"""The training loop: synthetic batches in, checkpoints out, resumable at any instant."""
+"""The training loop: batches in, checkpoints out, resumable at any instant."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from torch import Tensor
 
 from posetx.bodies.body import BodyModel
 from posetx.bodies.poses import PoseBank
-from posetx.bodies.stream import BodyStream, StreamSettings
+from posetx.bodies.stream import StreamSettings
 from posetx.errors import PosetxError
 from posetx.models.pose_mae import PoseMAE, PoseMAEConfig
 from posetx.training.adversarial import AdversarialSettings, attacked
 from posetx.training.checkpoint import load_state, save_state
+from posetx.training.folder import MeshFolder, make_stream
 from posetx.training.losses import frame_pmd, training_loss
 from posetx.training.optimizer import COOL_DOWN, learning_rate_factor, make_optimizers
 
@@ -70,7 +71,7 @@ class Trainer:
         self,
         folder: Path,
         body: BodyModel,
-        poses: PoseBank,
+        poses: PoseBank | MeshFolder,
         settings: TrainSettings,
         model_config: PoseMAEConfig,
         stream_settings: StreamSettings,
@@ -81,7 +82,7 @@ class Trainer:
         self.model = PoseMAE(model_config).to(device)
         self.model.begin_on(body)
         self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
-        self.stream = BodyStream(body, poses, stream_settings, settings.seed)
+        self.stream = make_stream(body, poses, stream_settings, settings.seed)
         self.optimizers = make_optimizers(self.model, settings.lr)
         self.base_lr = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
         self.samples = 0
@@ -185,6 +186,7 @@ class Trainer:
             {
                 "model_config": asdict(self.model.config),
                 "settings": asdict(self.settings),
+                "stream": type(self.stream).__name__,
                 "stream_settings": asdict(self.stream.settings),
                 "model": self.model.state_dict(),
                 "ema": self.ema,
@@ -203,19 +205,20 @@ class Trainer:
         cls,
         folder: Path,
         body: BodyModel,
-        poses: PoseBank,
+        poses: PoseBank | MeshFolder,
         budget: TrainSettings,
         device: torch.device,
     ) -> Trainer:
         """Continue a folder's run as if never stopped; from ``budget`` come minutes and samples.
 
         A run whose learning rate was already falling, and which is now given a larger budget,
-        goes on from where the rate was still constant. Raises PosetxError without a checkpoint.
+        goes on from where the rate was still constant. Raises PosetxError without a checkpoint, or
+        when it is of a run on other data than ``poses``: synthetic bodies or a folder of meshes.
         """
         state = load_state(folder / "checkpoint.pt", device)
         settings = TrainSettings(**state["settings"])
         if settings.adversarial is not None:
-            settings.adversarial = AdversarialSettings(**settings.adversarial)
+            settings.adversarial = AdversarialSettings(**state["settings"]["adversarial"])
         settings.minutes, settings.samples = budget.minutes, budget.samples
         settings.checkpoint_minutes = budget.checkpoint_minutes
         trainer = cls(
@@ -227,6 +230,9 @@ class Trainer:
             StreamSettings(**state["stream_settings"]),
             device,
         )
+        if state.get("stream", "BodyStream") != type(trainer.stream).__name__:
+            told = "without" if isinstance(poses, MeshFolder) else "with"
+            raise PosetxError(f"{folder}: this run was begun {told} --data; resume it likewise")
         trainer._load(state)
         prolonged = trainer.share_done() < 1 - COOL_DOWN
         if state["cooling"] and prolonged and trainer.stable_checkpoint.is_file():

@@ -11,14 +11,17 @@ from torch.nn import functional as F
 from posetx.bodies.stream import EDGES, Batch
 from posetx.models.pose_mae import Output
 
-#: Eq 3's lambda relative to the mean squared error, as in the peers' code
-EDGE_WEIGHT = 5e-4
-
-# Weights of the auxiliary terms relative to the squared error in the identity's frame: chosen so
-# that each starts at about the size of that error and none outgrows it.
-ROTATION_WEIGHT = 0.05
-JOINT_WEIGHT = 0.25
-PART_WEIGHT = 0.005
+#: Of each term, relative to ``position``. ``edge`` is Eq 3's lambda relative to the mean squared
+#: error, as in the peers' code; the others were chosen so that each starts at about the size of
+#: that error and none outgrows it.
+WEIGHTS = {
+    "position": 1.0,
+    "edge": 5e-4,
+    "rotation": 0.05,
+    "joints": 0.25,
+    "parts": 0.005,
+    "skinning": 0.005,
+}
 
 
 def edge_loss(predicted: Tensor, identity: Tensor) -> Tensor:
@@ -43,51 +46,56 @@ def _mean_error(refined: Tensor, first: Tensor, truth: Tensor) -> Tensor:
 def training_loss(output: Output, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss and its terms (detached scalars).
 
-    ``position`` is the mean squared distance a coordinate in the identity's frame.
+    ``position`` is the mean squared distance a coordinate in the identity's frame. Terms whose
+    truth the batch does not know are left out; position and edges are always there.
     """
-    position = (output.positions - batch.truth).square().mean()
-    edge = edge_loss(output.positions[:, -2 * EDGES :], batch.queries[:, -2 * EDGES :])
-    pose, identity = output.pose, output.identity
-    rotation = _mean_error(pose.rotations, pose.first.rotations, batch.pose_rotations)
-    rotation = rotation + 0.5 * _mean_error(
-        identity.rotations, identity.first.rotations, batch.identity_rotations
-    )
-    joints = (
-        _mean_error(pose.joints, pose.first.joints, batch.pose_joints)
-        + _mean_error(identity.joints, identity.first.joints, batch.identity_joints)
-        + (output.motion.placed - batch.truth_joints).square().mean()
-    )
-    # cross-entropy against the skinning weights; the pose cloud knows the largest one only, and
-    # the encoder's mask keeps the first points
-    seen = pose.first_parts.shape[1]
-    aim = batch.pose_part[:, :seen].flatten()
-    parts = _mean(
-        F.cross_entropy(logits.flatten(0, 1), aim, ignore_index=-1)
-        for logits in (pose.first_parts, pose.features.parts)
-    )
-    skinning = _mean(
-        -(batch.query_weights * logits.log_softmax(-1)).sum(-1).mean()
-        for logits in (identity.first_parts, identity.features.parts)
-    )
-    loss = (
-        position
-        + EDGE_WEIGHT * edge
-        + ROTATION_WEIGHT * rotation
-        + JOINT_WEIGHT * joints
-        + PART_WEIGHT * (parts + skinning)
-    )
     terms = {
-        "position": position,
-        "edge": edge,
-        "rotation": rotation,
-        "joints": joints,
-        "parts": parts,
-        "skinning": skinning,
+        "position": (output.positions - batch.truth).square().mean(),
+        "edge": edge_loss(output.positions[:, -2 * EDGES :], batch.queries[:, -2 * EDGES :]),
+        **_body_terms(output, batch),
     }
+    loss = torch.stack([WEIGHTS[name] * term for name, term in terms.items()]).sum()
     return loss, {name: term.detach() for name, term in terms.items()}
 
 
+def _body_terms(output: Output, batch: Batch) -> dict[str, Tensor]:
+    """The terms that need a body model's word, as far as the batch has it."""
+    pose, identity = output.pose, output.identity
+    terms: dict[str, Tensor] = {}
+    if batch.pose_rotations is not None and batch.identity_rotations is not None:
+        terms["rotation"] = _mean_error(
+            pose.rotations, pose.first.rotations, batch.pose_rotations
+        ) + 0.5 * _mean_error(
+            identity.rotations, identity.first.rotations, batch.identity_rotations
+        )
+    if batch.pose_joints is not None and batch.identity_joints is not None:
+        terms["joints"] = _mean_error(
+            pose.joints, pose.first.joints, batch.pose_joints
+        ) + _mean_error(identity.joints, identity.first.joints, batch.identity_joints)
+        if batch.truth_joints is not None:
+            placed = (output.motion.placed - batch.truth_joints).square().mean()
+            terms["joints"] = terms["joints"] + placed
+    if batch.pose_part is not None:
+        # cross-entropy against the skinning weights; the pose cloud knows the largest one only,
+        # and the encoder's mask keeps the first points
+        aim = batch.pose_part[:, : pose.first_parts.shape[1]].flatten()
+        terms["parts"] = _mean(
+            F.cross_entropy(logits.flatten(0, 1), aim, ignore_index=-1)
+            for logits in (pose.first_parts, pose.features.parts)
+        )
+    if batch.query_weights is not None:
+        weights = batch.query_weights
+        terms["skinning"] = _mean(
+            -(weights * logits.log_softmax(-1)).sum(-1).mean()
+            for logits in (identity.first_parts, identity.features.parts)
+        )
+    return terms
+
+
 def frame_pmd(predicted: Tensor, batch: Batch) -> Tensor:
-    """Mean squared error a coordinate in m² (a training gauge; the metric is in evaluation)."""
+    """Mean squared error a coordinate in m² (a training gauge; the metric is in evaluation).
+
+    For meshes from files it is in the square of their unit.
+    """
     squared = (predicted - batch.truth).square().mean((1, 2))
     return (squared * batch.metres.square()).mean()
