@@ -40,7 +40,7 @@ def train(
         str | None, typer.Option(help="Begin with the weights of a model, by name or path.")
     ] = None,
     head: Annotated[str, typer.Option(help="skin or coords.")] = "skin",
-    batch: Annotated[int, typer.Option(min=2)] = 192,
+    batch: Annotated[int, typer.Option(min=2, help="Of all processes together.")] = 192,
     lr: Annotated[float, typer.Option(min=0.0, help="Muon's; AdamW has half of it.")] = 2e-3,
     pose_points: Annotated[int, typer.Option(min=32, help="Points of a pose source.")] = 128,
     identity_points: Annotated[int, typer.Option(min=32, help="Points of an identity.")] = 128,
@@ -79,7 +79,8 @@ def train(
     """Train a 3D-PoseMAE, on synthetic bodies or --data; stop and go on at any time.
 
     Writes FOLDER/checkpoint.pt every few minutes and, at the end, FOLDER/posemae.safetensors with
-    its card. A run that is over can be prolonged: --resume with a larger budget.
+    its card. A run that is over can be prolonged: --resume with a larger budget. Several GPUs or
+    machines: torchrun --nproc-per-node N -m posetx train FOLDER ...
     """
     if not max_minutes and not samples:
         raise UsageError("train: give a budget, --max-minutes or --samples")
@@ -105,6 +106,7 @@ def train(
     from posetx.evaluation.protocols import training_poses
     from posetx.models.checkpoint import read_model
     from posetx.models.pose_mae import PoseMAEConfig
+    from posetx.training import distributed
     from posetx.training.adversarial import AdversarialSettings
     from posetx.training.display import TrainingDisplay
     from posetx.training.export import export
@@ -113,7 +115,8 @@ def train(
 
     if threads:
         torch.set_num_threads(threads)
-    where = resolve_device(device)
+    where = distributed.start(resolve_device(device))
+    console.quiet |= not distributed.first()
     settings = TrainSettings(
         max_minutes,
         samples,
@@ -148,6 +151,8 @@ def train(
             console.print(f"{init_from}: {taken} of {of} tensors taken", soft_wrap=True)
     with TrainingDisplay(settings) as display:
         trainer.run(display.update)
+    if not distributed.finish():
+        return
     path = folder / "posemae.safetensors"
     source = f"clips of {mocap}, without subjects 13 and 14" if mocap else "the shipped pose prior"
     sha256 = export(trainer, path, str(poses) if data else source)

@@ -16,10 +16,10 @@ from posetx.training.hardware import describe
 from posetx.training.loop import Trainer
 
 
-def export(trainer: Trainer, path: Path, data: str) -> str:
+def export(trainer: Trainer, path: Path, data: str, program: str = "posetx") -> str:
     """Write ``path`` (.safetensors) and its card from the run's EMA weights; returns the sha256.
 
-    ``data`` says what the poses came from.
+    ``data`` says what the poses came from, ``program`` what this process's arguments were given to.
     """
     return save_model(
         path,
@@ -28,11 +28,12 @@ def export(trainer: Trainer, path: Path, data: str) -> str:
         {
             "training": {
                 "date": datetime.date.today().isoformat(),
-                "command": shlex.join(["posetx", *sys.argv[1:]]),
+                "command": shlex.join([*program.split(), *sys.argv[1:]]),
                 "data": data,
                 "samples": trainer.samples,
                 "minutes": round(trainer.seconds / 60, 1),
                 "hardware": describe(trainer.device),
+                "processes": trainer.processes,
                 "settings": asdict(trainer.settings),
                 "stream": asdict(trainer.stream.settings),
                 "versions": {"posetx": __version__, "torch": torch.__version__},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -16,6 +17,7 @@ from posetx.bodies.poses import PoseBank
 from posetx.bodies.stream import StreamSettings
 from posetx.errors import PosetxError
 from posetx.models.pose_mae import PoseMAE, PoseMAEConfig
+from posetx.training import distributed
 from posetx.training.adversarial import AdversarialSettings, attacked
 from posetx.training.checkpoint import load_state, save_state
 from posetx.training.folder import MeshFolder, make_stream
@@ -29,6 +31,7 @@ class TrainSettings:
 
     minutes: float | None = None
     samples: int | None = None
+    #: of all processes together
     batch: int = 192
     lr: float = 2e-3
     seed: int = 0
@@ -48,7 +51,7 @@ EARLY = 0.5
 
 @dataclass
 class Progress:
-    """What the caller's progress display is told after every step."""
+    """What the caller's progress display is told after every few steps, of all processes."""
 
     samples: int
     minutes: float
@@ -65,7 +68,10 @@ def fast_bf16(device: torch.device) -> bool:
 
 
 class Trainer:
-    """One training run in one folder."""
+    """One training run in one folder; under torchrun, one process's part in it.
+
+    Raises UsageError where the processes cannot share out the batch evenly.
+    """
 
     def __init__(
         self,
@@ -78,9 +84,12 @@ class Trainer:
         device: torch.device,
     ):
         self.folder, self.settings, self.device = folder, settings, device
+        self.processes = distributed.world()
+        self.own_batch = distributed.own_share(settings.batch)
         torch.manual_seed(settings.seed)
         self.model = PoseMAE(model_config).to(device)
         self.model.begin_on(body)
+        self.parallel = distributed.parallel(self.model)
         self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.stream = make_stream(body, poses, stream_settings, settings.seed)
         self.optimizers = make_optimizers(self.model, settings.lr)
@@ -126,15 +135,18 @@ class Trainer:
         return max(done)
 
     def step(self) -> dict[str, Tensor]:
-        """One optimisation step; returns the loss's terms, on the device."""
+        """One optimisation step; returns the terms of this process's loss, on the device."""
+        if self.processes > 1:
+            seed = distributed.step_seed(self.settings.seed, self.samples)
+            self.stream.generator.manual_seed(seed)
         early = self.settings.early_points if self.share_done() < EARLY else None
-        batch = self.stream.draw(self.settings.batch, early)
+        batch = self.stream.draw(self.own_batch, early)
         self.model.train()
         adversarial = self.settings.adversarial
         with self.autocast:
             if adversarial and self.share_done() >= adversarial.begin:
                 batch = attacked(self.model, batch, adversarial, self.stream.generator)
-            output = self.model(batch.pose, batch.queries, batch.identity.shape[1])
+            output = self.parallel(batch.pose, batch.queries, batch.identity.shape[1])
             loss, terms = training_loss(output, batch)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
@@ -146,30 +158,40 @@ class Trainer:
                 group["lr"] = lr * factor
             optimizer.step()
         self._average()
-        self.samples += len(batch.pose)
+        self.samples += self.settings.batch
         terms["pmd"] = frame_pmd(output.positions.detach(), batch)
         return terms
 
-    def run(self, on_progress: Callable[[Progress], None], report_steps: int = 20) -> None:
-        """Train until a budget is used up; a last checkpoint is written on the way out."""
+    def run(
+        self,
+        on_progress: Callable[[Progress], None],
+        report_steps: int = 20,
+        minutes: float | None = None,
+    ) -> None:
+        """Train until a budget is used up, or for so many ``minutes`` if that is sooner.
+
+        A last checkpoint is written on the way out.
+        """
+        pause = distributed.agreed(self.seconds + 60 * minutes) if minutes else math.inf
         sums: dict[str, Tensor] = {}
         steps, since = 0, time.monotonic()
         last_save = since
         try:
-            while self.share_done() < 1:
+            while self.share_done() < 1 and self.seconds < pause:
                 start = time.monotonic()
                 for name, term in self.step().items():
                     sums[name] = sums.get(name, torch.zeros((), device=self.device)) + term
                 steps += 1
                 if steps == report_steps:
-                    means = {name: float(total) / steps for name, total in sums.items()}
+                    totals = distributed.mean(torch.stack(list(sums.values()))).tolist()
+                    means = {name: t / steps for name, t in zip(sums, totals, strict=True)}
                     now = time.monotonic()
                     rate = steps * self.settings.batch / (now - since)
-                    on_progress(
-                        Progress(self.samples, self.seconds / 60, self.share_done(), rate, means)
-                    )
+                    if distributed.first():
+                        done = self.share_done()
+                        on_progress(Progress(self.samples, self.seconds / 60, done, rate, means))
                     sums, steps, since = {}, 0, now
-                self.seconds += time.monotonic() - start
+                self.seconds = distributed.agreed(self.seconds + time.monotonic() - start)
                 if not self.cooling and self.share_done() > 1 - COOL_DOWN:
                     self.save(self.stable_checkpoint)
                     self.cooling = True
@@ -180,7 +202,13 @@ class Trainer:
             self.save()
 
     def save(self, path: Path | None = None) -> None:
-        """Everything that the run consists of, so that a resumed one goes on as if unbroken."""
+        """Everything that the run consists of, so that a resumed one goes on as if unbroken.
+
+        Of several processes the first one writes: all hold the same, and ask nobody for more, so
+        that a run that breaks off can still be saved.
+        """
+        if not distributed.first():
+            return
         save_state(
             path or self.checkpoint,
             {

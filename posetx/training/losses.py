@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from posetx.bodies.stream import EDGES, Batch
 from posetx.models.pose_mae import Output
+from posetx.training import distributed
 
 #: Of each term, relative to ``position``. ``edge`` is Eq 3's lambda relative to the mean squared
 #: error, as in the peers' code; the others were chosen so that each starts at about the size of
@@ -79,14 +80,17 @@ def _body_terms(output: Output, batch: Batch) -> dict[str, Tensor]:
         # cross-entropy against the skinning weights; the pose cloud knows the largest one only,
         # and the encoder's mask keeps the first points
         aim = batch.pose_part[:, : pose.first_parts.shape[1]].flatten()
+        # the mean over the known points of all processes: their slices have not equally many
+        known = distributed.mean((aim >= 0).sum().float()).clamp_min(1)
         terms["parts"] = _mean(
-            F.cross_entropy(logits.flatten(0, 1), aim, ignore_index=-1)
+            F.cross_entropy(logits.flatten(0, 1).float(), aim, ignore_index=-1, reduction="sum")
+            / known
             for logits in (pose.first_parts, pose.features.parts)
         )
     if batch.query_weights is not None:
         weights = batch.query_weights
         terms["skinning"] = _mean(
-            -(weights * logits.log_softmax(-1)).sum(-1).mean()
+            -(weights * logits.float().log_softmax(-1)).sum(-1).mean()
             for logits in (identity.first_parts, identity.features.parts)
         )
     return terms
