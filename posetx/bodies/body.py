@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -103,6 +104,17 @@ def skin(points: Tensor, weights: Tensor, joints: Tensor, placed: Tensor, linear
     blended = torch.matmul(weights, maps)
     moved = (blended[..., :9].unflatten(-1, (3, 3)) @ points.unsqueeze(-1)).squeeze(-1)
     return moved + blended[..., 9:]
+
+
+@lru_cache(maxsize=64)
+def on_device(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Constants (N,), joint indices for one, as a tensor that stays on the device.
+
+    A list as an index is copied to a GPU at each use, and each time the host waits for all that
+    the GPU has to do before.
+    """
+    with torch.inference_mode(False):  # the next one who asks may want gradients
+        return torch.tensor(values, device=device)
 
 
 def relative_rotations(rotations: Tensor) -> Tensor:

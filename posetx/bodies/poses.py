@@ -7,14 +7,24 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from posetx.bodies.body import BodyModel, global_rotations, relative_rotations
-from posetx.bodies.bvh import read_bvh
+from posetx.bodies.body import BodyModel, global_rotations, on_device, relative_rotations
 from posetx.bodies.skeleton import ARMS, LEGS, MIRROR
 from posetx.errors import PosetxError
-from posetx.geometry.rotations import matrix_from_axis_angle, matrix_from_yaw
+from posetx.files.atomic import write_bytes_atomic
+from posetx.geometry.rotations import matrix_from_6d, matrix_from_axis_angle, matrix_from_yaw
 
 #: subjects of the shared CMU clips that no training sees
 UNSEEN_SUBJECTS = ("13", "14")
+#: how far the joints of a pose are thrown about: collars, hands and feet less than the limbs
+_REACH = tuple(
+    0.3 if joint in (ARMS[0], ARMS[3], ARMS[4], ARMS[7], LEGS[2], LEGS[5])
+    else 1.0 if joint in ARMS
+    else 0.5 if joint in LEGS
+    else 0.0
+    for joint in range(len(MIRROR))
+)  # fmt: skip
+#: packed poses are in this many steps from 0 to 1: 16 bits
+_STEPS = 32767
 
 
 class PoseBank:
@@ -45,6 +55,8 @@ class PoseBank:
 
         The subject is what stands before the first underscore of the file name.
         """
+        from posetx.bodies.bvh import read_bvh  # needs scipy, which drawing poses does not
+
         paths = sorted(folder.rglob("*.bvh"))
         if split != "all":
             wanted = split == "unseen"
@@ -72,19 +84,17 @@ class PoseBank:
         local = self._drawn_and_mirrored(count, generator)
         # the limbs of another clip, and one time in four the one arm of yet another
         mixed = torch.stack([rand(count) < 0.5, rand(count) < 0.5, rand(count) < 0.25], 1)
-        for column, joints in enumerate((ARMS, LEGS, ARMS[:4])):
-            other = self._drawn_and_mirrored(count, generator)[:, list(joints)]
+        for column, joints in enumerate((_range(ARMS), _range(LEGS), _range(ARMS[:4]))):
+            other = self._drawn_and_mirrored(count, generator)[:, joints]
             swap = mixed[:, column].view(-1, 1, 1, 1)
-            local[:, list(joints)] = torch.where(swap, other, local[:, list(joints)])
+            local[:, joints] = torch.where(swap, other, local[:, joints])
         # most poses get little noise, a few much; the root and the trunk a third of it
         spread = 0.35 * rand(count, 1, 1) ** 2
         vectors = torch.randn(count, len(MIRROR), 3, generator=generator, device=device)
         # the largest errors on unseen poses are arms where no training clip has them: one pose in
         # five gets its limbs thrown about, the hands and feet (which hang on them) less
         wild = 0.8 * rand(count, 1, 1) * (rand(count, 1, 1) < 0.2)
-        reach = torch.zeros(1, len(MIRROR), 1, device=device)
-        reach[:, list(ARMS)], reach[:, list(LEGS)] = 1.0, 0.5
-        reach[:, [ARMS[0], ARMS[3], ARMS[4], ARMS[7], LEGS[2], LEGS[5]]] = 0.3
+        reach = on_device(_REACH, device).view(1, -1, 1)
         spread = torch.where(reach > 0, spread + wild * reach, 0.35 * spread)
         vectors = vectors * spread
         return global_rotations(local @ matrix_from_axis_angle(vectors))
@@ -101,5 +111,42 @@ class PoseBank:
 
 def mirrored(rotations: Tensor) -> Tensor:
     """The pose (..., 19, 3, 3), local or global, with left and right exchanged."""
-    sign = torch.tensor([-1.0, 1.0, 1.0], device=rotations.device, dtype=rotations.dtype)
-    return rotations[..., list(MIRROR), :, :] * sign[:, None] * sign
+    sign = torch.ones(3, device=rotations.device, dtype=rotations.dtype)
+    sign[0] = -1.0
+    return rotations[..., on_device(MIRROR, rotations.device), :, :] * sign[:, None] * sign
+
+
+def _range(joints: tuple[int, ...]) -> slice:
+    """Joints that follow each other, as a slice."""
+    return slice(joints[0], joints[-1] + 1)
+
+
+def write_banks(path: Path, banks: dict[str, PoseBank]) -> None:
+    """Pack banks into one safetensors file: two columns of each matrix, in steps of 1/32767.
+
+    That is a hundredth of a degree at most, in a third of the space.
+    """
+    from safetensors.torch import save
+
+    tensors = {}
+    for split, bank in banks.items():
+        columns = bank.local[..., :2].transpose(-1, -2).flatten(-2).cpu()  # (F, 19, 6)
+        tensors[split] = (columns * _STEPS).round().to(torch.int16).contiguous()
+    write_bytes_atomic(path, save(tensors))
+
+
+def read_banks(path: Path) -> dict[str, PoseBank]:
+    """What :func:`write_banks` packed. Raises PosetxError for any other file."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        packed = load_file(str(path))
+    except (SafetensorError, OSError) as error:
+        raise PosetxError(f"{path}: no file of packed poses ({error})") from None
+    if not packed or any(t.shape[1:] != (19, 6) or not len(t) for t in packed.values()):
+        raise PosetxError(f"{path}: safetensors, but not of packed poses")
+    return {
+        split: PoseBank(matrix_from_6d(columns.float() / _STEPS))
+        for split, columns in packed.items()
+    }

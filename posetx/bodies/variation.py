@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from posetx.bodies.body import BodyModel, global_rotations
+from posetx.bodies.body import BodyModel, global_rotations, on_device
 from posetx.bodies.skeleton import BONE_END, MIRROR
 from posetx.geometry.rotations import matrix_from_axis_angle, turn_between
 
@@ -55,7 +55,7 @@ def draw_identities(
 
     strength = rand(count, 1, 1) * (rand(count, 1, 1) < 0.67) * float(varied)
     sides = 0.10 * randn(count, 19, 1)
-    both = 0.5 * (sides + sides[:, list(MIRROR)])
+    both = 0.5 * (sides + sides[:, on_device(MIRROR, device)])
     uneven = (rand(count, 1, 1) < 0.25).float()
     log_scale = both + uneven * (sides - both) * 0.5
     log_scale[:, 4] *= 2.5  # heads differ most among characters
@@ -76,7 +76,7 @@ def draw_rest_poses(body: BodyModel, count: int, generator: torch.Generator) -> 
     local = torch.eye(3, device=device).repeat(count, 19, 1, 1)
     for joint, side in ((6, 1.0), (10, -1.0)):
         bone = body.joint_template[BONE_END[joint]] - body.joint_template[joint]
-        straight = turn_between(bone, torch.tensor([side, 0.0, 0.0], device=device))
+        straight = turn_between(bone, side * torch.eye(3, device=device)[0])
         axis = _axis_angle(straight)
         local[:, joint] = matrix_from_axis_angle(raise_by * axis)
     for joint, sign in ((13, -1.0), (16, 1.0)):  # from legs together to legs apart

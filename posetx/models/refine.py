@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from posetx.bodies.body import on_device
 from posetx.bodies.skeleton import PARENTS
 from posetx.geometry.rotations import matrix_from_6d
 from posetx.geometry.sampling import farthest_points
@@ -26,6 +27,8 @@ LOOK = 12
 WIDTH = 0.07
 GAIN = 40.0
 HEADS = 4
+#: the root stands for its own parent
+_PARENTS = tuple(max(parent, 0) for parent in PARENTS)
 
 
 @dataclass
@@ -136,7 +139,6 @@ class PartRefiner(nn.Module):
         self.exchange = nn.Sequential(*[PartExchange(width) for _ in range(depth)])
         self.norm = nn.LayerNorm(width)
         self.out = PartLinear(parts, width, 9, scale=0.0)
-        self.parents = [max(parent, 0) for parent in PARENTS]
 
     def forward(
         self, points: Tensor, features: PointFeatures, code: Tensor, estimate: Estimate
@@ -155,20 +157,21 @@ class PartRefiner(nn.Module):
         where, mean, product = pooled.split([3, values.shape[-1], 3 * CROSS], dim=2)
         product = product.unflatten(2, (CROSS, 3)) - mean[..., :CROSS, None] * where[..., None, :]
         looks = self.look.pooled(points, hidden, estimate)
-        bone = joints - joints[:, self.parents]
+        parents = on_device(_PARENTS, joints.device)
+        bone = joints - joints[:, parents]
         inputs = [
             4.0 * mass.unsqueeze(-1) / points.shape[1],
             4.0 * ((where - joints).unsqueeze(2) @ turn).squeeze(2),
             mean,
             8.0 * (product @ turn).flatten(2),
             looks,
-            (turn[:, self.parents].transpose(-1, -2) @ turn).flatten(2),
+            (turn[:, parents].transpose(-1, -2) @ turn).flatten(2),
             2.0 * (bone.unsqueeze(2) @ turn).squeeze(2),
             turn.flatten(2),
             joints,
         ]
         x = self.enter(torch.cat(inputs, 2)) + self.code(code).unsqueeze(1)
         step = self.out(F.relu(self.norm(self.exchange(x))))
-        axes = step[..., :6] + step.new_tensor([1.0, 0, 0, 0, 1, 0])
+        axes = step[..., :6] + torch.eye(2, 3, device=step.device, dtype=step.dtype).flatten()
         moved = joints + (turn @ step[..., 6:].unsqueeze(-1)).squeeze(-1)
         return Estimate(turn @ matrix_from_6d(axes), moved), logits
