@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
+import sys
 from pathlib import Path
 
 import torch
+
+
+def peak_memory(device: torch.device) -> float:
+    """The most memory in GiB that this process has had at a time: the GPU's where it has one."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    if sys.platform == "win32":
+        return math.nan
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
 def describe(device: torch.device) -> str:

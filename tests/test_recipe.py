@@ -1,0 +1,180 @@
+"""The recipe for bare GPU machines: what it needs, that it stops, resumes and delivers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from posetx.bodies.body import BodyModel
+from posetx.bodies.poses import PoseBank, read_banks, write_banks
+from posetx.bodies.stream import StreamSettings
+from posetx.errors import PosetxError
+from posetx.evaluation.protocols import pose_banks
+from posetx.models.checkpoint import load_model
+from posetx.models.pose_mae import PoseMAE, PoseMAEConfig
+from posetx.training import recipe
+from posetx.training.recipe import PIECE, PRESETS, Preset, deliver, main
+from posetx.training.validation import CASES, PlainBank, validate
+
+REPOSITORY = Path(__file__).parents[1]
+TINY = PoseMAEConfig(width=32, code=32, decoder_width=16, decoder_blocks=1, depth=1)
+STREAM = StreamSettings(pose_points=32, identity_points=32, pool=128)
+
+#: a few steps of the recipe where next to nothing is installed
+BARE = """
+import sys
+
+refused = {"anny", "open3d", "trimesh", "pymeshlab", "typer", "rich", "scipy", "PIL", "pyvista"}
+
+
+class Bare:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in refused:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+sys.meta_path.insert(0, Bare())
+
+from posetx.bodies.stream import StreamSettings
+from posetx.models.pose_mae import PoseMAEConfig
+from posetx.training.recipe import PRESETS, Preset, main
+
+network = PoseMAEConfig(width=32, code=32, decoder_width=16, decoder_blocks=1, depth=1)
+PRESETS["cpu"] = Preset(16, 2e-3, 32, network, StreamSettings(32, 32, 128))
+options = ["--device", "cpu", "--minutes", "0.5", "--total-minutes", "0.01", "--validation", "16"]
+sys.exit(main([*options, "--folder", sys.argv[1], "--out", sys.argv[2]]))
+"""
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return BodyModel.load()
+
+
+@pytest.fixture(scope="module")
+def banks(body: BodyModel) -> dict[str, PoseBank]:
+    return {split: PoseBank(b.local[:500]) for split, b in pose_banks(body, None).items()}
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PRESETS, "cpu", Preset(16, 2e-3, 32, TINY, STREAM))
+
+
+def test_packed_poses_are_the_poses(banks: dict[str, PoseBank], tmp_path: Path) -> None:
+    path = tmp_path / "poses.safetensors"
+    write_banks(path, banks)
+    assert path.stat().st_size < 0.36 * sum(b.local.numel() * 4 for b in banks.values())
+    for split, bank in read_banks(path).items():
+        torch.testing.assert_close(bank.local, banks[split].local, atol=1e-4, rtol=0)
+
+
+def test_other_files_are_no_packed_poses(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    for content in (b"", b"not safetensors at all"):
+        path.write_bytes(content)
+        with pytest.raises(PosetxError, match="other"):
+            read_banks(path)
+    with pytest.raises(PosetxError, match="not of packed poses"):
+        read_banks(REPOSITORY / "posetx" / "bodies" / "anny.safetensors")
+    with pytest.raises(PosetxError, match="none"):
+        read_banks(tmp_path / "none.safetensors")
+
+
+def test_a_call_stops_and_the_next_one_goes_on(
+    banks: dict[str, PoseBank], tmp_path: Path, tiny: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    poses, folder, out = tmp_path / "poses.safetensors", tmp_path / "run", tmp_path / "out"
+    write_banks(poses, banks)
+    common = ["--data", str(poses), "--folder", str(folder), "--device", "cpu"]
+    common += ["--validation", "32", "--out", str(out)]
+    begin = ["--total-minutes", "0.06", "--adversarial", "fgm", "--adversarial-from", "0.2"]
+    assert main([*common, *begin, "--minutes", "0.06"]) == 0
+    first = json.loads((out / "report.json").read_text())
+    assert 0 < first["share"] < 1 and set(first["validation_pmd"]) == set(CASES)
+    assert main([*common, "--minutes", "2"]) == 0
+    second = json.loads((out / "report.json").read_text())
+    assert second["samples"] > first["samples"] and second["share"] >= 1
+    assert second["minutes"] < 0.5, "the run's budget ended it, not the call's"
+    card = json.loads((out / "posemae.json").read_text())
+    assert card["training"]["samples"] == second["samples"]
+    assert card["training"]["settings"]["adversarial"]["begin"] == 0.2
+    assert card["training"]["command"].startswith("python -m posetx.training.recipe")
+    assert load_model(str(out / "posemae.safetensors"))[0].config.width == TINY.width
+    assert "samples" in capsys.readouterr().out
+
+
+def test_large_models_come_in_pieces(tmp_path: Path) -> None:
+    path, out = tmp_path / "model.safetensors", tmp_path / "out"
+    path.with_suffix(".json").write_text("{}")
+    content = os.urandom(2 * PIECE + 5)
+    path.write_bytes(content)
+    deliver(path, out)
+    pieces = sorted(out.glob("*.part*"))
+    assert [p.stat().st_size for p in pieces] == [PIECE, PIECE, 5]
+    assert b"".join(p.read_bytes() for p in pieces) == content
+    path.write_bytes(b"small")
+    deliver(path, out)
+    assert sorted(p.name for p in out.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_wrong_use_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--minutes", "0", "--folder", str(tmp_path)]) == 2
+    assert main(["--data", str(tmp_path / "none.safetensors"), "--device", "cpu"]) == 1
+    assert main(["--pack", str(tmp_path), str(tmp_path / "poses.safetensors")]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3 and all(line.startswith("error: ") for line in lines)
+
+
+def test_validation_sees_the_poses_as_they_are_and_every_time_the_same(
+    body: BodyModel, banks: dict[str, PoseBank]
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    plain = PlainBank(banks["unseen"].local)
+    drawn = plain.draw_varied(4, generator)
+    assert torch.equal(drawn, plain.draw(4, generator.manual_seed(0)))
+    model = PoseMAE(TINY)
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    figures = validate(model, weights, body, plain, STREAM, 16)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    assert validate(model, weights, body, plain, STREAM, 16) == figures
+    assert all(0 < value < 1 for value in figures.values())
+    assert len(set(figures.values())) == len(CASES)
+
+
+def test_the_gpu_preset_fits_together() -> None:
+    preset = PRESETS["gpu"]
+    assert preset.network.pose_points == preset.stream.pose_points
+    assert preset.network.identity_points == preset.stream.identity_points
+    count = sum(p.numel() for p in PoseMAE(preset.network).parameters())
+    assert 2 * count < 24 * 2**20, "what ships stays under 24 MiB in half precision"
+
+
+def test_it_runs_where_only_torch_is(tmp_path: Path) -> None:
+    """In a process of its own, in which nothing else can be imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", BARE, str(tmp_path / "run"), str(tmp_path / "out")],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "out" / "posemae.safetensors").is_file()
+    text = subprocess.run(
+        [sys.executable, "-m", recipe.__name__, "--help"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "--total-minutes" in text
