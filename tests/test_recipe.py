@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from posetx.bodies.body import BodyModel
 from posetx.bodies.poses import PoseBank, read_banks, write_banks
@@ -19,6 +21,8 @@ from posetx.evaluation.protocols import pose_banks
 from posetx.models.checkpoint import load_model
 from posetx.models.pose_mae import PoseMAE, PoseMAEConfig
 from posetx.training import recipe
+from posetx.training.adversarial import AdversarialSettings
+from posetx.training.loop import Trainer, TrainSettings
 from posetx.training.recipe import PIECE, PRESETS, Preset, deliver, main
 from posetx.training.validation import CASES, PlainBank, validate
 
@@ -87,27 +91,45 @@ def test_other_files_are_no_packed_poses(tmp_path: Path) -> None:
         read_banks(tmp_path / "none.safetensors")
 
 
+@pytest.fixture
+def boxes(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The minutes that each call leaves for the training, which gets by with a second of them."""
+    given: list[float] = []
+    run = Trainer.run
+
+    def short(self: Trainer, report, minutes: float) -> None:
+        given.append(minutes)
+        run(self, report, report_steps=1, minutes=1 / 60)
+
+    monkeypatch.setattr(Trainer, "run", short)
+    return given
+
+
 def test_a_call_stops_and_the_next_one_goes_on(
-    banks: dict[str, PoseBank], tmp_path: Path, tiny: None, capsys: pytest.CaptureFixture[str]
+    banks: dict[str, PoseBank], tmp_path: Path, tiny: None, boxes: list[float]
 ) -> None:
     poses, folder, out = tmp_path / "poses.safetensors", tmp_path / "run", tmp_path / "out"
     write_banks(poses, banks)
-    common = ["--data", str(poses), "--folder", str(folder), "--device", "cpu"]
-    common += ["--validation", "32", "--out", str(out)]
-    begin = ["--total-minutes", "0.06", "--adversarial", "fgm", "--adversarial-from", "0.2"]
-    assert main([*common, *begin, "--minutes", "0.06"]) == 0
-    first = json.loads((out / "report.json").read_text())
+
+    def call(*more: str) -> list[dict]:
+        options = ["--data", str(poses), "--folder", str(folder), "--out", str(out)]
+        assert main([*options, "--device", "cpu", "--validation", "32", *more]) == 0
+        return [json.loads((out / name).read_text()) for name in ("report.json", "posemae.json")]
+
+    begin = ["--total-minutes", "20", "--adversarial", "fgm", "--adversarial-from", "0.2"]
+    first, _ = call(*begin)
     assert 0 < first["share"] < 1 and set(first["validation_pmd"]) == set(CASES)
-    assert main([*common, "--minutes", "2"]) == 0
-    second = json.loads((out / "report.json").read_text())
-    assert second["samples"] > first["samples"] and second["share"] >= 1
-    assert second["minutes"] < 0.5, "the run's budget ended it, not the call's"
-    card = json.loads((out / "posemae.json").read_text())
-    assert card["training"]["samples"] == second["samples"]
+    assert 7 < boxes[0] <= 8.5, "a call is nine minutes, all in"
+    second, card = call("--minutes", "5")
+    assert second["samples"] > first["samples"] and second["share"] > first["share"]
+    assert 3 < boxes[1] <= 4.5
+    assert card["training"]["settings"]["minutes"] == 20, "what the run was begun with"
     assert card["training"]["settings"]["adversarial"]["begin"] == 0.2
     assert card["training"]["command"].startswith("python -m posetx.training.recipe")
+    third, card = call("--total-minutes", "0.001")
+    assert third["share"] >= 1 and third["samples"] == second["samples"]
+    assert card["training"]["samples"] == second["samples"]
     assert load_model(str(out / "posemae.safetensors"))[0].config.width == TINY.width
-    assert "samples" in capsys.readouterr().out
 
 
 def test_large_models_come_in_pieces(tmp_path: Path) -> None:
@@ -178,3 +200,34 @@ def test_it_runs_where_only_torch_is(tmp_path: Path) -> None:
         check=True,
     ).stdout
     assert "--total-minutes" in text
+
+
+class Waits(TorchDispatchMode):
+    """Notes the operations that make the host wait for a GPU, but for optimisers' own counters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.overloadpacket.__name__
+        indices = args[1] if name.startswith("index") and isinstance(args[1], list) else []
+        by_mask = any(i is not None and i.dtype == torch.bool for i in indices)
+        if name in ("_local_scalar_dense", "nonzero", "masked_select") or by_mask:
+            own = str(REPOSITORY / "posetx")
+            line = [f for f in traceback.extract_stack() if f.filename.startswith(own)][-1].line
+            if line != "optimizer.step()":
+                self.seen.append(f"{name}: {line}")
+        return function(*args, **(kwargs or {}))
+
+
+def test_no_step_waits_for_numbers(
+    body: BodyModel, banks: dict[str, PoseBank], tmp_path: Path
+) -> None:
+    settings = TrainSettings(samples=1000, batch=8, adversarial=AdversarialSettings())
+    device = torch.device("cpu")
+    trainer = Trainer(tmp_path, body, banks["train"], settings, TINY, STREAM, device)
+    trainer.step()
+    with Waits() as waits:
+        trainer.step()
+    assert waits.seen == []

@@ -19,6 +19,7 @@ from posetx.errors import PosetxError
 from posetx.evaluation.protocols import training_poses
 from posetx.models.checkpoint import load_model
 from posetx.models.pose_mae import PoseMAEConfig
+from posetx.training.adversarial import AdversarialSettings
 from posetx.training.checkpoint import load_state, save_state
 from posetx.training.loop import Trainer, TrainSettings
 from posetx.training.optimizer import COOL_DOWN, learning_rate_factor, orthogonalised
@@ -129,3 +130,17 @@ def test_killed_and_resumed_from_the_command_line(tmp_path: Path) -> None:
     assert card["training"]["samples"] == 96 and model.config.pose_points == 32
     refused = subprocess.run(command(folder), env=environment, capture_output=True, text=True)
     assert refused.returncode == 2 and "--resume" in refused.stderr
+
+
+def test_bf16_changes_little(tmp_path: Path, data) -> None:
+    """What a GPU trains in: the first steps' losses are fp32's, also of attacked batches."""
+    settings = TrainSettings(samples=1600, batch=16, adversarial=AdversarialSettings())
+    terms = {}
+    for settings.precision in ("fp32", "bf16"):
+        run = Trainer(tmp_path, *data, settings, TINY, STREAM, CPU)
+        run.step()
+        terms[settings.precision] = {name: float(term) for name, term in run.step().items()}
+        assert all(p.grad is not None for p in run.model.parameters())
+        # edges are so short that rounding shows, before the network has learnt anything
+        assert terms[settings.precision].pop("edge") < 0.5
+    assert terms["bf16"] == pytest.approx(terms["fp32"], rel=0.02)

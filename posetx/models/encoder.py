@@ -115,7 +115,7 @@ class PoseHead(nn.Module):
             self.out.bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0, 0, 0, 0]).repeat(joints))
 
     def forward(self, code: Tensor) -> tuple[Tensor, Tensor]:
-        out = self.out(code).unflatten(1, (self.joints, 9))
+        out = self.out(code).unflatten(1, (self.joints, 9)).float()  # see PoseMAE.motion
         return out[..., :6], out[..., 6:]
 
 

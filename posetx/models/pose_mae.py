@@ -189,10 +189,12 @@ class PoseMAE(nn.Module):
         estimates = [pose.rotations, identity.rotations, pose.joints, identity.joints]
         z = torch.cat([pose.code, identity.code, *[e.flatten(1) for e in estimates]], 1)
         z = self.motion_block(F.relu(self.motion_in(z)))
-        correction = self.motion_out(F.relu(z)).unflatten(1, (-1, 9))
-        turn = pose.rotations @ identity.rotations.transpose(-1, -2)
-        turn = matrix_from_6d(torch.cat([turn[..., 0], turn[..., 1]], -1) + correction[..., :6])
-        placed = forward_kinematics(identity.joints, turn) + correction[..., 6:]
+        correction = self.motion_out(F.relu(z)).unflatten(1, (-1, 9)).float()
+        # in bf16 each rotation along a limb would put its end millimetres off
+        with torch.autocast(z.device.type, enabled=False):
+            turn = pose.rotations @ identity.rotations.transpose(-1, -2)
+            turn = matrix_from_6d(torch.cat([turn[..., 0], turn[..., 1]], -1) + correction[..., :6])
+            placed = forward_kinematics(identity.joints, turn) + correction[..., 6:]
         return Motion(identity.joints, placed, turn), z
 
     def forward(self, pose: Tensor, points: Tensor, sample: int | None = None) -> Output:
@@ -239,5 +241,6 @@ class PoseMAE(nn.Module):
     ) -> Tensor:
         if self.config.head == "coords":
             return raw
-        weights = features.parts.softmax(-1)
-        return raw + skin(points, weights, motion.joints, motion.placed, motion.rotations)
+        weights = features.parts.float().softmax(-1)
+        with torch.autocast(points.device.type, enabled=False):
+            return raw + skin(points, weights, motion.joints, motion.placed, motion.rotations)

@@ -91,8 +91,9 @@ class PartLook(nn.Module):
 
     def placed(self, estimate: Estimate) -> Tensor:
         """The anchors (B, K, LOOK, 3) in the cloud's frame."""
-        turned = self.anchors @ estimate.rotations.transpose(-1, -2)
-        return turned + estimate.joints.unsqueeze(2)
+        with torch.autocast(estimate.joints.device.type, enabled=False):
+            turned = self.anchors @ estimate.rotations.transpose(-1, -2)
+            return turned + estimate.joints.unsqueeze(2)
 
     def pooled(self, points: Tensor, hidden: Tensor, estimate: Estimate) -> Tensor:
         """What every part sees at its anchors (B, K, 4 LOOK): how much, and how far off it is.
@@ -100,7 +101,9 @@ class PartLook(nn.Module):
         How far off is the step of a soft iterative-closest-point fit, in the part's frame.
         """
         ones = torch.ones_like(points[..., :1])
-        sums = hidden.transpose(1, 2) @ (torch.cat([points, ones], 2) / points.shape[1])
+        # what follows is a small difference of these
+        with torch.autocast(points.device.type, enabled=False):
+            sums = hidden.transpose(1, 2) @ (torch.cat([points, ones], 2) / points.shape[1])
         sums = sums.unflatten(1, self.logit.shape)
         there = sums[..., 3:]
         off = sums[..., :3] - there * self.placed(estimate)
@@ -171,7 +174,8 @@ class PartRefiner(nn.Module):
             joints,
         ]
         x = self.enter(torch.cat(inputs, 2)) + self.code(code).unsqueeze(1)
-        step = self.out(F.relu(self.norm(self.exchange(x))))
+        step = self.out(F.relu(self.norm(self.exchange(x)))).float()
         axes = step[..., :6] + torch.eye(2, 3, device=step.device, dtype=step.dtype).flatten()
-        moved = joints + (turn @ step[..., 6:].unsqueeze(-1)).squeeze(-1)
-        return Estimate(turn @ matrix_from_6d(axes), moved), logits
+        with torch.autocast(step.device.type, enabled=False):
+            moved = joints + (turn @ step[..., 6:].unsqueeze(-1)).squeeze(-1)
+            return Estimate(turn @ matrix_from_6d(axes), moved), logits

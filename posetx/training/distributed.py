@@ -1,9 +1,12 @@
 """Several processes train one model: the group that torchrun describes, or none.
 
 Under ``torchrun --nproc-per-node W -m posetx train ...`` each of the W processes takes 1/W of
-every batch, and DistributedDataParallel averages their gradients while they are computed; all
-else (weights, their average, optimiser states, schedule) is then the same on all of them without
-being sent. Without torchrun every function here does nothing, at no cost.
+every batch, and their gradients are averaged (:func:`average_gradients`); all else (weights, their
+average, optimiser states, schedule) is then the same on all of them without being sent. Without
+torchrun every function here does nothing, at no cost.
+
+DistributedDataParallel would send gradients while others are computed. It is not used, as it wants
+every parameter to have one in every step; which have depends on what a batch knows.
 
 What one process learns, W learn:
 
@@ -22,12 +25,12 @@ The run's folder has to be on a disk that all processes see.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch import distributed as dist
-from torch.nn.parallel import DistributedDataParallel
 
 from posetx.errors import UsageError
 
@@ -96,16 +99,18 @@ def own_share(batch: int) -> int:
     )
 
 
-def parallel(model: nn.Module) -> nn.Module:
-    """The model as it is to be called in a training step: its gradients get averaged.
+def average_gradients(parameters: Iterable[Tensor]) -> None:
+    """Give each parameter the mean of its gradients on all processes.
 
-    All of its parameters must have an influence on the loss. What is called on ``model`` itself,
-    as an attack does, involves no other process.
+    Those without a gradient stay without; they have to be the same ones everywhere.
     """
     if world() == 1:
-        return model
-    place = next(model.parameters()).device
-    return DistributedDataParallel(model, device_ids=[place] if place.type == "cuda" else None)
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    # one message: a model has some hundred tensors, most of them small
+    means = mean(torch.cat([g.flatten() for g in gradients]))
+    for gradient, part in zip(gradients, means.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
 
 
 def agreed(number: float) -> float:

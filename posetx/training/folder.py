@@ -19,7 +19,6 @@ from torch import Tensor
 from posetx.bodies.body import BodyModel
 from posetx.bodies.poses import PoseBank
 from posetx.bodies.stream import EDGES, Batch, BodyStream, StreamSettings
-from posetx.console import progress_bar
 from posetx.files.checks import problem
 from posetx.files.targets.base import TARGET_SUFFIXES, Target, read_target
 from posetx.geometry.mesh import area_centroid, face_areas
@@ -63,6 +62,8 @@ class MeshFolder:
         that cannot be read, has another topology or no area, or is there twice; or when no pose
         is there of two identities.
         """
+        from posetx.console import progress_bar  # rich is not everywhere that training is
+
         files = _find(path)
         table = _table(path, list(files))
         first = read_target(next(iter(files.values())))

@@ -89,7 +89,6 @@ class Trainer:
         torch.manual_seed(settings.seed)
         self.model = PoseMAE(model_config).to(device)
         self.model.begin_on(body)
-        self.parallel = distributed.parallel(self.model)
         self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.stream = make_stream(body, poses, stream_settings, settings.seed)
         self.optimizers = make_optimizers(self.model, settings.lr)
@@ -143,14 +142,17 @@ class Trainer:
         batch = self.stream.draw(self.own_batch, early)
         self.model.train()
         adversarial = self.settings.adversarial
-        with self.autocast:
-            if adversarial and self.share_done() >= adversarial.begin:
+        if adversarial and self.share_done() >= adversarial.begin:
+            # a context of its own: autocast keeps weights in bf16, here some without gradients
+            with self.autocast:
                 batch = attacked(self.model, batch, adversarial, self.stream.generator)
-            output = self.parallel(batch.pose, batch.queries, batch.identity.shape[1])
+        with self.autocast:
+            output = self.model(batch.pose, batch.queries, batch.identity.shape[1])
             loss, terms = training_loss(output, batch)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        distributed.average_gradients(self.model.parameters())
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_norm)
         factor = learning_rate_factor(self.share_done())
         for optimizer, base in zip(self.optimizers, self.base_lr, strict=True):
