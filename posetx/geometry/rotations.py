@@ -11,6 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
+def full_precision(values: Tensor) -> Tensor:
+    """In float32 at least: in bfloat16 a chain of rotations puts its end millimetres off."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def matrix_from_6d(d6: Tensor) -> Tensor:
     """Rotation matrices (..., 3, 3) from two columns (..., 6), by Gram-Schmidt."""
     a, b = d6[..., :3], d6[..., 3:]

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from posetx.geometry.rotations import full_precision
+
 #: part logits are scaled by this: they have to grow large, which small steps do slowly
 SHARPNESS = 4.0
 
@@ -115,7 +117,7 @@ class PoseHead(nn.Module):
             self.out.bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0, 0, 0, 0]).repeat(joints))
 
     def forward(self, code: Tensor) -> tuple[Tensor, Tensor]:
-        out = self.out(code).unflatten(1, (self.joints, 9)).float()  # see PoseMAE.motion
+        out = full_precision(self.out(code).unflatten(1, (self.joints, 9)))  # see PoseMAE.motion
         return out[..., :6], out[..., 6:]
 
 

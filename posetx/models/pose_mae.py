@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from posetx.bodies.body import BodyModel, forward_kinematics, skin
 from posetx.bodies.skeleton import JOINTS
-from posetx.geometry.rotations import matrix_from_6d
+from posetx.geometry.rotations import full_precision, matrix_from_6d
 from posetx.models.decoder import Decoder, Statistics
 from posetx.models.encoder import MultiScaleEncoder, PointFeatures, PoseHead, ResidualMLP
 from posetx.models.frames import normalise_pose
@@ -189,7 +189,7 @@ class PoseMAE(nn.Module):
         estimates = [pose.rotations, identity.rotations, pose.joints, identity.joints]
         z = torch.cat([pose.code, identity.code, *[e.flatten(1) for e in estimates]], 1)
         z = self.motion_block(F.relu(self.motion_in(z)))
-        correction = self.motion_out(F.relu(z)).unflatten(1, (-1, 9)).float()
+        correction = full_precision(self.motion_out(F.relu(z)).unflatten(1, (-1, 9)))
         # in bf16 each rotation along a limb would put its end millimetres off
         with torch.autocast(z.device.type, enabled=False):
             turn = pose.rotations @ identity.rotations.transpose(-1, -2)
@@ -241,6 +241,6 @@ class PoseMAE(nn.Module):
     ) -> Tensor:
         if self.config.head == "coords":
             return raw
-        weights = features.parts.float().softmax(-1)
+        weights = full_precision(features.parts).softmax(-1)
         with torch.autocast(points.device.type, enabled=False):
             return raw + skin(points, weights, motion.joints, motion.placed, motion.rotations)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from posetx.bodies.body import on_device
 from posetx.bodies.skeleton import PARENTS
-from posetx.geometry.rotations import matrix_from_6d
+from posetx.geometry.rotations import full_precision, matrix_from_6d
 from posetx.geometry.sampling import farthest_points
 from posetx.models.encoder import CROSS, PointFeatures
 
@@ -174,7 +174,7 @@ class PartRefiner(nn.Module):
             joints,
         ]
         x = self.enter(torch.cat(inputs, 2)) + self.code(code).unsqueeze(1)
-        step = self.out(F.relu(self.norm(self.exchange(x)))).float()
+        step = full_precision(self.out(F.relu(self.norm(self.exchange(x)))))
         axes = step[..., :6] + torch.eye(2, 3, device=step.device, dtype=step.dtype).flatten()
         with torch.autocast(step.device.type, enabled=False):
             moved = joints + (turn @ step[..., 6:].unsqueeze(-1)).squeeze(-1)
