@@ -1,4 +1,4 @@
-"""Training on a bare GPU machine that is lent by the minute: torch and safetensors are enough.
+"""Training on a bare GPU machine lent by the minute: torch, numpy and safetensors are enough.
 
     python -m posetx.training.recipe --pack CLIPS poses.safetensors
     python -m posetx.training.recipe --data poses.safetensors --folder runs/gpu --minutes 9 \\
@@ -102,8 +102,8 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     p = argparse.ArgumentParser(
         prog=PROGRAM,
-        description="Time-boxed training with torch and safetensors alone. A folder's run goes on "
-        "with the preset and the other options that it began with.",
+        description="Time-boxed training with torch, numpy and safetensors alone. A folder's run "
+        "goes on with the preset and the other options that it began with.",
     )
     add = p.add_argument
     add("--pack", nargs=2, metavar=("CLIPS", "FILE"), help="pack a folder's BVH clips and stop")
