@@ -181,7 +181,9 @@ class PoseMAE(nn.Module):
         """Part logits of an identity's points, seen from where its parts are."""
         if self.identity_refiner is None:
             return features.parts
-        _, logits = self.identity_refiner.look(points, identity.detach())
+        if self.training:
+            identity = identity.detach()
+        _, logits = self.identity_refiner.look(points, identity)
         return features.parts + logits
 
     def motion(self, pose: PoseCode, identity: PoseCode) -> tuple[Motion, Tensor]:

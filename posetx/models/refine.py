@@ -147,7 +147,9 @@ class PartRefiner(nn.Module):
         self, points: Tensor, features: PointFeatures, code: Tensor, estimate: Estimate
     ) -> tuple[Estimate, Tensor]:
         """The corrected estimate, and the part logits (B, N, K) that it was made with."""
-        estimate = estimate.detach()  # each look answers for its own step only
+        if self.training:
+            # each look learns its own step only; an attack, though, has to see through both
+            estimate = estimate.detach()
         turn, joints = estimate.rotations, estimate.joints
         hidden, logits = self.look(points, estimate)
         logits = features.parts + logits
