@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -81,14 +82,16 @@ def break_off_and_resume(folder: Path) -> list[Trainer]:
 def work(folder: Path) -> None:
     """What one of two processes does; what it has in the end is written for the tests."""
     distributed.start(CPU)
+    begin = time.monotonic()
     run, progress = learn_from_split_batches(folder / "split")
+    seconds = time.monotonic() - begin  # no less than what the rate was taken over
     whole, resumed = break_off_and_resume(folder)
     state = {
         "split": run.model.state_dict(),
         "ema": run.ema,
         "terms": progress.terms,
         "samples": run.samples,
-        "rate_counts_all": progress.samples_per_second * run.seconds >= 0.9 * BATCH * STEPS,
+        "rate_counts_all": progress.samples_per_second * seconds >= BATCH * STEPS,
         "whole": whole.model.state_dict(),
         "resumed": resumed.model.state_dict(),
         "muon": [resumed.optimizers[0].state_dict(), whole.optimizers[0].state_dict()],
@@ -141,8 +144,8 @@ def test_two_processes_learn_what_one_does(worked: list[dict], tmp_path: Path) -
     alone, progress = learn_from_split_batches(tmp_path)
     weights = alone.model.state_dict()
     assert apart(weights, begin) > 5e-3, "they learn something"
-    assert apart(worked[0]["split"], weights) < 2e-5
-    assert apart(worked[0]["ema"], alone.ema) < 2e-5
+    assert apart(worked[0]["split"], weights) < 5e-5
+    assert apart(worked[0]["ema"], alone.ema) < 5e-5
     assert worked[0]["samples"] == alone.samples == BATCH * STEPS
     assert worked[0]["rate_counts_all"]
     assert worked[0]["terms"] == pytest.approx(progress.terms, rel=1e-4)
