@@ -141,7 +141,7 @@ def train(
         trainer = Trainer.resumed(folder, body, poses, settings, where)
     else:
         config = PoseMAEConfig(head=head, pose_points=pose_points, identity_points=identity_points)
-        share = 0.4 if scan_share is None else scan_share
+        share = StreamSettings.scan_share if scan_share is None else scan_share
         stream = StreamSettings(pose_points, identity_points, scan_share=share)
         trainer = Trainer(folder, body, poses, settings, config, stream, where)
         if init_from:

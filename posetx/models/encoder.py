@@ -64,6 +64,25 @@ class MiniPointNet(nn.Module):
         return PointFeatures(hidden, SHARPNESS * self.parts(hidden))
 
 
+def part_moments(
+    points: Tensor, values: Tensor, logits: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What the points (B, N, 3) of each part have together, by part logits (B, N, K).
+
+    Returns the sum of their shares (B, K), their mean position (B, K, 3), the mean of their
+    ``values`` (B, N, V), and the covariance (B, K, CROSS, 3) of the first CROSS of these with the
+    position.
+    """
+    share = logits.softmax(-1)
+    mass = share.sum(1)
+    weight = (share / (mass.unsqueeze(1) + 1e-3)).transpose(1, 2)  # (B, K, N)
+    cross = (values[..., :CROSS, None] * points[..., None, :]).flatten(2)
+    pooled = weight @ torch.cat([points, values, cross], 2)
+    where, mean, product = pooled.split([3, values.shape[-1], 3 * CROSS], dim=2)
+    product = product.unflatten(2, (CROSS, 3)) - mean[..., :CROSS, None] * where[..., None, :]
+    return mass, where, mean, product
+
+
 class PartPool(nn.Module):
     """Pools point features per body part: (B, N, C) -> (B, K * PartPool.size + C).
 
@@ -79,17 +98,12 @@ class PartPool(nn.Module):
         self.size = 1 + 3 + values + 3 * CROSS
 
     def forward(self, points: Tensor, features: PointFeatures) -> Tensor:
-        share = features.parts.softmax(-1)
-        mass = share.sum(1)  # (B, K)
-        weight = (share / (mass.unsqueeze(1) + 1e-3)).transpose(1, 2)  # (B, K, N)
         values = self.values(features.hidden)
-        cross = (values[..., :CROSS, None] * points[..., None, :]).flatten(2)
-        pooled = weight @ torch.cat([points, values, cross], 2)
-        where, mean, product = pooled.split([3, values.shape[-1], 3 * CROSS], dim=2)
-        product = product - (mean[..., :CROSS, None] * where[..., None, :]).flatten(2)
+        mass, where, mean, product = part_moments(points, values, features.parts)
         mass = mass / points.shape[1]
-        per_part = torch.cat([4.0 * mass.unsqueeze(-1), where, mean, 4.0 * product], 2)
-        return torch.cat([per_part.flatten(1), features.hidden.amax(1)], 1)
+        per_part = [4.0 * mass.unsqueeze(-1), where, mean, 4.0 * product.flatten(2)]
+        pooled = torch.cat(per_part, 2).flatten(1)
+        return torch.cat([pooled, features.hidden.amax(1)], 1)
 
 
 class ResidualMLP(nn.Module):

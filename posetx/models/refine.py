@@ -20,7 +20,7 @@ from posetx.bodies.body import on_device
 from posetx.bodies.skeleton import PARENTS
 from posetx.geometry.rotations import full_precision, matrix_from_6d
 from posetx.geometry.sampling import farthest_points
-from posetx.models.encoder import CROSS, PointFeatures
+from posetx.models.encoder import CROSS, PointFeatures, part_moments
 
 #: anchors of each part, the reach of one at first, and what their logits are scaled by
 LOOK = 12
@@ -153,14 +153,8 @@ class PartRefiner(nn.Module):
         turn, joints = estimate.rotations, estimate.joints
         hidden, logits = self.look(points, estimate)
         logits = features.parts + logits
-        share = logits.softmax(-1)
-        mass = share.sum(1)
-        weight = share / (mass.unsqueeze(1) + 1e-3)
         values = self.values(features.hidden)
-        cross = (values[..., :CROSS, None] * points[..., None, :]).flatten(2)
-        pooled = weight.transpose(1, 2) @ torch.cat([points, values, cross], 2)
-        where, mean, product = pooled.split([3, values.shape[-1], 3 * CROSS], dim=2)
-        product = product.unflatten(2, (CROSS, 3)) - mean[..., :CROSS, None] * where[..., None, :]
+        mass, where, mean, product = part_moments(points, values, logits)
         looks = self.look.pooled(points, hidden, estimate)
         parents = on_device(_PARENTS, joints.device)
         bone = joints - joints[:, parents]

@@ -9,7 +9,6 @@ network sees in a point as well: a hand on a hip is matched with the hand.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -72,9 +71,7 @@ class BodyFit:
         self.joint_template = body.joint_template
         self.joint_components = body.joint_components[: s.components]
 
-    def improve(
-        self, clouds: Tensor, pose: PoseCode, on_step: Callable[[], None] = lambda: None
-    ) -> PoseCode:
+    def improve(self, clouds: Tensor, pose: PoseCode) -> PoseCode:
         """``pose`` with the estimate that fits ``clouds`` (B, N, 3) best.
 
         The clouds are in the normalised frame that ``pose`` is of, all points of which it has
@@ -98,7 +95,6 @@ class BodyFit:
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-                on_step()
             with torch.no_grad():
                 _, rotations, joints = figure.place()
         return replace(pose, estimate=Estimate(rotations, joints))
