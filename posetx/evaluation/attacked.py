@@ -7,9 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from posetx.attacks.budget import Budget
-from posetx.attacks.fgm import fgm
+from posetx.attacks.methods import perturbed
 from posetx.attacks.objective import transfer_damage
-from posetx.attacks.pgd import pgd
 from posetx.models.predictor import IdentityFrame, Predictor
 
 Floats = NDArray[np.float64]
@@ -49,9 +48,6 @@ def adversarial_sample(
     )
     cloud = tensor(sample - sample.mean(0))
     budget = Budget("l2", EPSILON)
-    if method == "fgm":
-        moved = fgm(objective, cloud, budget)
-    else:
-        generator = torch.Generator(device=predictor.device).manual_seed(seed)
-        moved = pgd(objective, cloud, budget, generator, steps=PGD_STEPS)
+    generator = torch.Generator(device=predictor.device).manual_seed(seed)
+    moved = perturbed(method, objective, cloud, budget, generator, PGD_STEPS)
     return moved[0].cpu().double().numpy() + sample.mean(0)

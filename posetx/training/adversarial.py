@@ -12,14 +12,12 @@ import torch
 from torch import Tensor
 
 from posetx.attacks.budget import Budget
-from posetx.attacks.fgm import fgm
+from posetx.attacks.methods import perturbed
 from posetx.attacks.objective import transfer_damage
-from posetx.attacks.pgd import pgd
 from posetx.bodies.stream import Batch
 from posetx.models.frames import normalise_pose
 from posetx.models.pose_mae import PoseMAE
 
-METHODS = ("fgm", "pgd")
 #: neighbours whose mean distance tells an outlier, and by how many deviations
 NEIGHBOURS, DEVIATIONS = 8, 2.0
 
@@ -57,10 +55,9 @@ def attacked(
     training = model.training
     model.eval()
     objective = transfer_damage(model, batch.queries[rows], batch.truth[rows], sample)
-    if settings.method == "fgm":
-        adversarial = fgm(objective, clouds, budget)
-    else:
-        adversarial = pgd(objective, clouds, budget, generator, steps=settings.pgd_steps)
+    adversarial = perturbed(
+        settings.method, objective, clouds, budget, generator, settings.pgd_steps
+    )
     model.train(training)
     kept = inliers(adversarial.detach())
     adversarial = adversarial.detach().gather(1, kept.unsqueeze(-1).expand(-1, -1, 3))
