@@ -38,6 +38,10 @@ class Estimate:
     rotations: Tensor
     joints: Tensor
 
+    def __getitem__(self, rows: slice) -> Estimate:
+        """The estimates of some of the batch."""
+        return Estimate(self.rotations[rows], self.joints[rows])
+
     def detach(self) -> Estimate:
         return Estimate(self.rotations.detach(), self.joints.detach())
 

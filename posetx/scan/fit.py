@@ -2,9 +2,12 @@
 
 The network answers in milliseconds and errs by some centimetres where a pose is rare. Its answer
 is a good place to start from: the neutral body in the estimated pose is fitted to the points by
-gradient descent, and the fitted pose is what the network's decoder then gives to the target.
-Points are matched with the nearest point of the body, where nearness counts the part that the
-network sees in a point as well: a hand on a hip is matched with the hand.
+Gauss-Newton steps (articulated ICP), and the fitted pose is what the network's decoder then gives
+to the target. Points are matched with the nearest point of the body, where nearness counts the
+part that the network sees in a point as well: a hand on a hip is matched with the hand.
+
+Where a limb is far off, no small step leads home: so other places for each limb are tried too
+(:mod:`posetx.scan.limbs`), and the body that explains the points best is kept.
 """
 
 from __future__ import annotations
@@ -14,144 +17,182 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from posetx.bodies.body import (
-    BodyModel,
-    forward_kinematics,
-    global_rotations,
-    relative_rotations,
-    skin,
-)
-from posetx.geometry.rotations import matrix_from_axis_angle
-from posetx.geometry.sampling import sample_surface
+from posetx.bodies.body import BodyModel
 from posetx.models.pose_mae import PoseCode
 from posetx.models.refine import Estimate
+from posetx.scan.figure import JOINT_COUNT, Figure, FreeBody, Placed
+from posetx.scan.limbs import LimbSearch, squared_distances
 
 
 @dataclass(frozen=True)
 class FitSettings:
     """Lengths are in the pose's normalised frame, whose unit is about a metre for an adult."""
 
-    iterations: int = 60
-    rate: float = 0.03
+    iterations: int = 12
     body_points: int = 1500
     #: components of the shape space that are free; their weight keeps them near the mean body
-    components: int = 12
-    shape_weight: float = 1e-3
-    #: keeps the joints near the network's angles where no points say otherwise
-    pose_weight: float = 2.5e-4
+    components: int = 24
+    shape_weight: float = 3e-4
+    #: keeps parts near the network's rotations where no points say otherwise
+    pose_weight: float = 5e-4
     #: distance beyond which a point pulls no more, at first and in the end
-    reach: tuple[float, float] = (0.18, 0.03)
-    #: what a match with a part that the network does not see in the point costs
+    reach: tuple[float, float] = (0.2, 0.03)
+    #: what a match with a part that the network does not see in the point costs, at first; the
+    #: network's word counts less and less
     part_distance: float = 0.07
     #: pull of the body's points to the scan, relative to the scan's to the body: a scan may lack
     #: a side, and a body may not
-    body_to_scan: float = 0.6
+    body_to_scan: float = 0.4
+    #: weight of a match's distance along the surface, relative to that across it
+    along: float = 0.3
+    damping: float = 1e-4
+    #: the fits that other places of limbs are tried by: steps, samples of the body's surface and
+    #: of the cloud, reach
+    trials: int = 5
+    trial_samples: int = 400
+    trial_points: int = 512
+    trial_reach: tuple[float, float] = (0.4, 0.1)
+    #: starts with other limbs a round, and rounds; 0 rounds trust the network's word on all limbs
+    starts: int = 16
+    rounds: int = 3
+    #: how much better (a share of the misfit) another start has to be
+    margin: float = 0.01
 
 
 class BodyFit:
-    """Fits a body to clouds, a batch at a time."""
+    """Fits a body to clouds."""
 
     def __init__(self, body: BodyModel, settings: FitSettings | None = None):
         self.settings = s = settings or FitSettings()
-        faces = body.faces.cpu().numpy()
-        vertices = body.template.double().cpu().numpy()
-        _, picked, where = sample_surface(vertices, faces, s.body_points)
-        device = body.template.device
-        corners = body.faces[torch.as_tensor(picked, device=device)]
-        barycentric = torch.as_tensor(where, device=device).float().unsqueeze(-1)
+        self.fine = FreeBody(body, s.body_points, s.components)
+        self.coarse = FreeBody(body, s.trial_samples, s.components)
+        self.search = LimbSearch(self.coarse)
 
-        def at_samples(values: Tensor) -> Tensor:
-            return (values[corners] * barycentric).sum(1)
-
-        self.template = at_samples(body.template)
-        self.weights = at_samples(body.weights)
-        self.part = self.weights.argmax(1)
-        parts = [at_samples(component) for component in body.components[: s.components]]
-        self.components = torch.stack(parts)
-        self.joint_template = body.joint_template
-        self.joint_components = body.joint_components[: s.components]
-
+    @torch.no_grad()
     def improve(self, clouds: Tensor, pose: PoseCode) -> PoseCode:
         """``pose`` with the estimate that fits ``clouds`` (B, N, 3) best.
 
         The clouds are in the normalised frame that ``pose`` is of, all points of which it has
-        features. Each cloud is fitted by itself; the result is the same every time.
+        features, and their first points alone cover the body, as
+        :func:`posetx.models.predictor.pose_sample` makes them. Each cloud is fitted by itself;
+        the result is the same every time.
         """
-        s = self.settings
-        with torch.inference_mode(False), torch.enable_grad():
-            # clones, because what inference mode made has no place in a graph
-            cloud = clouds.detach().clone()
-            first = Estimate(pose.rotations.detach().clone(), pose.joints.detach().clone())
-            seen = pose.features.parts.detach().clone().softmax(-1)
-            strange = s.part_distance**2 * (1 - seen[:, :, self.part])
-            figure = _Figure(self, first)
-            optimizer = torch.optim.Adam(figure.groups(s.rate), betas=(0.9, 0.95))
-            rates = [group["lr"] for group in optimizer.param_groups]
-            for iteration in range(s.iterations):
-                left = 1 - iteration / s.iterations
-                for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                    group["lr"] = rate * left
-                loss = self._loss(figure, cloud, strange, s.reach[1] + left * s.reach[0])
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-            with torch.no_grad():
-                _, rotations, joints = figure.place()
+        seen = pose.features.parts.softmax(-1)
+        figures = [
+            self._fitted(clouds[i : i + 1], seen[i : i + 1], pose.estimate[i : i + 1])
+            for i in range(len(clouds))
+        ]
+        rotations = torch.cat([figure.rotations for figure in figures])
+        joints = torch.cat([self.fine.place(figure).joints for figure in figures])
         return replace(pose, estimate=Estimate(rotations, joints))
 
-    def _loss(self, figure: _Figure, cloud: Tensor, strange: Tensor, reach: float) -> Tensor:
+    def _fitted(self, cloud: Tensor, seen: Tensor, estimate: Estimate) -> Figure:
+        """One cloud's (1, N, 3) figure."""
         s = self.settings
-        surface, _, _ = figure.place()
-        with torch.no_grad():
-            squared = torch.cdist(cloud, surface).square()
-            to_body = (squared + strange).argmin(2, keepdim=True)
-            to_scan = squared.argmin(1).unsqueeze(2)
-        ours = (cloud - surface.gather(1, to_body.expand(-1, -1, 3))).square().sum(-1)
-        theirs = (surface - cloud.gather(1, to_scan.expand(-1, -1, 3))).square().sum(-1)
+        start = self.fine.begin(estimate)
+        figure = self._solve(self.fine, start, start, cloud, s.iterations, s.reach, seen)
+        few = cloud[:, : s.trial_points]
+        best = self.search.misfit(figure, few)
+        for _ in range(s.rounds):
+            # without the network's word on whose points are whose: it may be why a limb went wrong
+            others = self.search.starts(figure, few, s.starts)
+            others = self._solve(self.coarse, others, start, few, s.trials, s.trial_reach)
+            first = int(self.search.misfit(others, few).argmin())
+            reach, steps = (s.trial_reach[1], s.reach[1]), s.iterations // 2
+            other = others[first : first + 1]
+            other = self._solve(self.fine, other, start, cloud, steps, reach)
+            misfit = self.search.misfit(other, few)
+            if not misfit < (1 - s.margin) * best:
+                break
+            figure, best = other, misfit
+        return figure
 
-        def robust(square: Tensor) -> Tensor:
-            # Geman-McClure: a square near zero, constant far out
-            return (reach**2 * square / (square + reach**2)).mean(1)
+    def _solve(
+        self,
+        body: FreeBody,
+        figure: Figure,
+        start: Figure,
+        cloud: Tensor,
+        iterations: int,
+        reach: tuple[float, float],
+        seen: Tensor | None = None,
+    ) -> Figure:
+        """Gauss-Newton steps from ``figure`` on, all of its batch for the same cloud (1, N, 3).
 
-        data = robust(ours) + s.body_to_scan * robust(theirs)
-        prior = s.pose_weight * figure.turns.square().mean((1, 2))
-        shape = s.shape_weight * figure.shape.square().mean(1)
-        return (data + prior + shape).sum()
+        ``start`` is the network's word on the pose, ``seen`` (1, N, 19) that on the points' parts.
+        """
+        s = self.settings
+        strange = None if seen is None else s.part_distance**2 * (1 - seen[:, :, body.part])
+        for iteration in range(iterations):
+            left = 1 - iteration / max(iterations - 1, 1)
+            far = reach[1] + left * (reach[0] - reach[1])
+            placed, jacobian = body.place(figure), body.jacobian(figure)
+            squared = squared_distances(cloud, placed.surface)
+            to_scan = squared.argmin(1)
+            to_body = (squared if strange is None else squared + left * strange).argmin(2)
+            matched = _Matched(placed)
+            apart = placed.surface - cloud[0, to_scan]
+            matched.add(apart, far, s.body_to_scan)
+            apart = placed.surface.gather(1, to_body.unsqueeze(-1).expand(-1, -1, 3)) - cloud
+            matched.add(apart, far, 1.0, to_body)
+            normal, aim = self._priors(figure, start, body)
+            by_points = matched.normal_equations(jacobian, s.along)
+            step = torch.linalg.solve(normal + by_points[0], aim + by_points[1])
+            figure = body.moved(figure, -step)
+        return figure
+
+    def _priors(self, figure: Figure, start: Figure, body: FreeBody) -> tuple[Tensor, Tensor]:
+        """Normal matrix (B, P, P) and gradient (B, P) of all that is not about points."""
+        s, turns = self.settings, 3 * JOINT_COUNT
+        batch = len(figure.size)
+        normal = torch.eye(body.columns, device=figure.size.device) * (s.damping / JOINT_COUNT)
+        normal = normal.repeat(batch, 1, 1)
+        aim = normal.new_zeros(batch, body.columns)
+        # sine times axis of each part's turn away from the network's word; half a turn pulls no
+        # more, which is right for a word that was wrong
+        apart = figure.rotations @ start.rotations.transpose(-1, -2)
+        apart = 0.5 * (apart - apart.transpose(-1, -2))
+        away = torch.stack([apart[..., 2, 1], apart[..., 0, 2], apart[..., 1, 0]], -1)
+        weight = s.pose_weight / JOINT_COUNT
+        both = torch.kron(body.carries @ body.carries.T, torch.eye(3, device=normal.device))
+        normal[:, :turns, :turns] += weight * both
+        aim[:, :turns] = weight * (body.carries @ away).flatten(1)
+        weight = s.shape_weight / s.components
+        normal.diagonal(dim1=1, dim2=2)[:, turns + 4 :] += weight
+        aim[:, turns + 4 :] = weight * figure.shape
+        return normal, aim
 
 
-class _Figure:
-    """The free body: what turns, moves, grows and changes shape, from an estimate on."""
+class _Matched:
+    """Where a body's surface samples are drawn to, by their matches with a cloud's points."""
 
-    def __init__(self, fit: BodyFit, first: Estimate):
-        self.fit = fit
-        batch, device = len(first.joints), first.joints.device
-        self.local = relative_rotations(first.rotations)
-        joints = fit.joint_template.expand(batch, -1, -1)
-        placed = forward_kinematics(joints, first.rotations)
-        spread = [x - x.mean(1, keepdim=True) for x in (first.joints, placed)]
-        self.size = (spread[0].norm(dim=(1, 2)) / spread[1].norm(dim=(1, 2))).view(-1, 1, 1)
-        self.where = (first.joints - self.size * placed).mean(1, keepdim=True)
+    def __init__(self, placed: Placed):
+        self.normals = placed.normals
+        self.pull = placed.surface.new_zeros(placed.surface.shape[:2])  # (B, N) sum of weights
+        self.apart = torch.zeros_like(placed.surface)  # (B, N, 3) weighted sum of distances
 
-        def free(*shape: int) -> Tensor:
-            return torch.zeros(batch, *shape, device=device, requires_grad=True)
+    def add(self, apart: Tensor, reach: float, weight: float, sample: Tensor | None = None) -> None:
+        """Matches (B, M, 3) of the samples with these indices (B, M); of all in turn without."""
+        # Geman-McClure: the full pull near by, none from far away
+        near = reach**2 / (apart.square().sum(-1) + reach**2)
+        pull = weight * near.square() / near.shape[1]
+        pulled = pull.unsqueeze(-1) * apart
+        if sample is None:
+            self.pull += pull
+            self.apart += pulled
+        else:
+            self.pull.scatter_add_(1, sample, pull)
+            self.apart.scatter_add_(1, sample.unsqueeze(-1).expand(-1, -1, 3), pulled)
 
-        self.turns, self.move = free(first.joints.shape[1], 3), free(1, 3)
-        self.grow, self.shape = free(1, 1), free(fit.settings.components)
+    def normal_equations(self, jacobian: Tensor, along: float) -> tuple[Tensor, Tensor]:
+        """Matrix (B, P, P) and gradient (B, P) of the distances across the surface and along it.
 
-    def groups(self, rate: float) -> list[dict]:
-        return [
-            {"params": [self.turns, self.move], "lr": rate},
-            {"params": [self.grow], "lr": rate / 3},
-            {"params": [self.shape], "lr": 3 * rate},
-        ]
-
-    def place(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Surface points (B, body_points, 3), global rotations and joints in the cloud's frame."""
-        fit = self.fit
-        rotations = global_rotations(self.local @ matrix_from_axis_angle(self.turns + 1e-9))
-        rest = fit.template + torch.einsum("bs,sni->bni", self.shape, fit.components)
-        joints = fit.joint_template + torch.einsum("bs,sji->bji", self.shape, fit.joint_components)
-        placed = forward_kinematics(joints, rotations)
-        surface = skin(rest, fit.weights, joints, placed, rotations)
-        size, where = self.size * self.grow.exp(), self.where + self.move
-        return size * surface + where, rotations, size * placed + where
+        ``along`` is the weight of the latter. ``jacobian`` is (B, N, 3, P).
+        """
+        normals = self.normals.unsqueeze(-1)
+        across = (1 - along) * (normals.transpose(2, 3) @ jacobian)  # (B, N, 1, P)
+        weighted = self.pull[..., None, None] * (along * jacobian + normals * across)
+        rows = jacobian.flatten(1, 2).transpose(1, 2)  # (B, P, 3 N)
+        depth = (self.normals * self.apart).sum(-1, keepdim=True)
+        aim = along * self.apart + (1 - along) * depth * self.normals
+        return rows @ weighted.flatten(1, 2), (rows @ aim.flatten(1).unsqueeze(-1)).squeeze(-1)

@@ -1,0 +1,88 @@
+"""Other places for a limb: the poses people take with it, tried on a body whose trunk is right."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from posetx.bodies.body import forward_kinematics, global_rotations, relative_rotations, skin
+from posetx.bodies.prior import draw_prior
+from posetx.bodies.skeleton import ARMS, LEGS
+from posetx.scan.figure import Figure, FreeBody
+
+LIMBS = (ARMS[:4], ARMS[4:], LEGS[:3], LEGS[3:])
+#: poses of each limb that are looked at
+CANDIDATES = 256
+#: distance at which a point counts as half unexplained, in units of the pose's frame
+SCALE = 0.1
+#: what a body's point away from the scan counts, relative to a scan's away from the body
+BODY_SHARE = 0.6
+
+
+class LimbSearch:
+    """Finds, for each limb of a figure, where else it could be.
+
+    The candidates are limbs of the shipped pose prior's training half, the same every time.
+    """
+
+    def __init__(self, body: FreeBody):
+        self.body = body
+        bank = draw_prior("train", CANDIDATES, seed=0)
+        self.local = bank.local.to(body.template.device)
+        self.samples = [
+            (body.weights[:, list(limb)].sum(1) > 0.5).nonzero().squeeze(1) for limb in LIMBS
+        ]
+
+    def misfit(self, figures: Figure, cloud: Tensor) -> Tensor:
+        """How badly each figure (B) explains the cloud (1, N, 3): (B,), from 0 to 1.6."""
+        squared = squared_distances(cloud, self.body.place(figures).surface)
+        return _unexplained(squared.amin(2), squared.amin(1))
+
+    def starts(self, figure: Figure, cloud: Tensor, count: int) -> Figure:
+        """``count`` figures like ``figure`` (1), each with one limb elsewhere: the best of each."""
+        each = max(count // len(LIMBS), 1)
+        squared = squared_distances(cloud, self.body.place(figure).surface)[0]  # (N, M)
+        local = relative_rotations(figure.rotations)
+        rotations = []
+        for limb, samples in zip(LIMBS, self.samples, strict=True):
+            others = local.repeat(CANDIDATES, 1, 1, 1)
+            others[:, list(limb)] = self.local[:, list(limb)]
+            others = global_rotations(others)
+            misfit = self._misfits(figure, others, cloud, squared, samples)
+            rotations.append(others[misfit.topk(each, largest=False).indices])
+        starts = figure.repeated(each * len(LIMBS))
+        starts.rotations = torch.cat(rotations)
+        return starts
+
+    def _misfits(
+        self, figure: Figure, rotations: Tensor, cloud: Tensor, squared: Tensor, samples: Tensor
+    ) -> Tensor:
+        """Of the figure with other ``rotations`` (C, 19, 3, 3) of the limb with ``samples``."""
+        body, count = self.body, len(rotations)
+        rest, joints = body.rest(figure)
+        joints = joints.expand(count, -1, -1)
+        placed = forward_kinematics(joints, rotations)
+        limb = skin(rest[:, samples], body.weights[samples], joints, placed, rotations)
+        limb = figure.size * limb + figure.where
+        apart = squared_distances(cloud, limb)  # (C, N, limb samples)
+        kept = torch.ones(squared.shape[1], dtype=torch.bool, device=squared.device)
+        kept[samples] = False
+        # a cloud's point is explained by the limb or by the rest, which stays where it is
+        to_body = torch.minimum(apart.amin(2), squared[:, kept].amin(1))
+        still = squared[:, kept].amin(0).expand(count, -1)
+        return _unexplained(to_body, torch.cat([still, apart.amin(1)], 1))
+
+
+def squared_distances(cloud: Tensor, surface: Tensor) -> Tensor:
+    """Of one cloud (1, N, 3) to many surfaces (B, M, 3): (B, N, M), zero or a little less."""
+    ours = cloud.square().sum(-1).unsqueeze(-1)
+    theirs = surface.square().sum(-1).unsqueeze(1)
+    cloud = cloud.expand(len(surface), -1, -1)
+    return torch.baddbmm(theirs, cloud, surface.transpose(1, 2), alpha=-2).add_(ours)
+
+
+def _unexplained(cloud: Tensor, surface: Tensor) -> Tensor:
+    """Misfit (B,) from squared distances (B, N), (B, M) to the nearest point of the other side."""
+    apart = [squared.clamp_min(0) for squared in (cloud, surface)]
+    shares = [(squared / (squared + SCALE**2)).mean(1) for squared in apart]
+    return shares[0] + BODY_SHARE * shares[1]
