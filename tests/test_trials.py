@@ -232,7 +232,7 @@ def test_adamw_is_the_one_optimiser_of_everything() -> None:
 # --- the search ---------------------------------------------------------------------------------
 
 
-def test_all_are_measured_on_the_same_clouds(
+def test_all_learn_as_they_should_and_are_measured_on_the_same_clouds(
     body: BodyModel, banks: dict[str, PoseBank], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[torch.Tensor] = []
@@ -243,12 +243,23 @@ def test_all_are_measured_on_the_same_clouds(
         return gauge(predicted, batch)
 
     monkeypatch.setattr(validation, "frame_pmd", spy)
-    clouds = []
-    for name in (BASELINE, "no-scans", "plain"):
+    clouds, figures = [], []
+    other_pool = replace(SMALL_NAMED["no-scans"].stream, pool=128)
+    for trial in (
+        SMALL[0],
+        SMALL_NAMED["again"],  # other training settings, bank, stream, optimiser
+        SMALL_NAMED["plain"],
+        replace(SMALL_NAMED["no-scans"], stream=other_pool),
+        SMALL_NAMED["adamw"],
+    ):
         seen.clear()
-        run = train(SMALL_NAMED[name], PLAN, "samples", 32, body, banks, tmp_path)
+        run = train(trial, PLAN, "samples", 64, body, banks, tmp_path)
         assert tuple(run.pmd) == KINDS and len(set(run.pmd.values())) == 4
         clouds.append(torch.stack(seen))
+        figures.append(run.pmd["unseen"])
+    assert len(set(figures)) == len(figures)
+    again = train(SMALL[0], PLAN, "samples", 64, body, banks, tmp_path)
+    assert again.pmd["unseen"] == pytest.approx(figures[0], rel=1e-6)
     assert len(clouds[0]) == len(KINDS)
     assert all(torch.equal(other, clouds[0]) for other in clouds[1:])
     assert len(clouds[0].unique(dim=0)) == len(KINDS)

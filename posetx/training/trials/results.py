@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from posetx.errors import PosetxError
 from posetx.files.atomic import write_text_atomic
+from posetx.training.loop import TrainSettings
 from posetx.training.trials.catalogue import Trial
 
 #: a run whose speed is this close to the baseline's is the one of equal CPU minutes as well
@@ -58,7 +59,7 @@ def setup(trial: Trial) -> dict[str, Any]:
     return {
         "network": asdict(trial.network),
         "stream": asdict(trial.stream),
-        "train": dict(trial.train),
+        "train": asdict(replace(TrainSettings(), **trial.train)),
     }
 
 
