@@ -76,18 +76,27 @@ class PoseBank:
 
     def draw_varied(self, count: int, generator: torch.Generator) -> Tensor:
         """Poses to learn from: mirrored, limbs from different clips, noise on every joint."""
+        local = self._mixed(count, generator)
+        return global_rotations(local @ self._noise(count, generator))
+
+    def _mixed(self, count: int, generator: torch.Generator) -> Tensor:
+        """Local rotations (count, 19, 3, 3), mirrored or not, with limbs from different clips."""
+        local = self._drawn_and_mirrored(count, generator)
+        # the limbs of another clip, and one time in four the one arm of yet another
+        limbs = ((_range(ARMS), 0.5), (_range(LEGS), 0.5), (_range(ARMS[:4]), 0.25))
+        chance = torch.rand(len(limbs), count, 1, 1, 1, generator=generator, device=local.device)
+        for (joints, share), drawn in zip(limbs, chance, strict=True):
+            other = self._drawn_and_mirrored(count, generator)[:, joints]
+            local[:, joints] = torch.where(drawn < share, other, local[:, joints])
+        return local
+
+    def _noise(self, count: int, generator: torch.Generator) -> Tensor:
+        """What every joint is turned by besides: (count, 19, 3, 3)."""
         device = self.local.device
 
         def rand(*shape: int) -> Tensor:
             return torch.rand(*shape, generator=generator, device=device)
 
-        local = self._drawn_and_mirrored(count, generator)
-        # the limbs of another clip, and one time in four the one arm of yet another
-        mixed = torch.stack([rand(count) < 0.5, rand(count) < 0.5, rand(count) < 0.25], 1)
-        for column, joints in enumerate((_range(ARMS), _range(LEGS), _range(ARMS[:4]))):
-            other = self._drawn_and_mirrored(count, generator)[:, joints]
-            swap = mixed[:, column].view(-1, 1, 1, 1)
-            local[:, joints] = torch.where(swap, other, local[:, joints])
         # most poses get little noise, a few much; the root and the trunk a third of it
         spread = 0.35 * rand(count, 1, 1) ** 2
         vectors = torch.randn(count, len(MIRROR), 3, generator=generator, device=device)
@@ -96,8 +105,7 @@ class PoseBank:
         wild = 0.8 * rand(count, 1, 1) * (rand(count, 1, 1) < 0.2)
         reach = on_device(_REACH, device).view(1, -1, 1)
         spread = torch.where(reach > 0, spread + wild * reach, 0.35 * spread)
-        vectors = vectors * spread
-        return global_rotations(local @ matrix_from_axis_angle(vectors))
+        return matrix_from_axis_angle(vectors * spread)
 
     def _pick(self, count: int, generator: torch.Generator) -> Tensor:
         device = self.local.device

@@ -34,4 +34,5 @@ def describe(device: torch.device) -> str:
             if line.startswith("model name"):
                 name = line.partition(":")[2].strip()
                 break
-    return f"{torch.get_num_threads()} threads of {name} ({os.cpu_count()} cores)"
+    threads = torch.get_num_threads()
+    return f"{threads} thread{'s' * (threads > 1)} of {name} ({os.cpu_count()} cores)"

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from posetx.bodies.body import BodyModel
 from posetx.bodies.poses import PoseBank
-from posetx.bodies.stream import StreamSettings
+from posetx.bodies.stream import Batch, StreamSettings
 from posetx.errors import PosetxError
-from posetx.models.pose_mae import PoseMAE, PoseMAEConfig
+from posetx.models.pose_mae import Output, PoseMAE, PoseMAEConfig
 from posetx.training import distributed
 from posetx.training.adversarial import AdversarialSettings, attacked
 from posetx.training.checkpoint import load_state, save_state
@@ -43,6 +43,17 @@ class TrainSettings:
     adversarial: AdversarialSettings | None = None
     #: in the first half of a run more samples teach more than more points do
     early_points: int = 80
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What learns, what it is told and by which rule: :mod:`posetx.training.trials` changes it."""
+
+    network: Callable[[PoseMAEConfig], PoseMAE] = PoseMAE
+    #: the loss and its terms
+    loss: Callable[[Output, Batch], tuple[Tensor, dict[str, Tensor]]] = training_loss
+    #: of a network, at a learning rate
+    optimizers: Callable[[nn.Module, float], list[torch.optim.Optimizer]] = make_optimizers
 
 
 #: share of a run's budget in which samples have ``early_points``
@@ -82,16 +93,18 @@ class Trainer:
         model_config: PoseMAEConfig,
         stream_settings: StreamSettings,
         device: torch.device,
+        learner: Learner | None = None,
     ):
         self.folder, self.settings, self.device = folder, settings, device
+        self.learner = learner or Learner()
         self.processes = distributed.world()
         self.own_batch = distributed.own_share(settings.batch)
         torch.manual_seed(settings.seed)
-        self.model = PoseMAE(model_config).to(device)
+        self.model = self.learner.network(model_config).to(device)
         self.model.begin_on(body)
         self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.stream = make_stream(body, poses, stream_settings, settings.seed)
-        self.optimizers = make_optimizers(self.model, settings.lr)
+        self.optimizers = self.learner.optimizers(self.model, settings.lr)
         self.base_lr = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
         self.samples = 0
         self.seconds = 0.0
@@ -148,7 +161,7 @@ class Trainer:
                 batch = attacked(self.model, batch, adversarial, self.stream.generator)
         with self.autocast:
             output = self.model(batch.pose, batch.queries, batch.identity.shape[1])
-            loss, terms = training_loss(output, batch)
+            loss, terms = self.learner.loss(output, batch)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -44,8 +44,10 @@ def _mean_error(refined: Tensor, first: Tensor, truth: Tensor) -> Tensor:
     return ((refined - truth).square().mean() + (first - truth).square().mean()) / 2
 
 
-def training_loss(output: Output, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss and its terms (detached scalars).
+def training_loss(
+    output: Output, batch: Batch, weights: Mapping[str, float] = WEIGHTS
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss, by the terms' ``weights``, and its terms (detached scalars).
 
     ``position`` is the mean squared distance a coordinate in the identity's frame. Terms whose
     truth the batch does not know are left out; position and edges are always there.
@@ -55,7 +57,7 @@ def training_loss(output: Output, batch: Batch) -> tuple[Tensor, dict[str, Tenso
         "edge": edge_loss(output.positions[:, -2 * EDGES :], batch.queries[:, -2 * EDGES :]),
         **_body_terms(output, batch),
     }
-    loss = torch.stack([WEIGHTS[name] * term for name, term in terms.items()]).sum()
+    loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
     return loss, {name: term.detach() for name, term in terms.items()}
 
 

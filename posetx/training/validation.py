@@ -6,6 +6,7 @@ and points as few. :mod:`posetx.evaluation` measures what models are compared by
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
@@ -42,8 +43,9 @@ def validate(
     poses: PoseBank,
     settings: StreamSettings,
     samples: int = 1024,
+    cases: Iterable[str] = tuple(CASES),
 ) -> dict[str, float]:
-    """PMD (m², see :func:`frame_pmd`) of each of CASES, over ``samples`` (whole BATCHes).
+    """PMD (m², see :func:`frame_pmd`) of each of ``cases``, over ``samples`` (whole BATCHes).
 
     The samples are always the same on the same kind of device.
 
@@ -53,14 +55,15 @@ def validate(
         own weights.
     poses : the unseen poses.
     settings : the training's; of them, numbers of points and the heading's range are kept.
+    cases : names of CASES.
     """
     model.eval()
     plain = replace(settings, scan_share=0.0, noise_share=0.0, reposed_share=0.0)
     stream = BodyStream(body, PlainBank(poses.local), plain)
     rounds = max(samples // BATCH, 1)
     figures = {}
-    for name, change in CASES.items():
-        stream.settings = replace(plain, **change)  # type: ignore[arg-type]
+    for name in cases:
+        stream.settings = replace(plain, **CASES[name])  # type: ignore[arg-type]
         stream.generator.manual_seed(SEED)
         total = torch.zeros((), device=body.template.device)
         for _ in range(rounds):
