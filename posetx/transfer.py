@@ -16,13 +16,14 @@ from posetx.bodies.body import BodyModel
 from posetx.errors import PosetxError
 from posetx.files.scans import Scan
 from posetx.files.targets import Target
+from posetx.fit.cloud import BodyFit
+from posetx.fit.target import Prepared, TargetFit, give
 from posetx.geometry.mesh import area_centroid, edge_distortion, flipped_share
 from posetx.geometry.restore import restore_detail
 from posetx.geometry.sampling import sample_surface
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
 from posetx.scan.clean import clean_scan
-from posetx.scan.fit import BodyFit
 from posetx.scan.orient import NeutralBody, Orientation, axis, orient, upright
 
 Floats = NDArray[np.float64]
@@ -77,7 +78,9 @@ class Transferrer:
         self.predictor = Predictor(network, self.device)
         self.body = BodyModel.load()
         self.neutral = NeutralBody(self.body, self.predictor)
-        self.fit = BodyFit(self.body.to(self.device))
+        body = self.body.to(self.device)
+        self.fit = BodyFit(body)
+        self.targets = TargetFit(self.predictor, body, self.fit)
 
     def transfer(
         self,
@@ -116,8 +119,11 @@ class Transferrer:
                 code = self.fit.improve(self.predictor.normalised(upright_samples), code)
         with stage("give"):
             normal, frame = self._normal_target(target, stands.rotation)
-            sample = self.predictor.identity_sample(normal, target.faces)
-            predicted = self.predictor.decode(self.predictor.context(code, sample), normal)[0]
+            if options.refine:
+                ready = self.targets.prepare(normal, target.faces)
+            else:
+                ready = Prepared(normal, self.predictor.identity_sample(normal, target.faces))
+            predicted = give(self.predictor, code, ready)
         vertices, flipped = predicted, None
         if options.restore:
             with stage("restore"):

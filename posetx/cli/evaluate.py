@@ -42,8 +42,8 @@ def evaluate(
         int, typer.Option(min=0, help="How many of them also go through detail restoration.")
     ] = 40,
     refine: Annotated[
-        bool, typer.Option(help="With the fit to the points that transfer makes: +1 s a pair.")
-    ] = False,
+        bool, typer.Option(help="With the fits that transfer makes: 2 s a pair; or without.")
+    ] = True,
     markdown: Annotated[bool, typer.Option(help="Print the table as Markdown.")] = False,
     update_card: Annotated[
         bool, typer.Option(help="Write figures and confidence calibration into the model's card.")
@@ -55,6 +55,9 @@ def evaluate(
     verbose: VerboseOption = False,
 ) -> None:
     """Measure a model: the same pairs and figures every time.
+
+    What is measured is what transfer does; --no-refine measures the network alone. The attacks are
+    on the network, white box: what they found is then handed to the fits as well.
 
     The targets are bodies of 1.5 to 2.0 m that no training saw in these shapes; poses of the
     protocols other than `seen` are of motion subjects that no training saw.

@@ -13,11 +13,12 @@ from posetx.bodies.body import BodyModel
 from posetx.evaluation.attacked import adversarial_sample
 from posetx.evaluation.metrics import joint_metrics, joint_regressor, position_metrics
 from posetx.evaluation.protocols import PAIRS, PROTOCOLS, Pair, Protocol, pairs, pose_banks
+from posetx.fit.cloud import BodyFit
+from posetx.fit.target import Prepared, TargetFit, give
 from posetx.geometry.mesh import edge_distortion
 from posetx.geometry.restore import restore_detail
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
 from posetx.scan.clean import clean_scan
-from posetx.scan.fit import BodyFit
 from posetx.scan.orient import NeutralBody, orient
 
 Floats = NDArray[np.float64]
@@ -38,7 +39,12 @@ class Evaluator:
     ):
         self.predictor, self.seed = predictor, seed
         self.body = BodyModel.load()
-        self.fit = BodyFit(self.body.to(predictor.device)) if refine else None
+        self.fit: BodyFit | None = None
+        self.targets: TargetFit | None = None
+        if refine:
+            body = self.body.to(predictor.device)
+            self.fit = BodyFit(body)
+            self.targets = TargetFit(predictor, body, self.fit)
         self.banks = pose_banks(self.body, mocap, seed)
         self.poses = "clips" if mocap else "prior"
         self.faces = self.body.faces.numpy()
@@ -123,5 +129,8 @@ class Evaluator:
             code = self.fit.improve(self.predictor.normalised(cloud), code)
         frame = IdentityFrame.of(target, self.faces)
         normal = frame.to_normal(target)
-        context = self.predictor.context(code, self.predictor.identity_sample(normal, self.faces))
-        return frame.from_normal(self.predictor.decode(context, normal)[0] @ turn)
+        if self.targets is not None:
+            ready = self.targets.prepare(normal, self.faces)
+        else:
+            ready = Prepared(normal, self.predictor.identity_sample(normal, self.faces))
+        return frame.from_normal(give(self.predictor, code, ready) @ turn)

@@ -12,7 +12,7 @@ After "Towards Robust 3D Pose Transfer with Adversarial Learning" (CVPR 2024). T
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -219,30 +219,54 @@ class PoseMAE(nn.Module):
         """:meth:`forward` from codes that are known; ``target`` has features of all ``points``."""
         motion, z = self.motion(source, target)
         raw, _ = self.decoder(target.features.hidden, z, sample)
-        positions = self._positions(points, target.features, motion, raw)
+        weights = full_precision(target.features.parts).softmax(-1)
+        positions = self._positions(points, weights, motion, raw)
         return Output(positions, source, target, motion)
 
-    def context(self, source: PoseCode, identity: Tensor) -> IdentityContext:
-        """All that :meth:`decode` needs, from the identity's surface sample (B, I, 3)."""
+    def context(
+        self, source: PoseCode, identity: Tensor, known: Estimate | None = None
+    ) -> IdentityContext:
+        """All that :meth:`decode` needs, from the identity's surface sample (B, I, 3).
+
+        ``known`` is a better word on the identity's own pose than the network's.
+        """
         target = self.encode_identity(identity)
+        if known is not None:
+            target = replace(target, estimate=known)
         motion, z = self.motion(source, target)
         pooled = self.identity_encoder.net.local(identity).amax(1, keepdim=True)
         _, statistics = self.decoder(target.features.hidden, z)
         return IdentityContext(pooled, target.estimate, motion, z, statistics)
 
-    def decode(self, context: IdentityContext, points: Tensor) -> Tensor:
-        """Positions (B, Q, 3) of any points of the identity; each independent of the others."""
-        net = self.identity_encoder.net
-        features = net.with_context(net.local(points), context.pooled)
-        features.parts = self._parts(points, features, context.identity)
+    def part_weights(self, identity: Tensor, estimate: Estimate, points: Tensor) -> Tensor:
+        """Skinning weights (B, Q, 19) of an identity's points, its own pose being ``estimate``."""
+        pooled = self.identity_encoder.net.local(identity).amax(1, keepdim=True)
+        logits = self._parts(points, self._identity_features(points, pooled), estimate)
+        return full_precision(logits).softmax(-1)
+
+    def decode(
+        self, context: IdentityContext, points: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
+        """Positions (B, Q, 3) of any points of the identity; each independent of the others.
+
+        ``weights`` (B, Q, 19) are their skinning weights, if better ones than the network's are
+        known; the ``coords`` head has no use for them.
+        """
+        features = self._identity_features(points, context.pooled)
         raw, _ = self.decoder(features.hidden, context.code, kept=context.statistics)
-        return self._positions(points, features, context.motion, raw)
+        if weights is None and self.config.head == "skin":
+            parts = self._parts(points, features, context.identity)
+            weights = full_precision(parts).softmax(-1)
+        return self._positions(points, weights, context.motion, raw)
+
+    def _identity_features(self, points: Tensor, pooled: Tensor) -> PointFeatures:
+        net = self.identity_encoder.net
+        return net.with_context(net.local(points), pooled)
 
     def _positions(
-        self, points: Tensor, features: PointFeatures, motion: Motion, raw: Tensor
+        self, points: Tensor, weights: Tensor | None, motion: Motion, raw: Tensor
     ) -> Tensor:
-        if self.config.head == "coords":
+        if weights is None or self.config.head == "coords":
             return raw
-        weights = full_precision(features.parts).softmax(-1)
         with torch.autocast(points.device.type, enabled=False):
             return raw + skin(points, weights, motion.joints, motion.placed, motion.rotations)

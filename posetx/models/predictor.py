@@ -6,7 +6,8 @@ few sets of the size that the network was trained on, and the sets' codes are av
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from posetx.geometry.mesh import area_centroid, surface_area
 from posetx.geometry.sampling import farthest_points, sample_surface
 from posetx.models.frames import normalise_pose
 from posetx.models.pose_mae import IdentityContext, PoseCode, PoseMAE
+from posetx.models.refine import Estimate
 
 Floats = NDArray[np.float64]
 
@@ -102,18 +104,62 @@ class Predictor:
         return torch.as_tensor(points, dtype=torch.float32, device=self.device).unsqueeze(0)
 
     @torch.inference_mode()
-    def context(self, pose: PoseCode, identity: Tensor) -> IdentityContext:
-        """The context for decoding; ``identity`` (1, I, 3) serves all poses of the batch."""
-        return self.model.context(pose, identity.expand(len(pose.code), -1, -1))
+    def look_at_identity(self, identity: Tensor, cloud: Tensor) -> PoseCode:
+        """What the network sees in an identity (1, I, 3): its own pose, and the parts of ``cloud``.
+
+        ``cloud`` (1, N, 3) are other points of the same surface; the features are theirs.
+        """
+        code = self.model.encode_identity(identity, extra=cloud)
+        return replace(code, features=code.features[slice(identity.shape[1], None)])
 
     @torch.inference_mode()
-    def decode(self, context: IdentityContext, points: Floats) -> Floats:
-        """Positions (B, N, 3) of an identity's points (N, 3), chunk by chunk."""
+    def part_weights(
+        self, identity: Tensor, estimate: Estimate, points: Floats
+    ) -> NDArray[np.float32]:
+        """The network's skinning weights (N, 19) of an identity's points (N, 3)."""
+        parts = [
+            self.model.part_weights(identity, estimate, chunk)[0].cpu().numpy()
+            for chunk in self._chunks(points, CHUNK)
+        ]
+        return np.concatenate(parts)
+
+    @torch.inference_mode()
+    def context(
+        self, pose: PoseCode, identity: Tensor, known: Estimate | None = None
+    ) -> IdentityContext:
+        """The context for decoding; ``identity`` (1, I, 3) serves all poses of the batch.
+
+        ``known`` is a better word on the identity's own pose than the network's.
+        """
+        return self.model.context(pose, identity.expand(len(pose.code), -1, -1), known)
+
+    @torch.inference_mode()
+    def decode(
+        self,
+        context: IdentityContext,
+        points: Floats,
+        weights: NDArray[np.float32] | None = None,
+    ) -> Floats:
+        """Positions (B, N, 3) of an identity's points (N, 3), chunk by chunk.
+
+        ``weights`` (N, 19) are the points' skinning weights, the network's own without.
+        """
         batch = len(context.code)
         out = np.empty((batch, len(points), 3))
         step = max(CHUNK // batch, 1)
+        for start, queries in zip(
+            range(0, len(points), step), self._chunks(points, step), strict=True
+        ):
+            known = None
+            if weights is not None:
+                known = torch.as_tensor(weights[start : start + step], device=self.device)[None]
+            queries = queries.expand(batch, -1, -1)
+            moved = self.model.decode(context, queries, known)
+            out[:, start : start + step] = moved.cpu().numpy()
+        return out
+
+    def _chunks(self, points: Floats, step: int) -> Iterator[Tensor]:
+        """(1, up to ``step``, 3) tensors on the device."""
         for start in range(0, len(points), step):
             part = torch.as_tensor(points[start : start + step], dtype=torch.float32)
-            queries = part.to(self.device).expand(batch, -1, -1)
-            out[:, start : start + step] = self.model.decode(context, queries).cpu().numpy()
-        return out
+            yield part.to(self.device)[None]

@@ -7,7 +7,7 @@ to the target. Points are matched with the nearest point of the body, where near
 part that the network sees in a point as well: a hand on a hip is matched with the hand.
 
 Where a limb is far off, no small step leads home: so other places for each limb are tried too
-(:mod:`posetx.scan.limbs`), and the body that explains the points best is kept.
+(:mod:`posetx.fit.limbs`), and the body that explains the points best is kept.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from posetx.bodies.body import BodyModel
+from posetx.fit.figure import JOINT_COUNT, Figure, FreeBody, Placed
+from posetx.fit.limbs import LimbSearch, squared_distances
 from posetx.models.pose_mae import PoseCode
 from posetx.models.refine import Estimate
-from posetx.scan.figure import JOINT_COUNT, Figure, FreeBody, Placed
-from posetx.scan.limbs import LimbSearch, squared_distances
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class FitSettings:
     starts: int = 16
     rounds: int = 3
     #: how much better (a share of the misfit) another start has to be
-    margin: float = 0.01
+    margin: float = 0.03
 
 
 class BodyFit:
@@ -77,14 +77,20 @@ class BodyFit:
         :func:`posetx.models.predictor.pose_sample` makes them. Each cloud is fitted by itself;
         the result is the same every time.
         """
+        figures = self.figures(clouds, pose)
+        joints = self.fine.place(figures).joints
+        return replace(pose, estimate=Estimate(figures.rotations, joints))
+
+    @torch.no_grad()
+    def figures(self, clouds: Tensor, pose: PoseCode) -> Figure:
+        """The bodies themselves, B of them."""
         seen = pose.features.parts.softmax(-1)
-        figures = [
-            self._fitted(clouds[i : i + 1], seen[i : i + 1], pose.estimate[i : i + 1])
-            for i in range(len(clouds))
-        ]
-        rotations = torch.cat([figure.rotations for figure in figures])
-        joints = torch.cat([self.fine.place(figure).joints for figure in figures])
-        return replace(pose, estimate=Estimate(rotations, joints))
+        return Figure.joined(
+            [
+                self._fitted(clouds[i : i + 1], seen[i : i + 1], pose.estimate[i : i + 1])
+                for i in range(len(clouds))
+            ]
+        )
 
     def _fitted(self, cloud: Tensor, seen: Tensor, estimate: Estimate) -> Figure:
         """One cloud's (1, N, 3) figure."""
@@ -93,12 +99,14 @@ class BodyFit:
         figure = self._solve(self.fine, start, start, cloud, s.iterations, s.reach, seen)
         few = cloud[:, : s.trial_points]
         best = self.search.misfit(figure, few)
+        reach, steps = (s.trial_reach[1], s.reach[1]), s.iterations // 2
         for _ in range(s.rounds):
             # without the network's word on whose points are whose: it may be why a limb went wrong
-            others = self.search.starts(figure, few, s.starts)
+            others = Figure.joined([figure, self.search.starts(figure, few, s.starts)])
             others = self._solve(self.coarse, others, start, few, s.trials, s.trial_reach)
             first = int(self.search.misfit(others, few).argmin())
-            reach, steps = (s.trial_reach[1], s.reach[1]), s.iterations // 2
+            if not first:  # no other place is better than where the limbs are
+                break
             other = others[first : first + 1]
             other = self._solve(self.fine, other, start, cloud, steps, reach)
             misfit = self.search.misfit(other, few)

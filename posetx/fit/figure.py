@@ -6,7 +6,7 @@ that has them needs a dozen steps where gradient descent needs a hundred.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -36,6 +36,11 @@ class Figure:
 
     def __getitem__(self, rows: Tensor | slice) -> Figure:
         return Figure(self.rotations[rows], self.where[rows], self.size[rows], self.shape[rows])
+
+    @classmethod
+    def joined(cls, figures: list[Figure]) -> Figure:
+        """Several batches as one."""
+        return cls(*[torch.cat([getattr(f, x.name) for f in figures]) for x in fields(cls)])
 
     def repeated(self, times: int) -> Figure:
         """Each body as many times, one after the other."""

@@ -13,13 +13,13 @@ from posetx.bodies.body import (
 )
 from posetx.bodies.skeleton import ARMS, JOINTS
 from posetx.evaluation.protocols import training_poses
+from posetx.fit.cloud import BodyFit, FitSettings
+from posetx.fit.figure import Figure, FreeBody
 from posetx.geometry.rotations import geodesic_degrees, matrix_from_axis_angle
 from posetx.models.encoder import PointFeatures
 from posetx.models.frames import normalise_pose
 from posetx.models.pose_mae import PoseCode
 from posetx.models.refine import Estimate
-from posetx.scan.figure import Figure, FreeBody
-from posetx.scan.fit import BodyFit, FitSettings
 
 POINTS = 500
 

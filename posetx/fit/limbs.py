@@ -8,12 +8,12 @@ from torch import Tensor
 from posetx.bodies.body import forward_kinematics, global_rotations, relative_rotations, skin
 from posetx.bodies.prior import draw_prior
 from posetx.bodies.skeleton import ARMS, LEGS
-from posetx.scan.figure import Figure, FreeBody
+from posetx.fit.figure import Figure, FreeBody
 
 LIMBS = (ARMS[:4], ARMS[4:], LEGS[:3], LEGS[3:])
 #: poses of each limb that are looked at
 CANDIDATES = 256
-#: distance at which a point counts as half unexplained, in units of the pose's frame
+#: distance at which a point counts as half unexplained, in metres of the figure
 SCALE = 0.1
 #: what a body's point away from the scan counts, relative to a scan's away from the body
 BODY_SHARE = 0.6
@@ -36,7 +36,7 @@ class LimbSearch:
     def misfit(self, figures: Figure, cloud: Tensor) -> Tensor:
         """How badly each figure (B) explains the cloud (1, N, 3): (B,), from 0 to 1.6."""
         squared = squared_distances(cloud, self.body.place(figures).surface)
-        return _unexplained(squared.amin(2), squared.amin(1))
+        return _unexplained(squared.amin(2), squared.amin(1), figures.size)
 
     def starts(self, figure: Figure, cloud: Tensor, count: int) -> Figure:
         """``count`` figures like ``figure`` (1), each with one limb elsewhere: the best of each."""
@@ -70,7 +70,7 @@ class LimbSearch:
         # a cloud's point is explained by the limb or by the rest, which stays where it is
         to_body = torch.minimum(apart.amin(2), squared[:, kept].amin(1))
         still = squared[:, kept].amin(0).expand(count, -1)
-        return _unexplained(to_body, torch.cat([still, apart.amin(1)], 1))
+        return _unexplained(to_body, torch.cat([still, apart.amin(1)], 1), figure.size)
 
 
 def squared_distances(cloud: Tensor, surface: Tensor) -> Tensor:
@@ -81,8 +81,8 @@ def squared_distances(cloud: Tensor, surface: Tensor) -> Tensor:
     return torch.baddbmm(theirs, cloud, surface.transpose(1, 2), alpha=-2).add_(ours)
 
 
-def _unexplained(cloud: Tensor, surface: Tensor) -> Tensor:
+def _unexplained(cloud: Tensor, surface: Tensor, size: Tensor) -> Tensor:
     """Misfit (B,) from squared distances (B, N), (B, M) to the nearest point of the other side."""
-    apart = [squared.clamp_min(0) for squared in (cloud, surface)]
-    shares = [(squared / (squared + SCALE**2)).mean(1) for squared in apart]
-    return shares[0] + BODY_SHARE * shares[1]
+    half = (SCALE * size.squeeze(-1)) ** 2
+    near = [half / (squared.clamp_min(0) + half) for squared in (cloud, surface)]
+    return (1 - near[0].mean(1)) + BODY_SHARE * (1 - near[1].mean(1))
