@@ -80,7 +80,7 @@ class Transferrer:
         self.neutral = NeutralBody(self.body, self.predictor)
         body = self.body.to(self.device)
         self.fit = BodyFit(body)
-        self.targets = TargetFit(self.predictor, body, self.fit)
+        self.targets = TargetFit(self.predictor, body)
 
     def transfer(
         self,

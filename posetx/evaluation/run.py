@@ -44,7 +44,7 @@ class Evaluator:
         if refine:
             body = self.body.to(predictor.device)
             self.fit = BodyFit(body)
-            self.targets = TargetFit(predictor, body, self.fit)
+            self.targets = TargetFit(predictor, body)
         self.banks = pose_banks(self.body, mocap, seed)
         self.poses = "clips" if mocap else "prior"
         self.faces = self.body.faces.numpy()

@@ -18,10 +18,13 @@ import torch
 from torch import Tensor
 
 from posetx.bodies.body import BodyModel
+from posetx.bodies.skeleton import JOINTS
 from posetx.fit.figure import JOINT_COUNT, Figure, FreeBody, Placed
 from posetx.fit.limbs import LimbSearch, squared_distances
 from posetx.models.pose_mae import PoseCode
 from posetx.models.refine import Estimate
+
+HEAD = (JOINTS.index("neck"), JOINTS.index("head"))
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class FitSettings:
     shape_weight: float = 3e-4
     #: keeps parts near the network's rotations where no points say otherwise
     pose_weight: float = 5e-4
+    #: that of neck and head, relative to the other parts': a hat turns no head
+    head_weight: float = 1.0
     #: distance beyond which a point pulls no more, at first and in the end
     reach: tuple[float, float] = (0.2, 0.03)
     #: what a match with a part that the network does not see in the point costs, at first; the
@@ -161,10 +166,11 @@ class BodyFit:
         apart = figure.rotations @ start.rotations.transpose(-1, -2)
         apart = 0.5 * (apart - apart.transpose(-1, -2))
         away = torch.stack([apart[..., 2, 1], apart[..., 0, 2], apart[..., 1, 0]], -1)
-        weight = s.pose_weight / JOINT_COUNT
-        both = torch.kron(body.carries @ body.carries.T, torch.eye(3, device=normal.device))
-        normal[:, :turns, :turns] += weight * both
-        aim[:, :turns] = weight * (body.carries @ away).flatten(1)
+        weights = torch.full((JOINT_COUNT, 1), s.pose_weight / JOINT_COUNT, device=normal.device)
+        weights[list(HEAD)] *= s.head_weight
+        both = body.carries @ (weights * body.carries.T)
+        normal[:, :turns, :turns] += torch.kron(both, torch.eye(3, device=normal.device))
+        aim[:, :turns] = (body.carries @ (weights * away)).flatten(1)
         weight = s.shape_weight / s.components
         normal.diagonal(dim1=1, dim2=2)[:, turns + 4 :] += weight
         aim[:, turns + 4 :] = weight * figure.shape

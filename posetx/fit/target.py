@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from posetx.bodies.body import BodyModel, forward_kinematics, skin
-from posetx.fit.cloud import BodyFit
+from posetx.fit.cloud import BodyFit, FitSettings
 from posetx.fit.figure import Figure
 from posetx.geometry.sampling import sample_surface
 from posetx.models.pose_mae import PoseCode
@@ -34,6 +34,8 @@ NEIGHBOURS, WIDTH, LEAST_WORD = 8, 0.02, 0.02
 #: distance from the body at which its word counts for 1/e; in the identity's frame, ~1.3 m
 TRUST = 0.06
 CHUNK = 32_768
+#: characters wear hats and hair, and rarely have a limb where the network does not see it
+SETTINGS = FitSettings(head_weight=10.0, rounds=1)
 
 
 @dataclass
@@ -55,8 +57,8 @@ def give(predictor: Predictor, pose: PoseCode, target: Prepared) -> Floats:
 class TargetFit:
     """Fits a body to targets."""
 
-    def __init__(self, predictor: Predictor, body: BodyModel, fit: BodyFit):
-        self.predictor, self.body, self.fit = predictor, body, fit
+    def __init__(self, predictor: Predictor, body: BodyModel, settings: FitSettings = SETTINGS):
+        self.predictor, self.body, self.fit = predictor, body, BodyFit(body, settings)
 
     def prepare(self, vertices: Floats, faces: NDArray[np.int64]) -> Prepared:
         """Fit a body to a target (N, 3) in its normalised frame, upright and facing +z."""
