@@ -107,11 +107,9 @@ class BodyFit:
         reach, steps = (s.trial_reach[1], s.reach[1]), s.iterations // 2
         for _ in range(s.rounds):
             # without the network's word on whose points are whose: it may be why a limb went wrong
-            others = Figure.joined([figure, self.search.starts(figure, few, s.starts)])
+            others = self.search.starts(figure, few, s.starts)
             others = self._solve(self.coarse, others, start, few, s.trials, s.trial_reach)
             first = int(self.search.misfit(others, few).argmin())
-            if not first:  # no other place is better than where the limbs are
-                break
             other = others[first : first + 1]
             other = self._solve(self.fine, other, start, cloud, steps, reach)
             misfit = self.search.misfit(other, few)

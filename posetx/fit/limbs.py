@@ -13,7 +13,8 @@ from posetx.fit.figure import Figure, FreeBody
 LIMBS = (ARMS[:4], ARMS[4:], LEGS[:3], LEGS[3:])
 #: poses of each limb that are looked at
 CANDIDATES = 256
-#: distance at which a point counts as half unexplained, in metres of the figure
+#: distance at which a point counts as half unexplained, in units of the cloud's frame: of the
+#: figure's own, one that grows would explain more
 SCALE = 0.1
 #: what a body's point away from the scan counts, relative to a scan's away from the body
 BODY_SHARE = 0.6
@@ -36,7 +37,7 @@ class LimbSearch:
     def misfit(self, figures: Figure, cloud: Tensor) -> Tensor:
         """How badly each figure (B) explains the cloud (1, N, 3): (B,), from 0 to 1.6."""
         squared = squared_distances(cloud, self.body.place(figures).surface)
-        return _unexplained(squared.amin(2), squared.amin(1), figures.size)
+        return _unexplained(squared.amin(2), squared.amin(1))
 
     def starts(self, figure: Figure, cloud: Tensor, count: int) -> Figure:
         """``count`` figures like ``figure`` (1), each with one limb elsewhere: the best of each."""
@@ -70,7 +71,7 @@ class LimbSearch:
         # a cloud's point is explained by the limb or by the rest, which stays where it is
         to_body = torch.minimum(apart.amin(2), squared[:, kept].amin(1))
         still = squared[:, kept].amin(0).expand(count, -1)
-        return _unexplained(to_body, torch.cat([still, apart.amin(1)], 1), figure.size)
+        return _unexplained(to_body, torch.cat([still, apart.amin(1)], 1))
 
 
 def squared_distances(cloud: Tensor, surface: Tensor) -> Tensor:
@@ -81,8 +82,7 @@ def squared_distances(cloud: Tensor, surface: Tensor) -> Tensor:
     return torch.baddbmm(theirs, cloud, surface.transpose(1, 2), alpha=-2).add_(ours)
 
 
-def _unexplained(cloud: Tensor, surface: Tensor, size: Tensor) -> Tensor:
+def _unexplained(cloud: Tensor, surface: Tensor) -> Tensor:
     """Misfit (B,) from squared distances (B, N), (B, M) to the nearest point of the other side."""
-    half = (SCALE * size.squeeze(-1)) ** 2
-    near = [half / (squared.clamp_min(0) + half) for squared in (cloud, surface)]
+    near = [SCALE**2 / (squared.clamp_min(0) + SCALE**2) for squared in (cloud, surface)]
     return (1 - near[0].mean(1)) + BODY_SHARE * (1 - near[1].mean(1))
