@@ -1,4 +1,4 @@
-"""The fit to the target: its own pose and weights, where it looks like a body, and not elsewhere."""
+"""The fit to the target: its own pose and weights where it looks like a body, nowhere else."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def test_it_knows_pose_and_weights_better_than_the_network(
     ready: Prepared, predictor: Predictor, body: BodyModel, posed
 ) -> None:
     vertices, truth = posed
-    network = predictor.model.encode_identity(ready.sample).estimate
+    with torch.inference_mode():
+        network = predictor.model.encode_identity(ready.sample).estimate
     assert ready.estimate is not None and ready.weights is not None
     errors = [geodesic_degrees(e.rotations, truth).mean() for e in (ready.estimate, network)]
     assert errors[0] < errors[1]
