@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -78,9 +79,14 @@ class Transferrer:
         self.predictor = Predictor(network, self.device)
         self.body = BodyModel.load()
         self.neutral = NeutralBody(self.body, self.predictor)
-        body = self.body.to(self.device)
-        self.fit = BodyFit(body)
-        self.targets = TargetFit(self.predictor, body)
+
+    @cached_property
+    def fit(self) -> BodyFit:
+        return BodyFit(self.body.to(self.device))
+
+    @cached_property
+    def targets(self) -> TargetFit:
+        return TargetFit(self.predictor, self.body.to(self.device))
 
     def transfer(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -28,8 +30,7 @@ class LimbSearch:
 
     def __init__(self, body: FreeBody):
         self.body = body
-        bank = draw_prior("train", CANDIDATES, seed=0)
-        self.local = bank.local.to(body.template.device)
+        self.local = _candidates().to(body.template.device)
         self.samples = [
             (body.weights[:, list(limb)].sum(1) > 0.5).nonzero().squeeze(1) for limb in LIMBS
         ]
@@ -72,6 +73,12 @@ class LimbSearch:
         to_body = torch.minimum(apart.amin(2), squared[:, kept].amin(1))
         still = squared[:, kept].amin(0).expand(count, -1)
         return _unexplained(to_body, torch.cat([still, apart.amin(1)], 1))
+
+
+@lru_cache(maxsize=1)
+def _candidates() -> Tensor:
+    """Local rotations (CANDIDATES, 19, 3, 3), drawn once for the scan's fit and the target's."""
+    return draw_prior("train", CANDIDATES, seed=0).local
 
 
 def squared_distances(cloud: Tensor, surface: Tensor) -> Tensor:

@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
+from torch.nn import functional as F
 
-from posetx.bodies.body import BodyModel, forward_kinematics, skin
+from posetx.bodies.body import BodyModel
 from posetx.fit.cloud import BodyFit, FitSettings
 from posetx.fit.figure import Figure
 from posetx.geometry.sampling import sample_surface
@@ -79,12 +80,8 @@ class TargetFit:
     @torch.no_grad()
     def _surface(self, figure: Figure) -> Floats:
         """The fitted body's vertices (V, 3)."""
-        body, fine = self.body, self.fit.fine
-        shape = figure.shape[0]
-        rest = torch.einsum("s,svi->vi", shape, body.components[: len(shape)]) + body.template
-        joints = fine.rest(figure)[1]
-        placed = forward_kinematics(joints, figure.rotations)
-        surface = skin(rest[None], body.weights, joints, placed, figure.rotations)
+        fixed = len(self.body.components) - figure.shape.shape[1]
+        surface = self.body.pose(F.pad(figure.shape, (0, fixed)), figure.rotations)
         return (figure.size * surface + figure.where)[0].double().cpu().numpy()
 
     def _weights(

@@ -56,9 +56,12 @@ class ChannelAttentionBlock(nn.Module):
         x = x + x @ mixing.transpose(1, 2)
         if kept is None:
             inner.append(Statistics.of(x[:, :sample]))
+        return self.styled(x, code, inner[1]), inner
+
+    def styled(self, x: Tensor, code: Tensor, statistics: Statistics) -> Tensor:
+        """The block's second half: normalised, scaled and shifted by the code, added."""
         scale, shift = self.scale_shift(code).unsqueeze(1).chunk(2, -1)
-        styled = F.relu(inner[1].normalise(x) * (1 + scale) + shift)
-        return x + self.out(styled), inner
+        return x + self.out(F.relu(statistics.normalise(x) * (1 + scale) + shift))
 
 
 class Decoder(nn.Module):

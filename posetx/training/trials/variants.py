@@ -10,7 +10,7 @@ from posetx.bodies.body import global_rotations
 from posetx.bodies.poses import PoseBank
 from posetx.bodies.skeleton import JOINTS
 from posetx.bodies.stream import Batch
-from posetx.models.decoder import Statistics
+from posetx.models.decoder import ChannelAttentionBlock, Statistics
 from posetx.models.encoder import MultiScaleEncoder, PartPool, PointFeatures
 from posetx.models.pose_mae import Output, PoseMAE, PoseMAEConfig
 from posetx.training.losses import WEIGHTS, training_loss
@@ -23,21 +23,18 @@ ONE = (0,) * len(JOINTS)
 ABSOLUTE = 0.05
 
 
-class StyleBlock(nn.Module):
+class StyleBlock(ChannelAttentionBlock):
     """A ChannelAttentionBlock without the attention: Eq 1 and 2 are left out, the rest is there."""
 
     def __init__(self, width: int, code: int):
-        super().__init__()
-        self.scale_shift = nn.Linear(code, 2 * width)
-        self.out = nn.Linear(width, width)
+        super().__init__(width, code)
+        del self.query, self.key, self.value, self.gamma
 
     def forward(
         self, x: Tensor, code: Tensor, sample: int | None, kept: list[Statistics] | None
     ) -> tuple[Tensor, list[Statistics]]:
         inner = kept if kept is not None else [Statistics.of(x[:, :sample])]
-        scale, shift = self.scale_shift(code).unsqueeze(1).chunk(2, -1)
-        styled = F.relu(inner[0].normalise(x) * (1 + scale) + shift)
-        return x + self.out(styled), inner
+        return self.styled(x, code, inner[0]), inner
 
 
 class NoAttention(PoseMAE):
