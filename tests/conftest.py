@@ -7,11 +7,26 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from posetx.bodies.poses import PoseBank
+
 # Two threads a test process at most: the machines that run this are small and shared.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+
+@pytest.fixture(scope="module")
+def banks() -> dict[str, PoseBank]:
+    """The first 500 poses of each split of the shipped prior."""
+    from posetx.bodies.body import BodyModel
+    from posetx.bodies.poses import PoseBank
+    from posetx.evaluation.protocols import pose_banks
+
+    banks = pose_banks(BodyModel.load(), None)
+    return {split: PoseBank(bank.local[:500]) for split, bank in banks.items()}
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from posetx.bodies.body import BodyModel
 from posetx.bodies.poses import PoseBank, read_banks, write_banks
 from posetx.bodies.stream import StreamSettings
 from posetx.errors import PosetxError
-from posetx.evaluation.protocols import pose_banks
 from posetx.models.checkpoint import load_model
 from posetx.models.pose_mae import PoseMAE, PoseMAEConfig
 from posetx.training import recipe
@@ -59,11 +58,6 @@ sys.exit(main([*options, "--folder", sys.argv[1], "--out", sys.argv[2]]))
 @pytest.fixture(scope="module")
 def body() -> BodyModel:
     return BodyModel.load()
-
-
-@pytest.fixture(scope="module")
-def banks(body: BodyModel) -> dict[str, PoseBank]:
-    return {split: PoseBank(b.local[:500]) for split, b in pose_banks(body, None).items()}
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from posetx.bodies.body import BodyModel, relative_rotations
 from posetx.bodies.poses import PoseBank, mirrored
 from posetx.bodies.skeleton import ARMS, JOINTS, LEGS, TRUNK
 from posetx.bodies.stream import Batch, BodyStream
-from posetx.evaluation.protocols import pose_banks
 from posetx.models.encoder import PartPool, PointFeatures
 from posetx.models.pose_mae import Output, PoseMAE
 from posetx.training import validation
@@ -60,11 +59,6 @@ TINY = SMALL[0].network
 @pytest.fixture(scope="module")
 def body() -> BodyModel:
     return BodyModel.load()
-
-
-@pytest.fixture(scope="module")
-def banks(body: BodyModel) -> dict[str, PoseBank]:
-    return {split: PoseBank(b.local[:500]) for split, b in pose_banks(body, None).items()}
 
 
 @pytest.fixture(scope="module")
