@@ -58,10 +58,10 @@ class FitSettings:
     trial_points: int = 512
     trial_reach: tuple[float, float] = (0.4, 0.1)
     #: starts with other limbs a round, and rounds; 0 rounds trust the network's word on all limbs
-    starts: int = 16
+    starts: int = 32
     rounds: int = 3
     #: how much better (a share of the misfit) another start has to be
-    margin: float = 0.03
+    margin: float = 0.01
 
 
 class BodyFit:
@@ -103,19 +103,25 @@ class BodyFit:
         start = self.fine.begin(estimate)
         figure = self._solve(self.fine, start, start, cloud, s.iterations, s.reach, seen)
         few = cloud[:, : s.trial_points]
-        best = self.search.misfit(figure, few)
-        reach, steps = (s.trial_reach[1], s.reach[1]), s.iterations // 2
+        best = self.search.misfit(figure, cloud)
+        leaders = figure
         for _ in range(s.rounds):
+            first = leaders[:1]
             # without the network's word on whose points are whose: it may be why a limb went wrong
-            others = self.search.starts(figure, few, s.starts)
+            others = self.search.starts(first, few, s.starts)
             others = self._solve(self.coarse, others, start, few, s.trials, s.trial_reach)
-            first = int(self.search.misfit(others, few).argmin())
-            other = others[first : first + 1]
-            other = self._solve(self.fine, other, start, cloud, steps, reach)
-            misfit = self.search.misfit(other, few)
-            if not misfit < (1 - s.margin) * best:
+            others = Figure.joined([first, others])
+            misfit = self.search.misfit(others, cloud).whole
+            leaders = others[misfit.topk(2, largest=False).indices]
+            if not misfit.min() < (1 - s.margin) * misfit[0]:
                 break
-            figure, best = other, misfit
+        if s.rounds:
+            reach = (s.trial_reach[1], s.reach[1])
+            leaders = self._solve(self.fine, leaders, start, cloud, s.iterations // 2, reach)
+            misfit = self.search.misfit(leaders, cloud)
+            first = int(misfit.whole.argmin())
+            if misfit[first].beats(best, s.margin):
+                figure = leaders[first : first + 1]
         return figure
 
     def _solve(

@@ -1,7 +1,8 @@
-"""Other places for a limb: the poses people take with it, tried on a body whose trunk is right."""
+"""Other places for limbs: the poses people take with them, tried on a body whose trunk is right."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -12,8 +13,11 @@ from posetx.bodies.prior import draw_prior
 from posetx.bodies.skeleton import ARMS, LEGS
 from posetx.fit.figure import Figure, FreeBody
 
-LIMBS = (ARMS[:4], ARMS[4:], LEGS[:3], LEGS[3:])
-#: poses of each limb that are looked at
+LEFT, RIGHT = (ARMS[:4], LEGS[:3]), (ARMS[4:], LEGS[3:])
+#: the joints that take another pose together: each limb, and two of them, since one limb that is
+#: taken for another leaves both in the wrong place
+LIMBS = (*LEFT, *RIGHT, ARMS, LEGS, (*LEFT[0], *LEFT[1]), (*RIGHT[0], *RIGHT[1]))
+#: poses of each that are looked at
 CANDIDATES = 256
 #: distance at which a point counts as half unexplained, in units of the cloud's frame: of the
 #: figure's own, one that grows would explain more
@@ -22,8 +26,30 @@ SCALE = 0.1
 BODY_SHARE = 0.6
 
 
+@dataclass
+class Misfit:
+    """Of B bodies, each (B,) from 0 to 1."""
+
+    cloud: Tensor  # share of the cloud that is far from the body
+    body: Tensor  # share of the body that is far from the cloud
+
+    @property
+    def whole(self) -> Tensor:
+        return self.cloud + BODY_SHARE * self.body
+
+    def __getitem__(self, rows: Tensor | int) -> Misfit:
+        return Misfit(self.cloud[rows], self.body[rows])
+
+    def beats(self, other: Misfit, margin: float) -> Tensor:
+        """Whether the whole is less by a share ``margin``, and the cloud's part is less too.
+
+        A limb that the scan lacks could else hide in the trunk, which explains nothing.
+        """
+        return (self.whole < (1 - margin) * other.whole) & (self.cloud < other.cloud)
+
+
 class LimbSearch:
-    """Finds, for each limb of a figure, where else it could be.
+    """Finds, for the limbs of a figure, where else they could be.
 
     The candidates are limbs of the shipped pose prior's training half, the same every time.
     """
@@ -35,13 +61,13 @@ class LimbSearch:
             (body.weights[:, list(limb)].sum(1) > 0.5).nonzero().squeeze(1) for limb in LIMBS
         ]
 
-    def misfit(self, figures: Figure, cloud: Tensor) -> Tensor:
-        """How badly each figure (B) explains the cloud (1, N, 3): (B,), from 0 to 1.6."""
+    def misfit(self, figures: Figure, cloud: Tensor) -> Misfit:
+        """How badly each figure (B) explains the cloud (1, N, 3)."""
         squared = squared_distances(cloud, self.body.place(figures).surface)
         return _unexplained(squared.amin(2), squared.amin(1))
 
     def starts(self, figure: Figure, cloud: Tensor, count: int) -> Figure:
-        """``count`` figures like ``figure`` (1), each with one limb elsewhere: the best of each."""
+        """``count`` figures like ``figure`` (1) with limbs elsewhere: the best of each of LIMBS."""
         each = max(count // len(LIMBS), 1)
         squared = squared_distances(cloud, self.body.place(figure).surface)[0]  # (N, M)
         local = relative_rotations(figure.rotations)
@@ -50,7 +76,7 @@ class LimbSearch:
             others = local.repeat(CANDIDATES, 1, 1, 1)
             others[:, list(limb)] = self.local[:, list(limb)]
             others = global_rotations(others)
-            misfit = self._misfits(figure, others, cloud, squared, samples)
+            misfit = self._misfits(figure, others, cloud, squared, samples).whole
             rotations.append(others[misfit.topk(each, largest=False).indices])
         starts = figure.repeated(each * len(LIMBS))
         starts.rotations = torch.cat(rotations)
@@ -58,7 +84,7 @@ class LimbSearch:
 
     def _misfits(
         self, figure: Figure, rotations: Tensor, cloud: Tensor, squared: Tensor, samples: Tensor
-    ) -> Tensor:
+    ) -> Misfit:
         """Of the figure with other ``rotations`` (C, 19, 3, 3) of the limb with ``samples``."""
         body, count = self.body, len(rotations)
         rest, joints = body.rest(figure)
@@ -89,7 +115,7 @@ def squared_distances(cloud: Tensor, surface: Tensor) -> Tensor:
     return torch.baddbmm(theirs, cloud, surface.transpose(1, 2), alpha=-2).add_(ours)
 
 
-def _unexplained(cloud: Tensor, surface: Tensor) -> Tensor:
-    """Misfit (B,) from squared distances (B, N), (B, M) to the nearest point of the other side."""
+def _unexplained(cloud: Tensor, surface: Tensor) -> Misfit:
+    """From squared distances (B, N), (B, M) to the nearest point of the other side."""
     near = [SCALE**2 / (squared.clamp_min(0) + SCALE**2) for squared in (cloud, surface)]
-    return (1 - near[0].mean(1)) + BODY_SHARE * (1 - near[1].mean(1))
+    return Misfit(1 - near[0].mean(1), 1 - near[1].mean(1))

@@ -36,7 +36,7 @@ NEIGHBOURS, WIDTH, LEAST_WORD = 8, 0.02, 0.02
 TRUST = 0.06
 CHUNK = 32_768
 #: characters wear hats and hair, and rarely have a limb where the network does not see it
-SETTINGS = FitSettings(head_weight=10.0, rounds=1)
+SETTINGS = FitSettings(head_weight=10.0, rounds=1, margin=0.03)
 
 
 @dataclass
