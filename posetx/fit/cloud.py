@@ -111,17 +111,17 @@ class BodyFit:
             others = self.search.starts(first, few, s.starts)
             others = self._solve(self.coarse, others, start, few, s.trials, s.trial_reach)
             others = Figure.joined([first, others])
-            misfit = self.search.misfit(others, cloud).whole
-            leaders = others[misfit.topk(2, largest=False).indices]
-            if not misfit.min() < (1 - s.margin) * misfit[0]:
+            whole = self.search.misfit(others, cloud).whole
+            leaders = others[whole.topk(2, largest=False).indices]
+            if not whole.min() < (1 - s.margin) * whole[0]:
                 break
         if s.rounds:
             reach = (s.trial_reach[1], s.reach[1])
             leaders = self._solve(self.fine, leaders, start, cloud, s.iterations // 2, reach)
             misfit = self.search.misfit(leaders, cloud)
-            first = int(misfit.whole.argmin())
-            if misfit[first].beats(best, s.margin):
-                figure = leaders[first : first + 1]
+            winner = int(misfit.whole.argmin())
+            if misfit[winner].beats(best, s.margin):
+                figure = leaders[winner : winner + 1]
         return figure
 
     def _solve(
