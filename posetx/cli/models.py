@@ -46,20 +46,20 @@ def as_dict(model: ShippedModel, whole_card: bool) -> dict[str, object]:
 
 
 def models_table(found: list[ShippedModel]) -> Table:
-    """One row a model; one column for each protocol that any card has a figure of."""
+    """One column a model, which leaves figures room; one row for each protocol of any card."""
     protocols = list(dict.fromkeys(name for model in found for name in model.figures))
-    table = Table(caption="PMD ×1e-4 (m²), lower is better" if protocols else None)
-    table.add_column("model", style="bold", no_wrap=True)
-    table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("sha256", no_wrap=True)
-    for protocol in protocols:
-        table.add_column(protocol, justify="right")
-    colour = {"ok": "green", "BAD": "bold red"}
+    table = Table(caption="PMD ×1e-4 (m²) of the network alone" if protocols else None)
+    table.add_column("")
     for model in found:
-        row = [model.name, f"{model.size / 2**20:.1f} MiB"]
-        row.append(f"[{colour.get(model.check, 'yellow')}]{model.check}[/]")
-        for protocol in protocols:
-            pmd = model.figures.get(protocol)
-            row.append("–" if pmd is None else f"{pmd * 1e4:.2f}")
-        table.add_row(*row)
+        table.add_column(model.name, justify="right", overflow="fold")
+    colour = {"ok": "green", "BAD": "bold red"}
+    table.add_row("size", *(f"{model.size / 2**20:.1f} MiB" for model in found))
+    table.add_row(
+        "sha256",
+        *(f"[{colour.get(model.check, 'yellow')}]{model.check}[/]" for model in found),
+        end_section=True,
+    )
+    for protocol in protocols:
+        figures = [model.figures.get(protocol) for model in found]
+        table.add_row(protocol, *("–" if f is None else f"{f * 1e4:.2f}" for f in figures))
     return table
