@@ -17,6 +17,7 @@ from posetx.bodies.skeleton import ARMS, JOINTS
 from posetx.evaluation.protocols import training_poses
 from posetx.fit.cloud import BodyFit, FitSettings
 from posetx.fit.figure import Figure, FreeBody
+from posetx.fit.limbs import LIMBS, LimbSearch
 from posetx.geometry.rotations import geodesic_degrees, matrix_from_axis_angle
 from posetx.models.encoder import PointFeatures
 from posetx.models.frames import normalise_pose
@@ -93,6 +94,21 @@ def test_a_limb_far_off_is_found_by_trying_other_places(body: BodyModel) -> None
         errors[rounds] = (found.joints - truth.joints)[:, hand].norm(dim=-1).max()
     assert errors[0] > 0.4  # steps alone do not lead home: what the search is for
     assert errors[2] < 0.08
+
+
+@pytest.mark.parametrize("limbs", LIMBS)
+def test_limbs_are_tried_where_people_have_them(limbs: tuple[int, ...], body: BodyModel) -> None:
+    free = FreeBody(body, samples=400, components=4)
+    search = LimbSearch(free)
+    generator = torch.Generator().manual_seed(5)
+    rotations = training_poses(body, None).draw(1, generator)
+    figure = free.begin(Estimate(rotations, free.joint_template.unsqueeze(0)))
+    local = relative_rotations(rotations)
+    local[:, list(limbs)] = search.local[7, list(limbs)]
+    elsewhere = replace(figure, rotations=global_rotations(local))
+    starts = search.starts(figure, free.place(elsewhere).surface, 16)
+    apart = free.place(starts).joints - free.place(elsewhere).joints
+    assert apart.norm(dim=-1).amax(1).min() < 1e-4
 
 
 def test_derivatives_are_those_of_the_placed_surface(body: BodyModel) -> None:

@@ -13,10 +13,19 @@ from posetx.bodies.prior import draw_prior
 from posetx.bodies.skeleton import ARMS, LEGS
 from posetx.fit.figure import Figure, FreeBody
 
-LEFT, RIGHT = (ARMS[:4], LEGS[:3]), (ARMS[4:], LEGS[3:])
+LEFT_ARM, RIGHT_ARM, LEFT_LEG, RIGHT_LEG = ARMS[:4], ARMS[4:], LEGS[:3], LEGS[3:]
 #: the joints that take another pose together: each limb, and two of them, since one limb that is
 #: taken for another leaves both in the wrong place
-LIMBS = (*LEFT, *RIGHT, ARMS, LEGS, (*LEFT[0], *LEFT[1]), (*RIGHT[0], *RIGHT[1]))
+LIMBS = (
+    LEFT_ARM,
+    RIGHT_ARM,
+    LEFT_LEG,
+    RIGHT_LEG,
+    ARMS,
+    LEGS,
+    LEFT_ARM + LEFT_LEG,
+    RIGHT_ARM + RIGHT_LEG,
+)
 #: poses of each that are looked at
 CANDIDATES = 256
 #: distance at which a point counts as half unexplained, in units of the cloud's frame: of the
