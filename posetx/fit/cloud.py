@@ -62,6 +62,9 @@ class FitSettings:
     rounds: int = 3
     #: how much better (a share of the misfit) another start has to be
     margin: float = 0.01
+    #: what a limb has to explain of the cloud, as a share of what it is of the body; one that does
+    #: not goes back to where the network has it
+    worth: float = 0.05
 
 
 class BodyFit:
@@ -122,7 +125,7 @@ class BodyFit:
             winner = int(misfit.whole.argmin())
             if misfit[winner].beats(best, s.margin):
                 figure = leaders[winner : winner + 1]
-        return figure
+        return self.search.returned(figure, start, cloud, s.worth)
 
     def _solve(
         self,

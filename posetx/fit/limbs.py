@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -26,6 +26,8 @@ LIMBS = (
     LEFT_ARM + LEFT_LEG,
     RIGHT_ARM + RIGHT_LEG,
 )
+#: a limb's joints from one on to its end, the longest first
+CHAINS = tuple(limb[i:] for i in range(4) for limb in LIMBS[:4] if limb[i:])
 #: poses of each that are looked at
 CANDIDATES = 256
 #: distance at which a point counts as half unexplained, in units of the cloud's frame: of the
@@ -66,9 +68,8 @@ class LimbSearch:
     def __init__(self, body: FreeBody):
         self.body = body
         self.local = _candidates().to(body.template.device)
-        self.samples = [
-            (body.weights[:, list(limb)].sum(1) > 0.5).nonzero().squeeze(1) for limb in LIMBS
-        ]
+        self.samples = [_samples(body, limb) for limb in LIMBS]
+        self.chain_samples = [_samples(body, chain) for chain in CHAINS]
 
     def misfit(self, figures: Figure, cloud: Tensor) -> Misfit:
         """How badly each figure (B) explains the cloud (1, N, 3)."""
@@ -90,6 +91,24 @@ class LimbSearch:
         starts = figure.repeated(each * len(LIMBS))
         starts.rotations = torch.cat(rotations)
         return starts
+
+    def returned(self, figure: Figure, start: Figure, cloud: Tensor, worth: float) -> Figure:
+        """``figure`` (1) with those limbs as in ``start`` (1) that explain no points.
+
+        Where a scan lacks a limb, the pull of each body's point to the next point of the scan
+        takes it into the trunk. A limb stays if the cloud would be explained worse without it, by
+        the share ``worth`` of what it is of the body.
+        """
+        squared = squared_distances(cloud, self.body.place(figure).surface)
+        explained = _explained(squared.amin(2))
+        own, other = relative_rotations(figure.rotations), relative_rotations(start.rotations)
+        for chain, samples in zip(CHAINS, self.chain_samples, strict=True):
+            kept = torch.ones(squared.shape[2], dtype=torch.bool, device=squared.device)
+            kept[samples] = False
+            saved = (explained - _explained(squared[:, :, kept].amin(2))).mean()
+            if saved < worth * len(samples) / len(kept):
+                own[:, list(chain)] = other[:, list(chain)]
+        return replace(figure, rotations=global_rotations(own))
 
     def _misfits(
         self, figure: Figure, rotations: Tensor, cloud: Tensor, squared: Tensor, samples: Tensor
@@ -124,7 +143,16 @@ def squared_distances(cloud: Tensor, surface: Tensor) -> Tensor:
     return torch.baddbmm(theirs, cloud, surface.transpose(1, 2), alpha=-2).add_(ours)
 
 
+def _samples(body: FreeBody, joints: tuple[int, ...]) -> Tensor:
+    """Indices of the surface's samples that move with these joints."""
+    return (body.weights[:, list(joints)].sum(1) > 0.5).nonzero().squeeze(1)
+
+
+def _explained(squared: Tensor) -> Tensor:
+    """From squared distances to the nearest point of the other side: 1 near by, 0 far off."""
+    return SCALE**2 / (squared.clamp_min(0) + SCALE**2)
+
+
 def _unexplained(cloud: Tensor, surface: Tensor) -> Misfit:
     """From squared distances (B, N), (B, M) to the nearest point of the other side."""
-    near = [SCALE**2 / (squared.clamp_min(0) + SCALE**2) for squared in (cloud, surface)]
-    return Misfit(1 - near[0].mean(1), 1 - near[1].mean(1))
+    return Misfit(1 - _explained(cloud).mean(1), 1 - _explained(surface).mean(1))
