@@ -17,15 +17,15 @@ from posetx.bodies.body import BodyModel
 from posetx.errors import PosetxError
 from posetx.files.scans import Scan
 from posetx.files.targets import Target
-from posetx.fit.cloud import BodyFit
 from posetx.fit.target import Prepared, TargetFit, give
 from posetx.geometry.mesh import area_centroid, edge_distortion, flipped_share
 from posetx.geometry.restore import restore_detail
 from posetx.geometry.sampling import sample_surface
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
+from posetx.reading import PoseReader
 from posetx.scan.clean import clean_scan
-from posetx.scan.orient import NeutralBody, Orientation, axis, orient, upright
+from posetx.scan.orient import Orientation, axis, orient, upright
 
 Floats = NDArray[np.float64]
 
@@ -70,6 +70,21 @@ class Transfer:
     warnings: list[str] = field(default_factory=list)
 
 
+@dataclass
+class Stand:
+    """A target as the model takes it, and the way back to its file's frame."""
+
+    target: Target
+    up: str
+    rotation: Floats  # (3, 3) from the file's axes to upright, facing +z
+    frame: IdentityFrame
+    ready: Prepared
+
+    def to_file(self, vertices: Floats) -> Floats:
+        """Vertices (n, 3) of the normalised frame in the file's."""
+        return self.frame.from_normal(vertices @ self.rotation)
+
+
 class Transferrer:
     """A loaded model, ready to move any number of scans onto any number of targets."""
 
@@ -78,11 +93,12 @@ class Transferrer:
         network, self.card = load_model(model, self.device)
         self.predictor = Predictor(network, self.device)
         self.body = BodyModel.load()
-        self.neutral = NeutralBody(self.body, self.predictor)
+        self.swift = PoseReader(self.predictor, self.body, refine=False)
+        self._last: tuple[tuple[str, str, bool], Stand] | None = None
 
     @cached_property
-    def fit(self) -> BodyFit:
-        return BodyFit(self.body.to(self.device))
+    def thorough(self) -> PoseReader:
+        return PoseReader(self.predictor, self.body)
 
     @cached_property
     def targets(self) -> TargetFit:
@@ -113,23 +129,17 @@ class Transferrer:
         warnings = [*scan.notes, *target.notes]
         with stage("clean"):
             points, kept, stages = self._clean(scan, options)
+        reader = self.thorough if options.refine else self.swift
         with stage("orient"):
             samples = pose_sample(points, self.predictor.model.config.pose_points)
-            found = orient(self.predictor, self.neutral, samples, options.up, options.front)
-            stands = self._orient_target(target, options)
-        upright_samples = (samples @ found.rotation.T)[None]
-        with stage("predict"):
-            code = self.predictor.encode_pose(upright_samples)
-        if options.refine:
-            with stage("refine"):
-                code = self.fit.improve(self.predictor.normalised(upright_samples), code)
+            found = reader.orientation(samples, options.up, options.front)
+        with stage("read"):
+            code = reader.pose(samples, found.rotation)
+        with stage("target"):
+            stand = self.stand(target, options)
+            normal = stand.ready.vertices
         with stage("give"):
-            normal, frame = self._normal_target(target, stands.rotation)
-            if options.refine:
-                ready = self.targets.prepare(normal, target.faces)
-            else:
-                ready = Prepared(normal, self.predictor.identity_sample(normal, target.faces))
-            predicted = give(self.predictor, code, ready)
+            predicted = give(self.predictor, code, stand.ready)
         vertices, flipped = predicted, None
         if options.restore:
             with stage("restore"):
@@ -143,7 +153,7 @@ class Transferrer:
         if options.heading == "scan":
             vertices = vertices @ _heading_of(found)
         vertices = _placed(vertices, normal, target.faces)
-        vertices = frame.from_normal(vertices @ stands.rotation)
+        vertices = stand.to_file(vertices)
         confidence = self.confidence(found.distance)
         if confidence is not None and confidence < DOUBTFUL:
             warnings.append(
@@ -160,17 +170,15 @@ class Transferrer:
             "scan_rotation": found.rotation,
             "fit_distance": found.distance,
             "orientation_margin": found.margin,
-            "target_up": stands.up,
-            "target_rotation": stands.rotation,
+            "target_up": stand.up,
+            "target_rotation": stand.rotation,
             "vertices": len(vertices),
             "edge_distortion": edges,
             "flipped_triangles": flipped,
             "confidence": confidence,
             "seconds": seconds,
         }
-        return Transfer(
-            vertices, report, points @ found.rotation.T, kept, stands.rotation, warnings
-        )
+        return Transfer(vertices, report, points @ found.rotation.T, kept, stand.rotation, warnings)
 
     def confidence(self, distance: float) -> float | None:
         """From 1 (as close as the middle simulated scan, or closer) down to 0.
@@ -195,29 +203,29 @@ class Transferrer:
         ]
         return cleaned.points, origin[cleaned.index], stages
 
-    def _orient_target(self, target: Target, options: Options) -> Orientation:
-        try:
-            surface, _, _ = sample_surface(target.vertices, target.faces, TARGET_SAMPLES)
-        except ValueError as error:
-            raise PosetxError(f"{target.path}: {error}; give a mesh with a surface") from None
-        sample = pose_sample(surface, self.predictor.model.config.pose_points)
-        return orient(
-            self.predictor,
-            self.neutral,
-            sample,
-            options.target_up,
-            options.target_front,
-            headings=4,
-            refine=False,
-        )
+    def stand(self, target: Target, options: Options) -> Stand:
+        """How a target stands, and what decoding it takes; the last one's is kept for the next."""
+        wanted = (options.target_up, options.target_front, options.refine)
+        if self._last is None or self._last[1].target is not target or self._last[0] != wanted:
+            self._last = wanted, self._stand(target, options)
+        return self._last[1]
 
-    def _normal_target(self, target: Target, rotation: Floats) -> tuple[Floats, IdentityFrame]:
-        """The target upright in its normalised frame, and the way back (before the rotation)."""
+    def _stand(self, target: Target, options: Options) -> Stand:
         try:
             frame = IdentityFrame.of(target.vertices, target.faces)
-        except PosetxError as error:
+            surface, _, _ = sample_surface(target.vertices, target.faces, TARGET_SAMPLES)
+        except (ValueError, PosetxError) as error:
             raise PosetxError(f"{target.path}: {error}") from None
-        return frame.to_normal(target.vertices) @ rotation.T, frame
+        sample = pose_sample(surface, self.predictor.model.config.pose_points)
+        up, front = options.target_up, options.target_front
+        neutral = self.swift.neutral
+        found = orient(self.predictor, neutral, sample, up, front, headings=4, refine=False)
+        normal = frame.to_normal(target.vertices) @ found.rotation.T
+        if options.refine:
+            ready = self.targets.prepare(normal, target.faces)
+        else:
+            ready = Prepared(normal, self.predictor.identity_sample(normal, target.faces))
+        return Stand(target, found.up, found.rotation, frame, ready)
 
 
 def _measured_points(scan: Scan) -> tuple[Floats, NDArray[np.int64]]:

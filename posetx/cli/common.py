@@ -67,14 +67,14 @@ _documents: list[str] | None = None
 
 def emit_json(document: Any) -> None:
     """Puts one JSON document on stdout; under `--json`, when the command has ended."""
-    text = json.dumps(document, indent=2, ensure_ascii=False, default=_plain)
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=plain)
     if _documents is None:
         typer.echo(text)
     else:
         _documents.append(text)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """What json does not know: paths, and the scalars and arrays of numpy and torch."""
     if isinstance(value, Path):
         return str(value)

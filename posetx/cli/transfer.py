@@ -1,9 +1,9 @@
-"""`posetx transfer`: the pose of a scan, on a target mesh."""
+"""`posetx transfer`: the pose of a scan, or of many, on a target mesh."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,12 +22,12 @@ from posetx.console import console, progress_bar
 from posetx.errors import UsageError
 
 STAGES = {
-    "read": "reading",
+    "files": "reading",
     "load": "loading the model",
     "clean": "cleaning the scan",
     "orient": "finding up and front",
-    "predict": "reading the pose",
-    "refine": "fitting the pose to the scan",
+    "read": "reading the pose",
+    "target": "fitting the target",
     "give": "giving the pose to the target",
     "restore": "restoring detail",
     "measure": "measuring",
@@ -39,9 +39,17 @@ AxisOption = Annotated[str, typer.Option(metavar="AXIS", help="x, y, z, -x, -y, 
 
 
 def transfer(
-    scan: Annotated[Path, typer.Argument(help="PLY, OBJ, STL, OFF, XYZ, PCD, GLB, NPY, NPZ.")],
+    scans: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SCAN...",
+            help="PLY, OBJ, STL, OFF, XYZ, PCD, GLB, NPY, NPZ; several, or a folder of them.",
+        ),
+    ],
     target: Annotated[Path, typer.Argument(help="OBJ, PLY, GLB, glTF, STL, OFF.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The posed target.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The posed target; of several scans, a folder.")
+    ],
     up: AxisOption = "auto",
     front: AxisOption = "auto",
     target_up: AxisOption = "auto",
@@ -50,7 +58,11 @@ def transfer(
         str, typer.Option(help="Face as the `target` did, or turn as the `scan` stands.")
     ] = "target",
     preview: Annotated[
-        Path | None, typer.Option(help="Also draw scan, target and result into this PNG.")
+        Path | None,
+        typer.Option(help="Also draw scan, target and result: a PNG; of several scans, a folder."),
+    ] = None,
+    summary: Annotated[
+        Path | None, typer.Option(help="Also write what was done, as --json says it, to a file.")
     ] = None,
     no_clean: Annotated[bool, typer.Option("--no-clean", help="Use the scan as it is.")] = False,
     refine: Annotated[
@@ -70,66 +82,123 @@ def transfer(
     """Give the pose of SCAN to TARGET; everything else of TARGET stays as it is.
 
     SCAN may be a cloud or a broken mesh, in any unit, with any axis up, with noise, holes and
-    floor. The result keeps the target's format, faces, vertex order, unit and place.
+    floor. The result keeps the target's format, faces, vertex order, unit and place. Several
+    scans, a folder or a pattern give a folder of results: what is there is skipped without
+    --overwrite, and a scan that fails does not stop the rest.
     """
-    from posetx.files.atomic import check_output
-    from posetx.files.targets.base import check_output_suffix
+    from posetx.batch import is_many
 
     if heading not in ("target", "scan"):
         raise UsageError(f"--heading {heading}: use target or scan")
+    settings = {
+        "up": up,
+        "front": front,
+        "target_up": target_up,
+        "target_front": target_front,
+        "heading": heading,
+        "clean": not no_clean,
+        "refine": refine,
+        "restore": not no_restore,
+    }
+    work = Work(target, settings, model, device, seed)
+    if summary:
+        from posetx.files.atomic import check_output
+
+        check_output(summary, overwrite)
+    if is_many(scans, output):
+        from posetx.cli.transfer_many import transfer_many
+
+        documents, failed = transfer_many(work, scans, output, preview, overwrite)
+        document: Any = {"results": documents, "failed": failed}
+    else:
+        document, failed = _transfer_one(work, scans[0], output, preview, overwrite), 0
+    if summary:
+        import json
+
+        from posetx.cli.common import plain
+        from posetx.files.atomic import write_text_atomic
+
+        write_text_atomic(summary, json.dumps(document, indent=2, default=plain) + "\n")
+    if as_json:
+        emit_json(document)
+    if failed:
+        raise typer.Exit(1)
+
+
+class Work:
+    """A target and a model, loaded when the first scan is there."""
+
+    def __init__(
+        self, target: Path, settings: dict[str, Any], model: str, device: str, seed: int
+    ) -> None:
+        self.target_path, self.settings = target, settings
+        self.model, self.device, self.seed = model, device, seed
+        self.target: Any = None
+        self.worker: Any = None
+
+    def prepare(self) -> None:
+        """Read the target, then load the model."""
+        if self.worker is not None:
+            return
+        from posetx.files.targets import read_target
+
+        self.target = self.target or read_target(self.target_path)
+        from posetx.device import resolve_device
+        from posetx.transfer import Transferrer
+
+        self.worker = Transferrer(self.model, resolve_device(self.device))
+
+    def transfer(self, scan: Path, output: Path, preview: Path | None, on_stage) -> dict[str, Any]:
+        """Do one scan; returns what --json shows of it. ``on_stage`` hears each stage's name."""
+        on_stage("files")
+        from posetx.files.scans import read_scan
+
+        raw = read_scan(scan)
+        on_stage("load")
+        self.prepare()
+        import torch
+
+        from posetx.transfer import Options
+
+        torch.manual_seed(self.seed)
+        result = self.worker.transfer(raw, self.target, Options(**self.settings), on_stage)
+        on_stage("write")
+        notes = self.target.save(output, result.vertices)
+        if preview:
+            on_stage("preview")
+            from posetx.report.transfer import draw_transfer
+
+            draw_transfer(preview, raw, self.target, result)
+        document = {"output": output, "preview": preview, "model": self.model, "seed": self.seed}
+        return {**document, **result.report, "warnings": [*result.warnings, *notes]}
+
+    def stages(self, preview: Path | None) -> int:
+        """How many stages a scan has after its file is read."""
+        return len(STAGES) - 1 - (not preview) - (not self.settings["restore"])
+
+
+def _transfer_one(
+    work: Work, scan: Path, output: Path, preview: Path | None, overwrite: bool
+) -> dict[str, Any]:
+    from posetx.files.atomic import check_output
+    from posetx.files.targets.base import check_output_suffix
+
     check_output_suffix(output)
     check_output(output, overwrite)
     if preview:
         if preview.suffix.lower() != ".png":
             raise UsageError(f"{preview}: the preview is a PNG; name it something.png")
         check_output(preview, overwrite)
-
     with progress_bar() as bar:
-        task = bar.add_task("", total=len(STAGES) - (not preview) - no_restore - (not refine))
+        task = bar.add_task("", total=work.stages(preview))
 
         def on_stage(name: str) -> None:
             bar.update(task, description=STAGES[name])
-            bar.advance(task, 0 if name == "read" else 1)
+            bar.advance(task, 0 if name == "files" else 1)
 
-        on_stage("read")
-        from posetx.files.scans import read_scan
-        from posetx.files.targets import read_target
-
-        raw, mesh = read_scan(scan), read_target(target)
-        on_stage("load")
-        import torch
-
-        from posetx.device import resolve_device
-        from posetx.transfer import Options, Transferrer
-
-        torch.manual_seed(seed)
-        options = Options(
-            up,
-            front,
-            target_up,
-            target_front,
-            heading,
-            clean=not no_clean,
-            refine=refine,
-            restore=not no_restore,
-        )
-        worker = Transferrer(model, resolve_device(device))
-        result = worker.transfer(raw, mesh, options, on_stage)
-        on_stage("write")
-        notes = mesh.save(output, result.vertices)
-        if preview:
-            on_stage("preview")
-            from posetx.report.transfer import draw_transfer
-
-            draw_transfer(preview, raw, mesh, result)
-
-    for warning in [*result.warnings, *notes]:
+        report = work.transfer(scan, output, preview, on_stage)
+    for warning in report["warnings"]:
         console.print(f"[yellow]note:[/] {warning}", soft_wrap=True)
-    report = result.report
-    if as_json:
-        document = {"output": output, "preview": preview, "model": model, "seed": seed, **report}
-        emit_json({**document, "warnings": [*result.warnings, *notes]})
-        return
     confidence = report["confidence"]
     trust = "" if confidence is None else f", confidence {confidence:.2f}"
     console.print(
@@ -137,3 +206,4 @@ def transfer(
         f"{report['points_in']} points, scan's {report['scan_up']} up{trust}",
         soft_wrap=True,
     )
+    return report

@@ -13,13 +13,12 @@ from posetx.bodies.body import BodyModel
 from posetx.evaluation.attacked import adversarial_sample
 from posetx.evaluation.metrics import joint_metrics, joint_regressor, position_metrics
 from posetx.evaluation.protocols import PAIRS, PROTOCOLS, Pair, Protocol, pairs, pose_banks
-from posetx.fit.cloud import BodyFit
 from posetx.fit.target import Prepared, TargetFit, give
 from posetx.geometry.mesh import edge_distortion
 from posetx.geometry.restore import restore_detail
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
+from posetx.reading import PoseReader
 from posetx.scan.clean import clean_scan
-from posetx.scan.orient import NeutralBody, orient
 
 Floats = NDArray[np.float64]
 
@@ -39,17 +38,12 @@ class Evaluator:
     ):
         self.predictor, self.seed = predictor, seed
         self.body = BodyModel.load()
-        self.fit: BodyFit | None = None
-        self.targets: TargetFit | None = None
-        if refine:
-            body = self.body.to(predictor.device)
-            self.fit = BodyFit(body)
-            self.targets = TargetFit(predictor, body)
+        self.reader = PoseReader(predictor, self.body, refine)
+        self.targets = TargetFit(predictor, self.body.to(predictor.device)) if refine else None
         self.banks = pose_banks(self.body, mocap, seed)
         self.poses = "clips" if mocap else "prior"
         self.faces = self.body.faces.numpy()
         self.regressor = joint_regressor(self.body.weights.double().numpy())
-        self.neutral = NeutralBody(self.body, predictor)
         self.fits: list[float] = []
         self.head = self.body.weights[:, 4].numpy() > 0.5
 
@@ -117,16 +111,13 @@ class Evaluator:
         if not raw:
             return pose_sample(points, size), np.eye(3)
         sample = pose_sample(clean_scan(points).points, size)
-        found = orient(self.predictor, self.neutral, sample, up="y")
+        found = self.reader.orientation(sample, up="y")
         self.fits.append(found.distance)
         return sample, found.rotation
 
     def predict(self, sample: Floats, turn: Floats, target: Floats) -> Floats:
         """The target's vertices in the sample's pose, in metres about the target's centre."""
-        cloud = (sample @ turn.T)[None]
-        code = self.predictor.encode_pose(cloud)
-        if self.fit is not None:
-            code = self.fit.improve(self.predictor.normalised(cloud), code)
+        code = self.reader.pose(sample, turn)
         frame = IdentityFrame.of(target, self.faces)
         normal = frame.to_normal(target)
         if self.targets is not None:

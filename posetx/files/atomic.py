@@ -22,19 +22,23 @@ _DISK_TROUBLE = {
 
 def _create_beside(path: Path) -> Path:
     """An empty file with a name of its own in the folder of `path`, same suffix."""
-    folder = path.parent
-    if not folder.is_dir():
-        what = "is not a folder" if folder.exists() else "does not exist"
-        raise PosetxError(f"{path}: the folder {folder} {what}; create it or choose another output")
+    _check_folder(path)
     if path.is_dir():
         raise PosetxError(f"{path}: is a folder; name a file in it")
-    temporary = folder / f".posetx-{secrets.token_hex(6)}{path.suffix}"
+    temporary = path.parent / f".posetx-{secrets.token_hex(6)}{path.suffix}"
     try:
         # Not tempfile: it makes files that only the owner may read, the user's umask decides here.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except OSError as error:
         raise _write_problem(path, error) from error
     return temporary
+
+
+def _check_folder(path: Path) -> None:
+    folder = path.parent
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise PosetxError(f"{path}: the folder {folder} {what}; create it or choose another output")
 
 
 def _write_problem(path: Path, error: OSError) -> PosetxError:
@@ -101,9 +105,12 @@ def check_output(path: Path, overwrite: bool) -> None:
     ------
     UsageError
         when `path` exists and may not be replaced.
+    PosetxError
+        when its folder does not exist.
     """
     path = Path(path)
     if path.is_dir():
         raise UsageError(f"{path}: is a folder; name a file in it")
     if os.path.lexists(path) and not overwrite:
         raise UsageError(f"{path}: exists already; choose another name or pass --overwrite")
+    _check_folder(path)

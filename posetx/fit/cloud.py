@@ -20,7 +20,7 @@ from torch import Tensor
 from posetx.bodies.body import BodyModel
 from posetx.bodies.skeleton import JOINTS
 from posetx.fit.figure import JOINT_COUNT, Figure, FreeBody, Placed
-from posetx.fit.limbs import LimbSearch, squared_distances
+from posetx.fit.limbs import LimbSearch, Misfit, squared_distances
 from posetx.models.pose_mae import PoseCode
 from posetx.models.refine import Estimate
 
@@ -100,11 +100,26 @@ class BodyFit:
             ]
         )
 
+    @torch.no_grad()
+    def quick(self, cloud: Tensor, pose: PoseCode) -> tuple[Figure, Misfit]:
+        """The figure next to the estimate, for one cloud (1, N, 3), and how badly it explains it.
+
+        No other places for limbs are tried.
+        """
+        seen = pose.features.parts.softmax(-1)
+        figure, _ = self._nearest(cloud, seen, pose.estimate)
+        return figure, self.search.misfit(figure, cloud)
+
+    def _nearest(self, cloud: Tensor, seen: Tensor, estimate: Estimate) -> tuple[Figure, Figure]:
+        """One cloud's figure next to the estimate, and the one at the estimate."""
+        s = self.settings
+        start = self.fine.begin(estimate)
+        return self._solve(self.fine, start, start, cloud, s.iterations, s.reach, seen), start
+
     def _fitted(self, cloud: Tensor, seen: Tensor, estimate: Estimate) -> Figure:
         """One cloud's (1, N, 3) figure."""
         s = self.settings
-        start = self.fine.begin(estimate)
-        figure = self._solve(self.fine, start, start, cloud, s.iterations, s.reach, seen)
+        figure, start = self._nearest(cloud, seen, estimate)
         few = cloud[:, : s.trial_points]
         best = self.search.misfit(figure, cloud)
         leaders = figure

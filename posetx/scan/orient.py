@@ -37,6 +37,10 @@ TRIM = 0.9
 BATCH = 32
 #: sets of pose points that the candidates are compared on
 COARSE_SETS = 2
+#: other directions that are named as rivals: at most so many, at most so much worse
+RIVALS, RIVAL_MARGIN = 3, 0.2
+#: cosine of the angle at which two directions differ
+APART = math.cos(math.radians(45))
 
 
 @dataclass
@@ -45,13 +49,15 @@ class Orientation:
 
     ``distance`` is the mean distance of the scan's points to the aligned prediction, as a share
     of the body's size (the square root of its surface area); ``margin`` by how much the best
-    other direction (more than 45 degrees away) is worse, as a share of ``distance``.
+    other direction (more than 45 degrees away) is worse, as a share of ``distance``. ``rivals``
+    are those other directions that are little worse, best first.
     """
 
     rotation: Floats  # (3, 3)
     up: str
     distance: float
     margin: float
+    rivals: tuple[Orientation, ...] = ()
 
 
 def axis(text: str, option: str) -> Floats:
@@ -163,20 +169,46 @@ def orient(
     rotations = np.stack(turns)
     few = samples[: COARSE_SETS * predictor.model.config.pose_points]
     distance, heading = _try(predictor, neutral, few, rotations)
-    best = int(np.argmin(distance))
-    chosen = rotations[best]
+    picked = _distinct(rotations, distance)
+    best = picked[0]
     if front == "auto" and refine:
-        # refine: the network says how far the pelvis still is from facing front; go there if the
-        # points agree
-        refined = matrix_from_yaw(torch.tensor(-heading[best])).double().numpy() @ chosen
-        pair, _ = _try(predictor, neutral, samples, np.stack([chosen, refined]))
-        chosen, final = (refined, pair[1]) if pair[1] < 1.1 * pair[0] else (chosen, pair[0])
+        # the network says how far the pelvis still is from facing front; go there if the points
+        # agree
+        faced = matrix_from_yaw(torch.as_tensor(-heading[picked])).numpy() @ rotations[picked]
+        pair, _ = _try(predictor, neutral, samples, np.stack([rotations[best], faced[0]]))
+        agreed = pair[1] < 1.1 * pair[0]
+        final = float(pair[int(agreed)])
+        if not agreed:
+            faced[0] = rotations[best]
     else:
-        final = _try(predictor, neutral, samples, chosen[None])[0][0]
-    cosine = (np.einsum("nij,ij->n", rotations, rotations[best]) - 1) / 2
-    others = distance[cosine < math.cos(math.radians(45))]
-    margin = float(others.min() / distance[best] - 1) if len(others) else float("inf")
-    return Orientation(chosen, names[best], float(final), margin)
+        faced = rotations[picked]
+        final = distance_to_prediction(predictor, neutral, samples, faced[0])
+    margin = float(distance[picked[1]] / distance[best] - 1) if len(picked) > 1 else math.inf
+    rivals = tuple(
+        Orientation(turn, names[k], float(distance[k]), 0.0)
+        for turn, k in zip(faced[1:], picked[1:], strict=True)
+        if distance[k] <= (1 + RIVAL_MARGIN) * distance[best]
+    )
+    return Orientation(faced[0], names[best], final, margin, rivals)
+
+
+def distance_to_prediction(
+    predictor: Predictor, neutral: NeutralBody, samples: Floats, rotation: Floats
+) -> float:
+    """The ``distance`` of an :class:`Orientation` with this rotation (3, 3)."""
+    return float(_try(predictor, neutral, samples, rotation[None])[0][0])
+
+
+def _distinct(rotations: Floats, distance: Floats) -> list[int]:
+    """Indices of the best rotation, and of the best of those that are unlike all better ones."""
+    picked: list[int] = []
+    for k in np.argsort(distance):
+        cosine = (np.einsum("nij,ij->n", rotations[picked], rotations[k]) - 1) / 2
+        if (cosine < APART).all():
+            picked.append(int(k))
+        if len(picked) > RIVALS:
+            break
+    return picked
 
 
 def _try(predictor, neutral, samples: Floats, rotations: Floats) -> tuple[Floats, Floats]:

@@ -1,0 +1,128 @@
+"""Many scans onto one target: which files are meant, where each result goes, and doing it."""
+
+from __future__ import annotations
+
+import glob
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from posetx.errors import PosetxError, UsageError
+from posetx.files.scans import SCAN_SUFFIXES
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scan and where its result and its picture go."""
+
+    scan: Path
+    output: Path
+    preview: Path | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether all that it would write is there."""
+        return self.output.exists() and (self.preview is None or self.preview.exists())
+
+
+@dataclass
+class Outcome:
+    """What became of a job: "done" with a report, "skipped", or "failed" with an error."""
+
+    job: Job
+    status: str
+    seconds: float = 0.0
+    report: dict[str, Any] | None = None
+    error: str | None = None
+
+
+def is_many(scans: list[Path], output: Path) -> bool:
+    """Whether this is a batch: several scans, a folder, a pattern, or a folder as the output."""
+    return len(scans) != 1 or scans[0].is_dir() or _is_pattern(scans[0]) or output.is_dir()
+
+
+def find_scans(given: list[Path]) -> list[Path]:
+    """The files that are meant: folders give the scans in them, patterns the files they match.
+
+    Raises UsageError for a folder without scans or a pattern that matches nothing.
+    """
+    found: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            inside = (p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+            files = sorted(p for p in inside if p.suffix.lower() in SCAN_SUFFIXES)
+            if not files:
+                raise UsageError(
+                    f"{path}: no scans in this folder; they end in {' '.join(SCAN_SUFFIXES)}"
+                )
+        elif _is_pattern(path):
+            files = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
+            if not files:
+                raise UsageError(f"{path}: matches no file")
+        else:
+            files = [path]
+        found += files
+    return list(dict.fromkeys(found))
+
+
+def plan(scans: list[Path], folder: Path, suffix: str, previews: Path | None) -> list[Job]:
+    """A job each: the results are named as the scans are, with the target's suffix.
+
+    Raises UsageError where two scans would write the same file, or one would be written over.
+    """
+    jobs: dict[Path, Job] = {}
+    for scan in scans:
+        output = folder / (scan.stem + suffix)
+        if output in jobs:
+            raise UsageError(
+                f"{scan} and {jobs[output].scan} would both become {output}; rename one of them"
+            )
+        if output.resolve() == scan.resolve():
+            raise UsageError(f"{output}: would replace the scan; choose another folder")
+        jobs[output] = Job(scan, output, previews and previews / (scan.stem + ".png"))
+    return list(jobs.values())
+
+
+def run(
+    jobs: list[Job],
+    work: Callable[[Job], dict[str, Any]],
+    explain: Callable[[Exception], str],
+    overwrite: bool = False,
+) -> Iterator[Outcome]:
+    """Every job in turn; one that fails does not stop the rest.
+
+    Parameters
+    ----------
+    work : does a job and returns its report
+    explain : an error in one line
+    overwrite : without it, what exists is left alone
+    """
+    for job in jobs:
+        if job.finished and not overwrite:
+            yield Outcome(job, "skipped")
+            continue
+        start = time.perf_counter()
+        try:
+            report = work(job)
+        except Exception as error:
+            yield Outcome(job, "failed", time.perf_counter() - start, error=explain(error))
+        else:
+            yield Outcome(job, "done", time.perf_counter() - start, report)
+
+
+def _is_pattern(path: Path) -> bool:
+    return not path.exists() and glob.has_magic(str(path))
+
+
+def check_folder(folder: Path, option: str) -> None:
+    """Make the folder for results. Raises UsageError where a file has its name."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(
+            f"{option} {folder}: is a file; several scans need a folder for their results"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PosetxError(f"{folder}: cannot be made: {error.strerror or error}") from None

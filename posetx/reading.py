@@ -1,0 +1,61 @@
+"""Reading a cleaned scan: which way it is turned, and what pose it shows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from posetx.bodies.body import BodyModel
+from posetx.fit.cloud import BodyFit
+from posetx.geometry.rotations import matrix_from_yaw
+from posetx.models.pose_mae import PoseCode
+from posetx.models.predictor import Predictor
+from posetx.scan.orient import NeutralBody, Orientation, distance_to_prediction, orient
+
+Floats = NDArray[np.float64]
+
+
+class PoseReader:
+    """A network, and with ``refine`` a body that is fitted to what the network sees."""
+
+    def __init__(self, predictor: Predictor, body: BodyModel, refine: bool = True):
+        self.predictor = predictor
+        self.neutral = NeutralBody(body, predictor)
+        self.fit = BodyFit(body.to(predictor.device)) if refine else None
+
+    def orientation(self, samples: Floats, up: str = "auto", front: str = "auto") -> Orientation:
+        """How a scan is turned; ``samples`` (P, 3) as :func:`pose_sample` makes them.
+
+        Where two directions explain the scan about equally well to the network, a body is fitted
+        in each, and the closer fit decides; front is then where the fitted pelvis faces. Raises
+        UsageError for impossible axes.
+        """
+        found = orient(self.predictor, self.neutral, samples, up, front)
+        if self.fit is None:
+            return found
+        best, least = found, math.inf
+        for candidate in (found, *found.rivals):
+            cloud, code = self._seen(samples, candidate.rotation)
+            figure, misfit = self.fit.quick(cloud, code)
+            if float(misfit.whole) < least:
+                best, least = candidate, float(misfit.whole)
+                forward = figure.rotations[0, 0, :, 2]
+        rotation = best.rotation
+        if front == "auto":
+            heading = torch.atan2(forward[0], forward[2])
+            rotation = matrix_from_yaw(-heading).double().cpu().numpy() @ rotation
+        distance = distance_to_prediction(self.predictor, self.neutral, samples, rotation)
+        return replace(found, rotation=rotation, up=best.up, distance=distance)
+
+    def pose(self, samples: Floats, rotation: Floats) -> PoseCode:
+        """The pose of a scan that ``rotation`` (3, 3) turns upright and to the front."""
+        cloud, code = self._seen(samples, rotation)
+        return code if self.fit is None else self.fit.improve(cloud, code)
+
+    def _seen(self, samples: Floats, rotation: Floats) -> tuple[torch.Tensor, PoseCode]:
+        turned = (samples @ rotation.T)[None]
+        return self.predictor.normalised(turned), self.predictor.encode_pose(turned)
