@@ -17,7 +17,7 @@ from posetx.bodies.poses import PoseBank
 from posetx.bodies.prior import draw_prior
 from posetx.bodies.variation import Identity, draw_identities, draw_rest_poses
 from posetx.errors import UsageError
-from posetx.files.atomic import check_output, write_bytes_atomic
+from posetx.files.atomic import check_free, write_bytes_atomic
 from posetx.geometry.sampling import sample_surface
 from posetx.scan.simulate import ScannerSettings, simulate_scans
 
@@ -96,7 +96,7 @@ def write_bodies(
         raise UsageError(f"{out}: is a file; name a folder")
     for item in items:
         for path in filter(None, (item.mesh, item.scan)):
-            check_output(path, overwrite)
+            check_free(path, overwrite)
 
     body = BodyModel.load()
     generator = torch.Generator().manual_seed(settings.seed)

@@ -99,7 +99,7 @@ def write_text_atomic(path: Path, text: str) -> None:
 
 
 def check_output(path: Path, overwrite: bool) -> None:
-    """Refuse an output that is there already, unless `overwrite`; call before the work starts.
+    """Refuse an output that cannot be or may not be written; call before the work starts.
 
     Raises
     ------
@@ -108,9 +108,20 @@ def check_output(path: Path, overwrite: bool) -> None:
     PosetxError
         when its folder does not exist.
     """
+    check_free(path, overwrite)
+    _check_folder(Path(path))
+
+
+def check_free(path: Path, overwrite: bool) -> None:
+    """Refuse an output that is there already, unless `overwrite`; its folder may be missing.
+
+    Raises
+    ------
+    UsageError
+        when `path` exists and may not be replaced.
+    """
     path = Path(path)
     if path.is_dir():
         raise UsageError(f"{path}: is a folder; name a file in it")
     if os.path.lexists(path) and not overwrite:
         raise UsageError(f"{path}: exists already; choose another name or pass --overwrite")
-    _check_folder(path)
