@@ -88,6 +88,15 @@ def test_protocols_differ_in_what_they_say(body: BodyModel, banks) -> None:
     assert len(first["scan"].points) != len(body.template)
 
 
+def test_turned_is_scan_with_other_axes_up(body: BodyModel, banks) -> None:
+    scans = itertools.islice(pairs("scan", body, banks, 3), 3)
+    turned = list(itertools.islice(pairs("turned", body, banks, 3), 3))
+    for plain, other in zip(scans, turned, strict=True):
+        assert torch.equal(plain.points, other.points.roll(-other.roll, 1))
+        assert torch.equal(plain.truth, other.truth)
+    assert [pair.roll for pair in turned] == [0, 1, 2]
+
+
 def test_test_bodies_are_adults_of_usual_height(body: BodyModel) -> None:
     rows = eligible_bodies(body)[:64]
     vertices, _ = body.rest(body.bank[rows])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ import trimesh
 
 from posetx.bodies.body import BodyModel
 from posetx.errors import MissingError, PosetxError
-from posetx.evaluation.protocols import pairs, pose_banks
+from posetx.evaluation.protocols import PROTOCOLS, pairs, pose_banks
 from posetx.evaluation.run import Evaluator
+from posetx.geometry.rotations import matrix_from_yaw
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
 from posetx.paths import find_model
@@ -81,7 +83,18 @@ def test_figures_are_deterministic_and_sane(predictor: Predictor) -> None:
     assert first["edge_restored"] < 0.05
 
 
-def test_scan_protocol_finds_headings(predictor: Predictor) -> None:
-    figures = Evaluator(predictor).protocol("scan", 8, restored=0)
-    assert figures["heading_within_15"] >= 0.5
+def test_scans_are_turned_upright_and_to_the_front(predictor: Predictor) -> None:
+    """Whichever axis is up: what the model sees next is the body's own frame."""
+    evaluator = Evaluator(predictor, refine=True)
+    for pair in islice(pairs("turned", evaluator.body, evaluator.banks, 3), 3):
+        sample, rotation = evaluator.sample(pair, PROTOCOLS["turned"])
+        turn = rotation @ matrix_from_yaw(torch.tensor(pair.yaw)).double().numpy()
+        assert np.degrees(np.arccos((np.trace(turn) - 1) / 2)) < 10
+        height = np.ptp(pair.truth[:, 1].numpy())
+        assert np.ptp(sample[:, 1]) == pytest.approx(height, rel=0.2)
+
+
+def test_the_network_alone_is_sane_on_scans(predictor: Predictor) -> None:
+    figures = Evaluator(predictor).protocol("scan", 4, restored=0)
+    assert figures["orientation_within_15"] >= 0.5
     assert figures["pmd"] < 150e-4

@@ -62,9 +62,9 @@ def evaluate(
     The targets are bodies of 1.5 to 2.0 m that no training saw in these shapes; poses of the
     protocols other than `seen` are of motion subjects that no training saw.
     """
-    from posetx.evaluation.protocols import PROTOCOLS, SLOW
+    from posetx.evaluation.protocols import EXTRA, PROTOCOLS
 
-    names = protocol or [name for name in PROTOCOLS if name not in SLOW]
+    names = protocol or [name for name in PROTOCOLS if name not in EXTRA]
     for name in names:
         if name not in PROTOCOLS:
             raise UsageError(f"--protocol {name}: not known; use {', '.join(PROTOCOLS)}")

@@ -24,8 +24,8 @@ METRICS = {
     "pmd_restored": ("PMD restored ×1e-4", 1e4, "PMD after detail restoration; first pairs only"),
     "mpjpe_mm": ("MPJPE mm", 1.0, "mean joint distance, pelvises together"),
     "jdr": ("JDR", 1.0, "share of joints within half a head"),
-    "heading_degrees": ("heading °", 1.0, "mean error of the heading found"),
-    "heading_within_15": ("heading ≤15°", 1.0, "share of headings found within 15°"),
+    "orientation_degrees": ("orientation °", 1.0, "mean error of up and heading found"),
+    "orientation_within_15": ("orientation ≤15°", 1.0, "share of scans turned within 15°"),
 }
 
 

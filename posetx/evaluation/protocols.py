@@ -37,7 +37,8 @@ class Protocol:
     text: str
     reposed: bool = False
     noise: bool = False
-    scan: bool = False
+    views: int = 0  # of the virtual scanner; 0 are the body's own vertices
+    any_up: bool = False
     attack: str = ""
 
 
@@ -46,14 +47,14 @@ PROTOCOLS = {
     "unseen": Protocol("unseen", "clean body in poses of unseen subjects; target at rest"),
     "reposed": Protocol("unseen", "as unseen; target in another pose", reposed=True),
     "noise": Protocol("unseen", "as unseen + Gaussian noise, sd 2 % of height", noise=True),
-    "scan": Protocol(
-        "unseen", "as unseen through the virtual scanner, 2 views, any yaw", scan=True
-    ),
+    "scan": Protocol("unseen", "as unseen through the virtual scanner, 2 views, any yaw", views=2),
+    "turned": Protocol("unseen", "as scan; x, y or z is up, and not told", views=2, any_up=True),
+    "front": Protocol("unseen", "as scan, 1 view", views=1),
     "attack": Protocol("train", "as seen + FGM, budget 0.08, white box", attack="fgm"),
     "attack-pgd": Protocol("train", "as seen + PGD-20, budget 0.08, white box", attack="pgd"),
 }
-#: takes many gradients a pair, so it is measured when it is asked for
-SLOW = ("attack-pgd",)
+#: measured when they are asked for: variants of others, and what takes many gradients a pair
+EXTRA = ("turned", "front", "attack-pgd")
 
 
 @dataclass
@@ -64,6 +65,7 @@ class Pair:
     target: Tensor  # (V, 3) the identity's vertices
     truth: Tensor  # (V, 3) where they must go
     yaw: float  # the pose source's heading in radians
+    roll: int = 0  # places by which the pose source's axes are rolled: with 1, z is up
 
 
 def pose_banks(body: BodyModel, mocap: Path | None, seed: int = 0) -> dict[str, PoseBank]:
@@ -115,7 +117,7 @@ def pairs(
         rest = draw_rest_poses(body, block, generator)
         other = bank.draw(block, generator)
         yaw = torch.zeros(block)
-        if protocol.scan:
+        if protocol.views:
             yaw = (torch.rand(block, generator=generator) * 2 - 1) * math.pi
         rotations = matrix_from_yaw(yaw).unsqueeze(1) @ rotations
         points = body.pose(source, rotations)
@@ -123,16 +125,17 @@ def pairs(
         if protocol.noise:
             noise = torch.randn(points.shape, generator=generator)
             points = points + NOISE * height.view(-1, 1, 1) * noise
-        if protocol.scan:
-            points = _scanned(body, points, generator)
+        if protocol.views:
+            points = _scanned(body, points, protocol.views, generator)
         shown = body.pose(target, other if protocol.reposed else rest)
         truth = body.pose(target, rotations)
         for i in range(min(block, count - start)):
-            yield Pair(points[i], shown[i], truth[i], float(yaw[i]))
+            roll = i % 3 if protocol.any_up else 0
+            yield Pair(points[i].roll(roll, 1), shown[i], truth[i], float(yaw[i]), roll)
 
 
-def _scanned(body: BodyModel, vertices: Tensor, generator: torch.Generator) -> Tensor:
-    """(B, SCAN_POINTS, 3) through the virtual scanner, two cameras."""
+def _scanned(body: BodyModel, vertices: Tensor, views: int, generator: torch.Generator) -> Tensor:
+    """(B, SCAN_POINTS, 3) through the virtual scanner."""
     corners = vertices[:, body.faces]
     cross = torch.cross(
         corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0], dim=-1
@@ -151,6 +154,6 @@ def _scanned(body: BodyModel, vertices: Tensor, generator: torch.Generator) -> T
         SCAN_POINTS,
         generator,
         cell=2.0 * (1.8 / SCAN_SAMPLES) ** 0.5,
-        settings=ScannerSettings(views=(2, 2)),
+        settings=ScannerSettings(views=(views, views)),
     )
     return scans

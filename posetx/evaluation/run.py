@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from posetx.bodies.body import BodyModel
@@ -16,6 +17,7 @@ from posetx.evaluation.protocols import PAIRS, PROTOCOLS, Pair, Protocol, pairs,
 from posetx.fit.target import Prepared, TargetFit, give
 from posetx.geometry.mesh import edge_distortion
 from posetx.geometry.restore import restore_detail
+from posetx.geometry.rotations import matrix_from_yaw
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
 from posetx.reading import PoseReader
 from posetx.scan.clean import clean_scan
@@ -78,7 +80,7 @@ class Evaluator:
 
     def _pair(self, protocol: Protocol, pair: Pair, restore: bool) -> dict[str, float]:
         target, truth = pair.target.double().numpy(), pair.truth.double().numpy()
-        sample, found = self.sample(pair.points.double().numpy(), protocol.scan)
+        sample, found = self.sample(pair, protocol)
         if protocol.attack:
             sample = adversarial_sample(
                 self.predictor, protocol.attack, sample, target, truth, self.faces, self.seed
@@ -91,29 +93,31 @@ class Evaluator:
         figures.update(joint_metrics(self.regressor @ predicted, self.regressor @ truth, half_head))
         figures["edge"] = edge_distortion(target, self.faces, predicted)
         figures["edge_truth"] = edge_distortion(target, self.faces, truth)
-        if protocol.scan:
-            heading = float(np.arctan2(found[2, 0], found[2, 2]))
-            error = abs((heading - pair.yaw + np.pi) % (2 * np.pi) - np.pi)
-            figures["heading_degrees"] = float(np.degrees(error))
-            figures["heading_within_15"] = float(np.degrees(error) < 15)
+        if protocol.views:
+            turn = found @ matrix_from_yaw(torch.tensor(pair.yaw)).double().numpy()
+            error = float(np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1))))
+            figures["orientation_degrees"] = error
+            figures["orientation_within_15"] = float(error < 15)
         if restore:
             kept = restore_detail(target, self.faces, predicted).vertices
             figures["edge_restored"] = edge_distortion(target, self.faces, kept)
             figures["pmd_restored"] = position_metrics(kept, truth)["pmd"]
         return figures
 
-    def sample(self, points: Floats, raw: bool) -> tuple[Floats, Floats]:
+    def sample(self, pair: Pair, protocol: Protocol) -> tuple[Floats, Floats]:
         """The points that the network will see, in metres, and the turn to its frame (3, 3).
 
-        ``raw`` points go through cleaning and the search for the heading (up is known).
+        Scans go through cleaning and the search for heading and, if it is not told, for up; both
+        results are for y up.
         """
         size = self.predictor.model.config.pose_points
-        if not raw:
+        points = pair.points.double().numpy()
+        if not protocol.views:
             return pose_sample(points, size), np.eye(3)
         sample = pose_sample(clean_scan(points).points, size)
-        found = self.reader.orientation(sample, up="y")
+        found = self.reader.orientation(sample, up="auto" if protocol.any_up else "y")
         self.fits.append(found.distance)
-        return sample, found.rotation
+        return np.roll(sample, -pair.roll, 1), np.roll(found.rotation, -pair.roll, 1)
 
     def predict(self, sample: Floats, turn: Floats, target: Floats) -> Floats:
         """The target's vertices in the sample's pose, in metres about the target's centre."""
