@@ -149,6 +149,27 @@ def test_arm_behind_a_gap_stays():
     assert mask[points[:, 0] > 0.4].all()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_one_camera_cuts_off_stays(seed):
+    """No upper arm, no knee and no neck: forearm, foot and head hang in the air, and are kept."""
+    points = body(20000, np.random.default_rng(seed))
+    x, y = points[:, 0], points[:, 1]
+    hidden = (x > 0.17) & (x < 0.45) | (x < 0) & (y > 0.25) & (y < 0.5) | (y > 1.43) & (y < 1.5)
+    kept, _, mask = shares(*scene(points[~hidden]))
+    assert kept >= 0.995
+    assert mask[points[~hidden][:, 0] > 0.5].all()
+
+
+def test_things_of_a_limbs_size_stay_out_when_they_stand_aside():
+    rng = np.random.default_rng(3)
+    ball = rng.normal(size=(800, 3))
+    ball = 0.12 * ball / np.linalg.norm(ball, axis=1, keepdims=True)
+    points, is_body = scene(body(15000, rng), ball + [1.3, 0.12, 0.3])
+    kept, foreign, _ = shares(points, is_body)
+    assert kept >= 0.99
+    assert foreign == 0
+
+
 def test_larger_of_two_people_is_kept_and_named():
     rng = np.random.default_rng(1)
     points, is_body = scene(body(12000, rng), body(12000, rng) * 0.7 + [1.6, 0.0, 0.3])

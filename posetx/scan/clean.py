@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from posetx.errors import PosetxError
 from posetx.geometry.neighbours import (
@@ -50,6 +51,9 @@ TINY = 0.0015
 """Pieces with a smaller share of the points are crumbs."""
 GAP = 0.08
 """A gap within a body (a hidden elbow) is at most this share of the extent of what it joins."""
+LIMB_GAP, LIMB_POINTS, LIMB_SIZE = 0.18, 0.3, 0.5
+"""A limb or a head that is cut off (one camera, a hidden upper arm) is at most so far from the
+body, and has at most these shares of its points and extent: a bystander has more."""
 MOST_PIECES = 40
 
 
@@ -207,10 +211,10 @@ def _one_body(points: Floats) -> tuple[Mask, str]:
         scores[k] = len(whole) * (0.2 if _is_sheet(whole, robust_extent(whole)) else 1.0)
     chosen = body_of[int(np.argmax(scores))]
     kept_labels = np.zeros(count, dtype=bool)
-    kept_labels[:large] = body_of == chosen
+    kept_labels[:large] = _with_limbs(parts, body_of == chosen)
     mask = kept_labels[labels][group]
     others = []
-    for other in np.unique(body_of[body_of != chosen]):
+    for other in np.unique(body_of[~kept_labels[:large]]):
         share = sizes[:large][body_of == other].sum() / sizes[:large][body_of == chosen].sum()
         if share > 0.3:
             others.append(f"{share:.0%}")
@@ -246,6 +250,29 @@ def _joined(parts: list[Floats]) -> Indices:
         if table[i, j] <= GAP * _extent(together):
             body_of[union] = min(body_of[i], body_of[j])
     return body_of
+
+
+def _with_limbs(parts: list[Floats], of_body: Mask) -> Mask:
+    """Which pieces are of the body (p,), with those that are of the size and where limbs are."""
+    of_body = of_body.copy()
+    body = np.concatenate([part for part, mine in zip(parts, of_body, strict=True) if mine])
+    extent, most = _extent(body), LIMB_POINTS * len(body)
+    limbs = [
+        k
+        for k, part in enumerate(parts)
+        if not of_body[k] and len(part) < most and _extent(part) < LIMB_SIZE * extent
+    ]
+    limbs = [k for k in limbs if not _is_sheet(parts[k], extent)]
+    while limbs:
+        near = cKDTree(body).query
+        gap = [float(near(parts[k])[0].min()) for k in limbs]
+        nearest = int(np.argmin(gap))
+        if gap[nearest] > LIMB_GAP * extent:
+            break
+        k = limbs.pop(nearest)
+        of_body[k] = True
+        body = np.concatenate([body, parts[k]])
+    return of_body
 
 
 def _extent(points: Floats) -> float:
