@@ -21,6 +21,7 @@ from posetx.bodies.body import BodyModel
 from posetx.bodies.skeleton import JOINTS
 from posetx.fit.figure import JOINT_COUNT, Figure, FreeBody, Placed
 from posetx.fit.limbs import LimbSearch, Misfit, squared_distances
+from posetx.fit.sides import Sides
 from posetx.models.pose_mae import PoseCode
 from posetx.models.refine import Estimate
 
@@ -107,36 +108,45 @@ class BodyFit:
         No other places for limbs are tried.
         """
         seen = pose.features.parts.softmax(-1)
-        figure, _ = self._nearest(cloud, seen, pose.estimate)
-        return figure, self.search.misfit(figure, cloud)
+        figure, _, sides = self._nearest(cloud, seen, pose.estimate)
+        return figure, self.search.misfit(figure, cloud, sides)
 
-    def _nearest(self, cloud: Tensor, seen: Tensor, estimate: Estimate) -> tuple[Figure, Figure]:
-        """One cloud's figure next to the estimate, and the one at the estimate."""
+    def _nearest(
+        self, cloud: Tensor, seen: Tensor, estimate: Estimate
+    ) -> tuple[Figure, Figure, Sides | None]:
+        """One cloud's figure next to the estimate, the one at it, and the sides that are shown."""
         s = self.settings
         start = self.fine.begin(estimate)
-        return self._solve(self.fine, start, start, cloud, s.iterations, s.reach, seen), start
+        figure = self._solve(self.fine, start, start, cloud, s.iterations, s.reach, None, seen)
+        placed = self.fine.place(figure)
+        sides = Sides(placed, squared_distances(cloud, placed.surface).amin(1))
+        if sides.all_shown:
+            return figure, start, None
+        figure = self._solve(self.fine, start, start, cloud, s.iterations, s.reach, sides, seen)
+        return figure, start, sides
 
     def _fitted(self, cloud: Tensor, seen: Tensor, estimate: Estimate) -> Figure:
         """One cloud's (1, N, 3) figure."""
         s = self.settings
-        figure, start = self._nearest(cloud, seen, estimate)
+        figure, start, sides = self._nearest(cloud, seen, estimate)
         few = cloud[:, : s.trial_points]
-        best = self.search.misfit(figure, cloud)
+        best = self.search.misfit(figure, cloud, sides)
         leaders = figure
         for _ in range(s.rounds):
             first = leaders[:1]
             # without the network's word on whose points are whose: it may be why a limb went wrong
             others = self.search.starts(first, few, s.starts)
-            others = self._solve(self.coarse, others, start, few, s.trials, s.trial_reach)
+            others = self._solve(self.coarse, others, start, few, s.trials, s.trial_reach, sides)
             others = Figure.joined([first, others])
-            whole = self.search.misfit(others, cloud).whole
+            whole = self.search.misfit(others, cloud, sides).whole
             leaders = others[whole.topk(2, largest=False).indices]
             if not whole.min() < (1 - s.margin) * whole[0]:
                 break
         if s.rounds:
             reach = (s.trial_reach[1], s.reach[1])
-            leaders = self._solve(self.fine, leaders, start, cloud, s.iterations // 2, reach)
-            misfit = self.search.misfit(leaders, cloud)
+            steps = s.iterations // 2
+            leaders = self._solve(self.fine, leaders, start, cloud, steps, reach, sides)
+            misfit = self.search.misfit(leaders, cloud, sides)
             winner = int(misfit.whole.argmin())
             if misfit[winner].beats(best, s.margin):
                 figure = leaders[winner : winner + 1]
@@ -150,6 +160,7 @@ class BodyFit:
         cloud: Tensor,
         iterations: int,
         reach: tuple[float, float],
+        sides: Sides | None,
         seen: Tensor | None = None,
     ) -> Figure:
         """Gauss-Newton steps from ``figure`` on, all of its batch for the same cloud (1, N, 3).
@@ -167,7 +178,8 @@ class BodyFit:
             to_body = (squared if strange is None else squared + left * strange).argmin(2)
             matched = _Matched(placed)
             apart = placed.surface - cloud[0, to_scan]
-            matched.add(apart, far, s.body_to_scan)
+            shown = 1.0 if sides is None else sides.weights(placed.normals)
+            matched.add(apart, far, s.body_to_scan * shown)
             apart = placed.surface.gather(1, to_body.unsqueeze(-1).expand(-1, -1, 3)) - cloud
             matched.add(apart, far, 1.0, to_body)
             normal, aim = self._priors(figure, start, body)
@@ -207,7 +219,9 @@ class _Matched:
         self.pull = placed.surface.new_zeros(placed.surface.shape[:2])  # (B, N) sum of weights
         self.apart = torch.zeros_like(placed.surface)  # (B, N, 3) weighted sum of distances
 
-    def add(self, apart: Tensor, reach: float, weight: float, sample: Tensor | None = None) -> None:
+    def add(
+        self, apart: Tensor, reach: float, weight: Tensor | float, sample: Tensor | None = None
+    ) -> None:
         """Matches (B, M, 3) of the samples with these indices (B, M); of all in turn without."""
         # Geman-McClure: the full pull near by, none from far away
         near = reach**2 / (apart.square().sum(-1) + reach**2)

@@ -12,6 +12,7 @@ from posetx.bodies.body import forward_kinematics, global_rotations, relative_ro
 from posetx.bodies.prior import draw_prior
 from posetx.bodies.skeleton import ARMS, LEGS
 from posetx.fit.figure import Figure, FreeBody
+from posetx.fit.sides import Sides
 
 LEFT_ARM, RIGHT_ARM, LEFT_LEG, RIGHT_LEG = ARMS[:4], ARMS[4:], LEGS[:3], LEGS[3:]
 #: the joints that take another pose together: each limb, and two of them, since one limb that is
@@ -71,10 +72,16 @@ class LimbSearch:
         self.samples = [_samples(body, limb) for limb in LIMBS]
         self.chain_samples = [_samples(body, chain) for chain in CHAINS]
 
-    def misfit(self, figures: Figure, cloud: Tensor) -> Misfit:
-        """How badly each figure (B) explains the cloud (1, N, 3)."""
-        squared = squared_distances(cloud, self.body.place(figures).surface)
-        return _unexplained(squared.amin(2), squared.amin(1))
+    def misfit(self, figures: Figure, cloud: Tensor, sides: Sides | None = None) -> Misfit:
+        """How badly each figure (B) explains the cloud (1, N, 3); of it the ``sides`` count."""
+        placed = self.body.place(figures)
+        squared = squared_distances(cloud, placed.surface)
+        misfit = _unexplained(squared.amin(2), squared.amin(1))
+        if sides is not None:
+            shown = sides.weights(placed.normals)
+            far = 1 - _explained(squared.amin(1))
+            misfit.body = (shown * far).sum(1) / shown.sum(1)
+        return misfit
 
     def starts(self, figure: Figure, cloud: Tensor, count: int) -> Figure:
         """``count`` figures like ``figure`` (1) with limbs elsewhere: the best of each of LIMBS."""
