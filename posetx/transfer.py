@@ -24,15 +24,13 @@ from posetx.geometry.restore import restore_detail
 from posetx.geometry.sampling import sample_surface
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
-from posetx.scan.clean import clean_scan
+from posetx.scan.measured import clean_measured, measured_points, stages_table
 from posetx.scan.orient import NeutralBody, Orientation, axis, orient, upright
 
 Floats = NDArray[np.float64]
 
 #: points of a target's surface that its own orientation is found from
 TARGET_SAMPLES = 4096
-#: points that a scan which is a mesh is sampled at
-SCAN_SAMPLES = 60_000
 #: below this the result comes with a warning
 DOUBTFUL = 0.5
 
@@ -112,12 +110,14 @@ class Transferrer:
 
         warnings = [*scan.notes, *target.notes]
         with stage("clean"):
-            points, kept, stages = self._clean(scan, options)
+            points, kept, stages, notes = self._clean(scan, options)
+            warnings += notes
         with stage("orient"):
             samples = pose_sample(points, self.predictor.model.config.pose_points)
             found = orient(self.predictor, self.neutral, samples, options.up, options.front)
             stands = self._orient_target(target, options)
-        upright_samples = (samples @ found.rotation.T)[None]
+        # About the middle: the network's single precision would not hold surveyors' coordinates.
+        upright_samples = ((samples - samples.mean(0)) @ found.rotation.T)[None]
         with stage("predict"):
             code = self.predictor.encode_pose(upright_samples)
         if options.refine:
@@ -185,15 +185,12 @@ class Transferrer:
         return float(0.5 ** max(0.0, (distance - usual) / (poor - usual)))
 
     def _clean(self, scan: Scan, options: Options):
-        points, origin = _measured_points(scan)
+        points, origin = measured_points(scan)
         if not options.clean:
-            return points, origin, []
-        cleaned = clean_scan(points)
-        stages = [
-            {"stage": s.name, "in": s.points_in, "out": s.points_out, "why": s.why}
-            for s in cleaned.stages
-        ]
-        return cleaned.points, origin[cleaned.index], stages
+            return points, origin, [], []
+        cleaned = clean_measured(scan, points)
+        stages = stages_table(cleaned.stages)
+        return cleaned.points, origin[cleaned.index], stages, cleaned.notes
 
     def _orient_target(self, target: Target, options: Options) -> Orientation:
         try:
@@ -218,21 +215,6 @@ class Transferrer:
         except PosetxError as error:
             raise PosetxError(f"{target.path}: {error}") from None
         return frame.to_normal(target.vertices) @ rotation.T, frame
-
-
-def _measured_points(scan: Scan) -> tuple[Floats, NDArray[np.int64]]:
-    """The scan's points and which of its vertices each stands for.
-
-    A mesh's vertices may be sparse where it is flat, so its surface is sampled instead.
-    """
-    every = np.arange(len(scan.points))
-    if scan.faces is None or len(np.unique(scan.faces)) < 0.9 * len(every):
-        return scan.points, every
-    try:
-        points, face, barycentric = sample_surface(scan.points, scan.faces, SCAN_SAMPLES)
-    except ValueError:  # all triangles are degenerate
-        return scan.points, every
-    return points, scan.faces[face, barycentric.argmax(1)]
 
 
 def _heading_of(found: Orientation) -> Floats:

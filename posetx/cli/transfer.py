@@ -39,7 +39,9 @@ AxisOption = Annotated[str, typer.Option(metavar="AXIS", help="x, y, z, -x, -y, 
 
 
 def transfer(
-    scan: Annotated[Path, typer.Argument(help="PLY, OBJ, STL, OFF, XYZ, PCD, GLB, NPY, NPZ.")],
+    scan: Annotated[
+        Path, typer.Argument(help="PLY, OBJ, STL, OFF, XYZ, PCD, GLB, NPY, NPZ, LAS, LAZ, E57.")
+    ],
     target: Annotated[Path, typer.Argument(help="OBJ, PLY, GLB, glTF, STL, OFF.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The posed target.")],
     up: AxisOption = "auto",
