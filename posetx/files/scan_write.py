@@ -1,4 +1,4 @@
-"""Scans written: PLY, text tables and NPZ, with normals, colours and faces as they can hold them."""
+"""Scans written: PLY, text tables and NPZ, with what they can hold of normals, colours, faces."""
 
 from __future__ import annotations
 

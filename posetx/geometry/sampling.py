@@ -17,7 +17,7 @@ Indices = NDArray[np.int64]
 FARTHEST_POOL = 20_000
 """Clouds with more points than this (or four times the wanted count) are thinned first."""
 
-CHUNK = 500_000
+CHUNK = 2_000_000
 """Voxels of larger clouds are filled in parts of this many points: less memory, and faster."""
 
 GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
@@ -169,9 +169,11 @@ def _fill_voxels(points: Floats, low: Floats, size: float) -> tuple[Indices, Ind
     winners = order[off[order] == best[voxel_of_sorted]]
     voxel = np.empty(len(points), dtype=np.int64)
     voxel[order] = voxel_of_sorted
-    # Points equally near to the centre (duplicates, mostly): the lexicographically first one.
-    winners = winners[np.lexsort((*points[winners].T[::-1], voxel[winners]))]
-    chosen = winners[np.unique(voxel[winners], return_index=True)[1]]
+    if len(winners) > len(start):
+        # Points equally near to the centre (duplicates, mostly): the lexicographically first one.
+        winners = winners[np.lexsort((*points[winners].T[::-1], voxel[winners]))]
+        winners = winners[np.unique(voxel[winners], return_index=True)[1]]
+    chosen = winners
     rank = np.argsort(chosen, kind="stable")
     place = np.empty(len(chosen), dtype=np.int64)
     place[rank] = np.arange(len(chosen))

@@ -24,6 +24,7 @@ from posetx.geometry.neighbours import (
     spacing,
     working_set,
 )
+from posetx.geometry.sampling import voxel_groups
 from posetx.scan.planes import find_planes, plane_mask
 
 Floats = NDArray[np.float64]
@@ -199,7 +200,12 @@ def _thin(points: Floats, most: int) -> tuple[Indices, str]:
     size = robust_extent(points) / (2.0 * np.sqrt(most))
     if not size > 0.0:
         return np.zeros(len(points), dtype=np.int64), ""
-    index, group = working_set(points, size, most)
+    if len(points) > HUGE:  # coarser voxels take their points from the first ones, not from all
+        fine, place = voxel_groups(points, size)
+        index, group = working_set(points[fine], size, most)
+        index, group = fine[index], group[place]
+    else:
+        index, group = working_set(points, size, most)
     return index[group], f"more than {most:,} points: one a voxel kept"
 
 

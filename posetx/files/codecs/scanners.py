@@ -21,6 +21,14 @@ CHUNK = 1_000_000
 """Points of a LAS file that are unpacked at once."""
 
 
+SMALLEST_RECORD = 54
+"""Bytes of a variable length record of a LAS header, at least."""
+MOST_PACKED = 20
+"""Points that a byte of a LAZ file can hold, at most."""
+SMALLEST_CHUNK = 20
+"""Bytes of a chunk of a LAZ file, at least: its first point is not compressed."""
+
+
 @dataclass
 class Survey:
     """Points (n, 3) float64 with all their digits; colours (n, 3) from 0 to 1, or None."""
@@ -48,11 +56,13 @@ def decode_las(data: bytes, path: Path) -> Survey:
     if data[:4] != b"LASF":
         raise problem(path, "does not begin with 'LASF'", "check that it is a LAS or LAZ file")
     with only_posetx_errors(path, "LAS"), no_panic():
+        _believable(data, path)
+        if data[104:105] >= b"\x80":  # the mark of LAZ
+            library("lazrs", path)
         points, colours = [], []
-        with laspy.open(io.BytesIO(data)) as reader:
+        # Records after the points are not needed, and their count may lie.
+        with laspy.open(io.BytesIO(data), read_evlrs=False) as reader:
             header = reader.header
-            if header.are_points_compressed:
-                library("lazrs", path)
             coloured = {"red", "green", "blue"} <= set(header.point_format.dimension_names)
             count = header.point_count
             # In chunks: only what is wanted is kept, and a count that lies ends with the data.
@@ -67,6 +77,29 @@ def decode_las(data: bytes, path: Path) -> Survey:
         if not points:
             raise problem(path, "has no points", "check that the scan was exported")
         return Survey(np.concatenate(points), _las_colours(colours))
+
+
+def _believable(data: bytes, path: Path) -> None:
+    """Refuse counts that the file has no room for: laspy walks to their end, lazrs aborts."""
+
+    def number(begin: int, size: int = 4) -> int:
+        return int.from_bytes(data[begin : begin + size], "little")
+
+    records = number(100)
+    if records * SMALLEST_RECORD > len(data):
+        raise truncated(path, f"{records} header records do not fit into it")
+    if data[104:105] < b"\x80":
+        return
+    # Sixfold is usual, so this leaves room; decoding points that are not there takes minutes.
+    count = max(number(107), number(247, 8) if data[25] > 3 else 0)
+    if count > MOST_PACKED * len(data):
+        raise truncated(path, f"{count} points do not fit into it")
+    points = number(96)
+    table = number(points, 8)
+    if table == 2**64 - 1:  # written at the end of the file instead, by programs that stream
+        table = number(len(data) - 8, 8)
+    if table < len(data) and number(table + 4) * SMALLEST_CHUNK > len(data):
+        raise truncated(path, "its table of compressed chunks does not fit into it")
 
 
 def _las_colours(chunks: list[np.ndarray]) -> np.ndarray | None:
