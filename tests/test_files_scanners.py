@@ -108,11 +108,11 @@ def test_las_that_promises_too_much(tmp_path: Path) -> None:
     path = write_las(tmp_path / "b.las")
     record = 34  # bytes of a point
     path.write_bytes(path.read_bytes()[: -10 * record])
-    with pytest.raises(PosetxError, match="truncated.* 290 of the 300 points"):
+    with pytest.raises(PosetxError, match=r"truncated.* 290 of the 300 points"):
         read_scan(path)
     path = write_las(tmp_path / "c.laz")
     data = bytearray(path.read_bytes())
     data[107:111] = b"\xff\xff\xff\x7f"
     path.write_bytes(data)
-    with pytest.raises(PosetxError, match="truncated.* points do not fit"):
+    with pytest.raises(PosetxError, match=r"truncated.* points do not fit"):
         read_scan(path)
