@@ -156,13 +156,16 @@ def voxel_groups(points: Floats, size: float) -> tuple[Indices, Indices]:
 
 def _fill_voxels(points: Floats, low: Floats, size: float) -> tuple[Indices, Indices]:
     """As `voxel_groups`, for the grid of `size` that begins at `low`."""
-    scaled = (points - low) / size
-    cell = np.floor(scaled).astype(np.int64)
-    key = (cell[:, 0] << 40) | (cell[:, 1] << 20) | cell[:, 2]
-    off = ((scaled - cell - 0.5) ** 2).sum(axis=1)
-
-    order = np.argsort(key)
-    sorted_key = key[order]
+    cells, squares = [], []
+    for axis in range(3):  # one at a time: rows of three are slow to work on
+        scaled = (points[:, axis] - low[axis]) / size
+        cell = np.floor(scaled)
+        squares.append((scaled - cell - 0.5) ** 2)
+        cells.append(cell.astype(np.int64))
+    off = squares[0] + squares[1] + squares[2]
+    y_cells, z_cells = int(cells[1].max()) + 1, int(cells[2].max()) + 1
+    key = (cells[0] * y_cells + cells[1]) * z_cells + cells[2]
+    sorted_key, order = _sorted_with_order(key)
     start = np.flatnonzero(np.concatenate([[True], sorted_key[1:] != sorted_key[:-1]]))
     voxel_of_sorted = np.cumsum(np.concatenate([[0], sorted_key[1:] != sorted_key[:-1]]))
     best = np.minimum.reduceat(off[order], start)
@@ -178,6 +181,21 @@ def _fill_voxels(points: Floats, low: Floats, size: float) -> tuple[Indices, Ind
     place = np.empty(len(chosen), dtype=np.int64)
     place[rank] = np.arange(len(chosen))
     return chosen[rank], place[voxel]
+
+
+def _sorted_with_order(key: Indices) -> tuple[Indices, Indices]:
+    """Keys (n,), not negative, sorted, and the order that sorts them; the order of equal ones kept.
+
+    Key and place in one number, where they fit: sorting numbers is several times faster than
+    sorting places by number.
+    """
+    bits = len(key).bit_length()
+    if int(key.max()).bit_length() + bits > 63:
+        order = np.argsort(key, kind="stable")
+        return key[order], order
+    packed = (key << bits) | np.arange(len(key))
+    packed.sort()
+    return packed >> bits, packed & ((1 << bits) - 1)
 
 
 def farthest_points(points: Floats, count: int, seed: int = 0) -> Indices:

@@ -176,8 +176,7 @@ def clean_scan(
         kept = np.zeros(len(points), dtype=bool)
         kept[index] = True
         back = np.flatnonzero((stand >= 0) & kept[stand])
-        back = back[np.lexsort(points[back].T[::-1])]
-        back = back[_distinct(points[back])[0]]
+        back = back[_first_of_equals(points[back])]
         why = "back again: the points that those kept stood for"
         stages.append(Stage("full density", len(index), len(back), why))
         index = back
@@ -193,6 +192,20 @@ def _distinct(points: Floats) -> tuple[Mask, str]:
     bad = int((~finite).sum())
     doubled = int((finite & ~new).sum())
     return finite & new, f"{bad} without finite coordinates, {doubled} repeated"
+
+
+def _first_of_equals(points: Floats) -> Mask:
+    """Which finite points (n,) are no repeats of earlier ones, without sorting by three columns."""
+    bits = np.ascontiguousarray(points + 0.0).view(np.uint64)  # + 0.0: -0.0 is the same place
+    odd = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
+    mixed = bits[:, 0] * odd[0] + bits[:, 1] * odd[1] + bits[:, 2] * odd[2]
+    order = np.argsort(mixed, kind="stable")
+    mixed = mixed[order]
+    again = np.flatnonzero(mixed[1:] == mixed[:-1])
+    here, before = order[again + 1], order[again]
+    first = np.ones(len(points), dtype=bool)
+    first[here] = (points[here] != points[before]).any(axis=1)
+    return first
 
 
 def _thin(points: Floats, most: int) -> tuple[Indices, str]:
