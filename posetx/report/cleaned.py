@@ -35,7 +35,9 @@ def draw_cleaned(path: Path, scan: Scan, body: CleanedScan) -> None:
     kept = np.zeros(len(scan.points), dtype=bool)
     kept[body.kept] = True
     shown = drawn(len(scan.points))
-    colors = np.where(kept[shown, None], np.uint8(KEPT_COLOR), np.uint8(GONE_COLOR))
+    colors = np.where(kept[shown, None], np.array(KEPT_COLOR), np.array(GONE_COLOR)).astype(
+        np.uint8
+    )
     axis = int(np.argmax(np.ptp(body.scan.points, axis=0)))
     result = body.scan
     render_meshes(

@@ -117,6 +117,7 @@ def body_of(
 
 def _vertices(scan: Scan, measured: Floats, cleaned: Cleaned) -> Indices:
     """The vertices (k,) of a mesh whose nearest surface sample was kept; ascending."""
+    assert scan.faces is not None  # its surface was sampled
     kept = np.zeros(len(measured), dtype=bool)
     kept[cleaned.index] = True
     used = np.unique(scan.faces)
