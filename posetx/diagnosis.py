@@ -33,10 +33,12 @@ class Dependency:
     used_for: str
     code: str = ""
     """What the child runs; importing it, if empty. A line `DETAIL …` it prints is kept."""
+    extra: str = ""
+    """The extra of posetx that brings it, if it does not come by itself."""
 
     @property
     def install(self) -> str:
-        extra = "'posetx[train]'" if self.name == "anny" else self.name
+        extra = f"'posetx[{self.extra}]'" if self.extra else self.name
         return f"pip install {extra} ({self.used_for})"
 
 
@@ -51,7 +53,10 @@ DEPENDENCIES = [
     Dependency("open3d", False, "no command needs it yet"),
     Dependency("pymeshlab", False, "no command needs it yet"),
     Dependency("pyvista", False, "pictures: --preview"),
-    Dependency("anny", False, "making the body model's cache anew"),
+    Dependency("anny", False, "making the body model's cache anew", extra="train"),
+    Dependency("laspy", False, "scans: LAS and LAZ", extra="scanners"),
+    Dependency("lazrs", False, "scans: LAZ", extra="scanners"),
+    Dependency("pye57", False, "scans: E57", extra="scanners"),
 ]
 
 SYSTEM_LIBRARIES = {

@@ -57,5 +57,6 @@ class PoseReader:
         return code if self.fit is None else self.fit.improve(cloud, code)
 
     def _seen(self, samples: Floats, rotation: Floats) -> tuple[torch.Tensor, PoseCode]:
-        turned = (samples @ rotation.T)[None]
+        # about the middle: the network's single precision would not hold surveyors' coordinates
+        turned = ((samples - samples.mean(0)) @ rotation.T)[None]
         return self.predictor.normalised(turned), self.predictor.encode_pose(turned)

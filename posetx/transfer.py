@@ -24,15 +24,13 @@ from posetx.geometry.sampling import sample_surface
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
 from posetx.reading import PoseReader
-from posetx.scan.clean import clean_scan
+from posetx.scan.measured import clean_measured, measured_points, stages_table
 from posetx.scan.orient import Orientation, axis, orient, upright
 
 Floats = NDArray[np.float64]
 
 #: points of a target's surface that its own orientation is found from
 TARGET_SAMPLES = 4096
-#: points that a scan which is a mesh is sampled at
-SCAN_SAMPLES = 60_000
 #: below this the result comes with a warning
 DOUBTFUL = 0.5
 
@@ -128,7 +126,8 @@ class Transferrer:
 
         warnings = [*scan.notes, *target.notes]
         with stage("clean"):
-            points, kept, stages = self._clean(scan, options)
+            points, kept, stages, notes = self._clean(scan, options)
+            warnings += notes
         reader = self.thorough if options.refine else self.swift
         with stage("orient"):
             samples = pose_sample(points, self.predictor.model.config.pose_points)
@@ -193,15 +192,12 @@ class Transferrer:
         return float(0.5 ** max(0.0, (distance - usual) / (poor - usual)))
 
     def _clean(self, scan: Scan, options: Options):
-        points, origin = _measured_points(scan)
+        points, origin = measured_points(scan)
         if not options.clean:
-            return points, origin, []
-        cleaned = clean_scan(points)
-        stages = [
-            {"stage": s.name, "in": s.points_in, "out": s.points_out, "why": s.why}
-            for s in cleaned.stages
-        ]
-        return cleaned.points, origin[cleaned.index], stages
+            return points, origin, [], []
+        cleaned = clean_measured(scan, points)
+        stages = stages_table(cleaned.stages)
+        return cleaned.points, origin[cleaned.index], stages, cleaned.notes
 
     def stand(self, target: Target, options: Options) -> Stand:
         """How a target stands, and what decoding it takes; the last one's is kept for the next."""
@@ -226,21 +222,6 @@ class Transferrer:
         else:
             ready = Prepared(normal, self.predictor.identity_sample(normal, target.faces))
         return Stand(target, found.up, found.rotation, frame, ready)
-
-
-def _measured_points(scan: Scan) -> tuple[Floats, NDArray[np.int64]]:
-    """The scan's points and which of its vertices each stands for.
-
-    A mesh's vertices may be sparse where it is flat, so its surface is sampled instead.
-    """
-    every = np.arange(len(scan.points))
-    if scan.faces is None or len(np.unique(scan.faces)) < 0.9 * len(every):
-        return scan.points, every
-    try:
-        points, face, barycentric = sample_surface(scan.points, scan.faces, SCAN_SAMPLES)
-    except ValueError:  # all triangles are degenerate
-        return scan.points, every
-    return points, scan.faces[face, barycentric.argmax(1)]
 
 
 def _heading_of(found: Orientation) -> Floats:

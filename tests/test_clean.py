@@ -176,7 +176,10 @@ def test_larger_of_two_people_is_kept_and_named():
     kept, foreign, _ = shares(points, is_body)
     assert kept >= 0.99
     assert foreign <= 0.01
-    assert "other large objects" in clean_scan(points).stages[-2].why
+    cleaned = clean_scan(points)
+    assert "other large objects" in cleaned.stages[-2].why
+    assert len(cleaned.notes) == 1 and "second person" in cleaned.notes[0]
+    assert not clean_scan(points[is_body]).notes
 
 
 def test_same_result_in_any_order_and_any_unit():
@@ -203,6 +206,56 @@ def test_large_scan_is_thinned_and_bad_points_go():
     assert 4000 < cleaned.stages[1].points_out <= 8000
     counts = [(stage.points_in, stage.points_out) for stage in cleaned.stages]
     assert all(a[1] == b[0] for a, b in pairwise(counts))
+
+
+def huge_scene(monkeypatch: pytest.MonkeyPatch):
+    """A scene that counts as huge, in single precision as files have it, with its body's mask."""
+    monkeypatch.setattr("posetx.scan.clean.HUGE", 20_000)
+    rng = np.random.default_rng(6)
+    points, is_body = scene(body(20000, rng), floor(20000, rng), strays(200, rng))
+    return np.round(points, 6), is_body
+
+
+def test_huge_scan_is_thinned_first_and_the_same_in_any_order(monkeypatch):
+    points, _ = huge_scene(monkeypatch)
+    first = clean_scan(points, most=15000)
+    assert first.stages[0].name == "thinning"
+    assert 7000 < first.stages[0].points_out <= 15000
+    order = np.random.default_rng(0).permutation(len(points))
+    shuffled = clean_scan(points[order], most=15000)
+    assert np.array_equal(np.sort(order[shuffled.index]), first.index)
+
+
+def test_huge_scan_can_be_had_whole(monkeypatch):
+    points, is_body = huge_scene(monkeypatch)
+    points[5] = np.nan
+    points[7] = points[8]
+    kept, foreign, mask = shares(points, is_body, most=15000, whole=True)
+    assert kept > 0.98
+    assert foreign < 0.03
+    assert not mask[5]
+    assert mask[[7, 8]].sum() <= 1
+    stages = clean_scan(points, most=15000, whole=True).stages
+    assert [stages[0].name, stages[-1].name] == ["not finite", "full density"]
+    assert all(a.points_out == b.points_in for a, b in pairwise(stages))
+
+
+def test_huge_scan_of_mostly_empty_pixels(monkeypatch):
+    """What a depth camera did not see lies in one place, far from the rest."""
+    points, is_body = huge_scene(monkeypatch)
+    points = np.concatenate([points + [0.0, 0.0, 5000.0], np.zeros((200_000, 3))])
+    is_body = np.concatenate([is_body, np.zeros(200_000, dtype=bool)])
+    kept, foreign, _ = shares(points, is_body, most=30000)
+    assert kept > 0.3
+    assert foreign < 0.03
+
+
+def test_large_offsets_keep_the_detail():
+    rng = np.random.default_rng(3)
+    points, is_body = scene(body(6000, rng), floor(6000, rng), strays(200, rng))
+    kept, foreign, _ = shares(points + [512345.678, 5412345.678, 321.5], is_body)
+    assert kept > 0.98
+    assert foreign < 0.03
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,24 @@ def test_heading_of_the_scan_on_request(worker, body, pair, tmp_path: Path) -> N
     assert position_metrics(kept.vertices, truth)["pmd"] < 80e-4
 
 
+def test_a_second_person_is_said(worker, body, pair, tmp_path: Path) -> None:
+    scan, target = write(tmp_path, body, pair, np.eye(3), 1.0)
+    beside = scan.points[::2] + [2.5, 0.0, 0.0]
+    scan.points = np.concatenate([scan.points, beside])
+    options = Options(refine=False, restore=False, up="y", target_up="y")
+    result = worker.transfer(scan, target, options)
+    assert any("second person" in note for note in result.warnings)
+
+
+def test_surveyors_coordinates(worker, body, pair, tmp_path: Path) -> None:
+    """Six digits before the point must not cost the ones behind it."""
+    scan, target = write(tmp_path, body, pair, np.eye(3), 1.0)
+    options = Options(refine=False, restore=False)
+    near = worker.transfer(scan, target, options).vertices
+    scan.points = scan.points + [512345.0, 5412345.0, 321.0]
+    assert np.abs(worker.transfer(scan, target, options).vertices - near).max() < 0.01
+
+
 def test_same_result_for_shuffled_points(worker, body, pair, tmp_path: Path) -> None:
     scan, target = write(tmp_path, body, pair, np.eye(3), 1.0)
     first = worker.transfer(scan, target).vertices

@@ -18,6 +18,7 @@ from posetx.bodies.prior import draw_prior
 from posetx.bodies.variation import Identity, draw_identities, draw_rest_poses
 from posetx.errors import UsageError
 from posetx.files.atomic import check_free, write_bytes_atomic
+from posetx.files.scan_write import encode_ply
 from posetx.geometry.sampling import sample_surface
 from posetx.scan.simulate import ScannerSettings, simulate_scans
 
@@ -203,16 +204,3 @@ def ply_encoder(faces: NDArray[np.int64]) -> Callable[[NDArray[Any]], bytes]:
 
 
 ENCODERS = {"obj": obj_encoder, "ply": ply_encoder}
-
-
-def encode_ply(vertices: NDArray[Any], faces: NDArray[np.int64] | None = None) -> bytes:
-    """A binary PLY file of vertices (V, 3) and, for a mesh, triangles (F, 3)."""
-    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(vertices)}"]
-    header += [f"property float {axis}" for axis in "xyz"]
-    content = np.ascontiguousarray(vertices, "<f4").tobytes()
-    if faces is not None:
-        header += [f"element face {len(faces)}", "property list uchar int vertex_indices"]
-        rows = np.empty(len(faces), np.dtype([("count", "u1"), ("corners", "<i4", 3)]))
-        rows["count"], rows["corners"] = 3, faces
-        content += rows.tobytes()
-    return "\n".join([*header, "end_header", ""]).encode("ascii") + content

@@ -43,7 +43,7 @@ def transfer(
         list[Path],
         typer.Argument(
             metavar="SCAN...",
-            help="PLY, OBJ, STL, OFF, XYZ, PCD, GLB, NPY, NPZ; several, or a folder of them.",
+            help="PLY, OBJ, STL, OFF, XYZ, PCD, GLB, NPY, NPZ, LAS, LAZ, E57; or a folder.",
         ),
     ],
     target: Annotated[Path, typer.Argument(help="OBJ, PLY, GLB, glTF, STL, OFF.")],

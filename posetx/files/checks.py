@@ -81,4 +81,6 @@ def only_posetx_errors(path: Path, kind: str) -> Iterator[None]:
 def usable_rows(points: np.ndarray) -> np.ndarray:
     """(n,) bool: the rows of `points` (n, 3) that are finite and not absurdly large."""
     with np.errstate(invalid="ignore"):
+        if len(points) and max(-points.min(), points.max()) <= LARGEST_COORDINATE:
+            return np.ones(len(points), dtype=bool)  # the usual case, and no copy of a huge scan
         return np.asarray((np.abs(points) <= LARGEST_COORDINATE).all(axis=1))

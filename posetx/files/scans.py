@@ -56,10 +56,12 @@ def read_scan(path: Path) -> Scan:
     Parameters
     ----------
     path : Path
-        PLY, OBJ, STL, OFF, XYZ/TXT/CSV/PTS, PCD, GLB/glTF, NPY or NPZ
+        PLY, OBJ, STL, OFF, XYZ/TXT/CSV/PTS, PCD, GLB/glTF, NPY, NPZ, LAS/LAZ or E57
 
     Raises
     ------
+    MissingError
+        the library that reads such files is not installed: LAS, LAZ and E57 have optional ones
     PosetxError
         in one line, whatever is wrong with the file
     """
@@ -80,12 +82,16 @@ def read_scan(path: Path) -> Scan:
 
 def _checked(raw: _Raw, path: Path) -> Scan:
     """Drop what is unusable, with a note; refuse a scan without a point left."""
-    points = np.array(raw.points, dtype=np.float64).reshape(-1, 3)
+    # Of their own and contiguous; copied only if they are not.
+    points = np.require(raw.points, np.float64, ["C", "W"]).reshape(-1, 3)
     n = len(points)
     if not n:
         raise problem(path, "has no points", "check that the scan was exported")
     notes = list(raw.notes)
-    normals, colors = _per_point(raw.normals, n), _bytes_colours(_per_point(raw.colors, n))
+    normals = _per_point(raw.normals, n)
+    colors = raw.colors
+    if colors is None or colors.dtype != np.uint8 or colors.shape != (n, 3):
+        colors = _bytes_colours(_per_point(colors, n))
     faces = None
     if raw.faces is not None and len(raw.faces):
         faces = np.asarray(raw.faces, dtype=np.int64).reshape(-1, 3)
@@ -154,8 +160,8 @@ def _read_ply(data: bytes, path: Path) -> _Raw:
     ):
         if vertex.has(*names):
             raw.colors = vertex.columns(*names)
-            if vertex.kind(names[0])[0] in "iu":  # a dark scan must not look like 0 to 1
-                raw.colors *= 1 / 255.0 if vertex.kind(names[0])[1] == "1" else 1.0
+            if vertex.kind(names[0]) in ("u1", "i1"):  # a dark scan must not look like 0 to 1
+                raw.colors = np.clip(raw.colors, 0, 255).astype(np.uint8)
             break
     return raw
 
@@ -251,6 +257,20 @@ def _read_gltf(data: bytes, path: Path) -> _Raw:
     )
 
 
+def _read_las(data: bytes, path: Path) -> _Raw:
+    from posetx.files.codecs.scanners import decode_las
+
+    survey = decode_las(data, path)
+    return _Raw(survey.points, colors=survey.colours, notes=survey.notes)
+
+
+def _read_e57(data: bytes, path: Path) -> _Raw:
+    from posetx.files.codecs.scanners import decode_e57
+
+    survey = decode_e57(path)  # its library opens files by name alone
+    return _Raw(survey.points, colors=survey.colours, notes=survey.notes)
+
+
 def _read_npy(data: bytes, path: Path) -> _Raw:
     from posetx.files.codecs.arrays import decode_npy
 
@@ -296,5 +316,8 @@ _READERS: dict[str, Callable[[bytes, Path], Any]] = {
     ".gltf": _read_gltf,
     ".npy": _read_npy,
     ".npz": _read_npz,
+    ".las": _read_las,
+    ".laz": _read_las,
+    ".e57": _read_e57,
 }
 SCAN_SUFFIXES = tuple(_READERS)

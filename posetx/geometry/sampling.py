@@ -17,6 +17,9 @@ Indices = NDArray[np.int64]
 FARTHEST_POOL = 20_000
 """Clouds with more points than this (or four times the wanted count) are thinned first."""
 
+CHUNK = 2_000_000
+"""Voxels of larger clouds are filled in parts of this many points: less memory, and faster."""
+
 GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
 
 
@@ -137,26 +140,62 @@ def voxel_groups(points: Floats, size: float) -> tuple[Indices, Indices]:
     low = points.min(axis=0)
     # 20 bits an axis fit one integer key; a voxel too fine for that separates nothing anyway.
     size = max(float(size), float((points.max(axis=0) - low).max()) / (2**20 - 2))
-    scaled = (points - low) / size
-    cell = np.floor(scaled).astype(np.int64)
-    key = (cell[:, 0] << 40) | (cell[:, 1] << 20) | cell[:, 2]
-    off = ((scaled - cell - 0.5) ** 2).sum(axis=1)
+    if len(points) <= 2 * CHUNK:
+        return _fill_voxels(points, low, size)
+    # The best point of a voxel is the best of the best of its parts: the same choice.
+    winners, group, count = [], np.empty(len(points), dtype=np.int64), 0
+    for begin in range(0, len(points), CHUNK):
+        best, place = _fill_voxels(points[begin : begin + CHUNK], low, size)
+        winners.append(begin + best)
+        group[begin : begin + CHUNK] = count + place
+        count += len(best)
+    finalists = np.concatenate(winners)
+    best, place = _fill_voxels(points[finalists], low, size)
+    return finalists[best], place[group]
 
-    order = np.argsort(key)
-    sorted_key = key[order]
+
+def _fill_voxels(points: Floats, low: Floats, size: float) -> tuple[Indices, Indices]:
+    """As `voxel_groups`, for the grid of `size` that begins at `low`."""
+    cells, squares = [], []
+    for axis in range(3):  # one at a time: rows of three are slow to work on
+        scaled = (points[:, axis] - low[axis]) / size
+        cell = np.floor(scaled)
+        squares.append((scaled - cell - 0.5) ** 2)
+        cells.append(cell.astype(np.int64))
+    off = squares[0] + squares[1] + squares[2]
+    y_cells, z_cells = int(cells[1].max()) + 1, int(cells[2].max()) + 1
+    key = (cells[0] * y_cells + cells[1]) * z_cells + cells[2]
+    sorted_key, order = _sorted_with_order(key)
     start = np.flatnonzero(np.concatenate([[True], sorted_key[1:] != sorted_key[:-1]]))
     voxel_of_sorted = np.cumsum(np.concatenate([[0], sorted_key[1:] != sorted_key[:-1]]))
     best = np.minimum.reduceat(off[order], start)
     winners = order[off[order] == best[voxel_of_sorted]]
     voxel = np.empty(len(points), dtype=np.int64)
     voxel[order] = voxel_of_sorted
-    # Points equally near to the centre (duplicates, mostly): the lexicographically first one.
-    winners = winners[np.lexsort((*points[winners].T[::-1], voxel[winners]))]
-    chosen = winners[np.unique(voxel[winners], return_index=True)[1]]
+    if len(winners) > len(start):
+        # Points equally near to the centre (duplicates, mostly): the lexicographically first one.
+        winners = winners[np.lexsort((*points[winners].T[::-1], voxel[winners]))]
+        winners = winners[np.unique(voxel[winners], return_index=True)[1]]
+    chosen = winners
     rank = np.argsort(chosen, kind="stable")
     place = np.empty(len(chosen), dtype=np.int64)
     place[rank] = np.arange(len(chosen))
     return chosen[rank], place[voxel]
+
+
+def _sorted_with_order(key: Indices) -> tuple[Indices, Indices]:
+    """Keys (n,), not negative, sorted, and the order that sorts them; the order of equal ones kept.
+
+    Key and place in one number, where they fit: sorting numbers is several times faster than
+    sorting places by number.
+    """
+    bits = len(key).bit_length()
+    if int(key.max()).bit_length() + bits > 63:
+        order = np.argsort(key, kind="stable")
+        return key[order], order
+    packed = (key << bits) | np.arange(len(key))
+    packed.sort()
+    return packed >> bits, packed & ((1 << bits) - 1)
 
 
 def farthest_points(points: Floats, count: int, seed: int = 0) -> Indices:
@@ -210,6 +249,38 @@ def farthest_points(points: Floats, count: int, seed: int = 0) -> Indices:
             chosen = chosen[np.arange(count) % (step + 1)]
             break
     return pool[chosen]
+
+
+def voxel_points(points: Floats, count: int) -> Indices:
+    """One point a voxel, of the smallest voxels that give at most `count` points (and nearly that).
+
+    Parameters
+    ----------
+    points : (n, 3), finite
+    count : at least 1
+
+    Returns
+    -------
+    index : (k,) into points, k <= count, ascending. Does not depend on the order of the points.
+    """
+    points = np.asarray(points, dtype=np.float64)
+    pool = _thin_to(points, 4 * count)
+    if len(pool) <= count:
+        return pool
+    span = float(np.ptp(points, axis=0).max())
+    best, fine, coarse = pool[voxel_thin(points[pool], 2.0 * span)], 0.0, 2.0 * span
+    size = span / np.sqrt(count)
+    for _ in range(12):
+        index = voxel_thin(points[pool], size)
+        if len(index) <= count:
+            coarse = size
+            best = pool[index] if len(index) >= len(best) else best
+        else:
+            fine = size
+        if 0.98 * count <= len(best):
+            break
+        size = np.sqrt(fine * coarse) if fine else 0.5 * coarse
+    return best
 
 
 def _thin_to(points: Floats, target: int) -> Indices:

@@ -3,7 +3,8 @@
 The scan may be in any unit, any way up and anywhere: every length in here is a share of the
 cloud's own extent or of the spacing of its points. Heavy statistics run on an evenly thinned
 working set and are carried to all points by voxel. Points are put into a canonical order first,
-so the result does not depend on the order they came in.
+so the result does not depend on the order they came in; huge scans are thinned by voxels even
+before that, which does not depend on it either.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from posetx.errors import PosetxError
+from posetx.files.checks import usable_rows
 from posetx.geometry.neighbours import (
     gaps,
     neighbour_distances,
@@ -23,6 +25,7 @@ from posetx.geometry.neighbours import (
     spacing,
     working_set,
 )
+from posetx.geometry.sampling import voxel_groups
 from posetx.scan.planes import find_planes, plane_mask
 
 Floats = NDArray[np.float64]
@@ -33,6 +36,8 @@ FEWEST = 50
 """Fewer points than this are no body."""
 MOST = 400_000
 """Larger scans are thinned to about this before anything else."""
+HUGE = 1_000_000
+"""Scans larger than this are thinned before they are sorted, which would take most of the time."""
 
 RESOLUTION = 150.0
 """Working sets are thinned to the extent over this (about 1 cm on a body), so that a densely
@@ -76,11 +81,13 @@ class Cleaned:
     points : (k, 3), the body's points, in the unit and frame of the scan
     index : (k,), where they stand in the input, ascending
     stages : what each step took out
+    notes : what a user should look at, such as a second person who was left out
     """
 
     points: Floats
     index: Indices
     stages: list[Stage] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def clean_scan(
@@ -90,6 +97,7 @@ def clean_scan(
     planes: bool = True,
     clusters: bool = True,
     most: int = MOST,
+    whole: bool = False,
     seed: int = 0,
 ) -> Cleaned:
     """Take out of a raw scan whatever is not the (largest) body in it.
@@ -99,6 +107,7 @@ def clean_scan(
     points : (n, 3), any unit, any axis up; NaN and duplicates allowed
     outliers, planes, clusters : leave a kind of stage out with False
     most : thin larger scans to about this many points
+    whole : at the end bring back the points of a thinned scan that the kept ones stand for
     seed : of the draws of the plane search
 
     Returns
@@ -114,7 +123,9 @@ def clean_scan(
     if points.ndim != 2 or points.shape[1] != 3:
         raise ValueError(f"points must be (n, 3), not {points.shape}")
     stages: list[Stage] = []
+    notes: list[str] = []
     index = np.arange(len(points))
+    stand: Indices | None = None  # of each point the one that stands for it, -1 for none
 
     def keep(name: str, mask: Mask, why: str) -> None:
         nonlocal index
@@ -125,14 +136,30 @@ def clean_scan(
                 f"{len(index)} points left after {name}; a body needs at least {FEWEST}"
             )
 
+    def thin(fewest: float = 0) -> None:
+        nonlocal stand
+        representative, why = _thin(points[index], most)
+        if (representative == np.arange(len(index))).sum() < fewest:
+            return
+        step = np.full(len(points), -1)
+        step[index] = index[representative]
+        stand = step if stand is None else np.where(stand >= 0, step[stand], -1)
+        keep("thinning", representative == np.arange(len(index)), why)
+
     if len(points) < FEWEST:
         raise PosetxError(f"{len(points)} points; a body needs at least {FEWEST}")
-    index = np.lexsort(points.T[::-1])
+    if len(points) > max(most, HUGE):
+        finite = usable_rows(points)
+        if not finite.all():
+            keep("not finite", finite, "points without usable coordinates")
+        # Few voxels filled: the extent is that of many repeated points, which go first, then.
+        thin(fewest=0.1 * most)
+    index = index[np.lexsort(points[index].T[::-1])]
     keep("duplicates", *_distinct(points[index]))
     if not robust_extent(points[index]) > 0.0:
         raise PosetxError("all points lie in one place; a body needs an extent")
     if len(index) > most:
-        keep("thinning", *_thin(points[index], most))
+        thin()
     if outliers:
         keep("outliers", *_without_strays(points[index]))
     # Planes and clusters help each other: without its wall a body is a cluster of its own, and
@@ -144,11 +171,21 @@ def clean_scan(
         if attempt and len(index) == before:
             break
         if clusters:
-            keep("clusters", *_one_body(points[index]))
+            mask, why, others = _one_body(points[index])
+            notes += [n for n in others if n not in notes]
+            keep("clusters", mask, why)
         if not planes:
             break
+    if whole and stand is not None:
+        kept = np.zeros(len(points), dtype=bool)
+        kept[index] = True
+        back = np.flatnonzero((stand >= 0) & kept[stand])
+        back = back[_first_of_equals(points[back])]
+        why = "back again: the points that those kept stood for"
+        stages.append(Stage("full density", len(index), len(back), why))
+        index = back
     index = np.sort(index)
-    return Cleaned(points[index], index, stages)
+    return Cleaned(points[index], index, stages, notes)
 
 
 def _distinct(points: Floats) -> tuple[Mask, str]:
@@ -161,13 +198,32 @@ def _distinct(points: Floats) -> tuple[Mask, str]:
     return finite & new, f"{bad} without finite coordinates, {doubled} repeated"
 
 
-def _thin(points: Floats, most: int) -> tuple[Mask, str]:
-    """One point a voxel, for at most `most` points."""
+def _first_of_equals(points: Floats) -> Mask:
+    """Which finite points (n,) are no repeats of earlier ones, without sorting by three columns."""
+    bits = np.ascontiguousarray(points + 0.0).view(np.uint64)  # + 0.0: -0.0 is the same place
+    odd = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], np.uint64)
+    mixed = bits[:, 0] * odd[0] + bits[:, 1] * odd[1] + bits[:, 2] * odd[2]
+    order = np.argsort(mixed, kind="stable")
+    mixed = mixed[order]
+    again = np.flatnonzero(mixed[1:] == mixed[:-1])
+    here, before = order[again + 1], order[again]
+    first = np.ones(len(points), dtype=bool)
+    first[here] = (points[here] != points[before]).any(axis=1)
+    return first
+
+
+def _thin(points: Floats, most: int) -> tuple[Indices, str]:
+    """Which point (n,) stands for each: one a voxel, at most `most` in all."""
     size = robust_extent(points) / (2.0 * np.sqrt(most))
-    index, _ = working_set(points, size, most)
-    mask = np.zeros(len(points), dtype=bool)
-    mask[index] = True
-    return mask, f"more than {most} points: one a voxel kept"
+    if not size > 0.0:
+        return np.zeros(len(points), dtype=np.int64), ""
+    if len(points) > HUGE:  # coarser voxels take their points from the first ones, not from all
+        fine, place = voxel_groups(points, size)
+        index, group = working_set(points[fine], size, most)
+        index, group = fine[index], group[place]
+    else:
+        index, group = working_set(points, size, most)
+    return index[group], f"more than {most:,} points: one a voxel kept"
 
 
 def _without_strays(points: Floats) -> tuple[Mask, str]:
@@ -195,8 +251,11 @@ def _without_planes(points: Floats, seed: int) -> tuple[Mask, str]:
     return mask, f"{len(found)} plane(s), {widths} times as wide as the rest is tall"
 
 
-def _one_body(points: Floats) -> tuple[Mask, str]:
-    """Keep the largest body: pieces joined over small gaps; crumbs and other objects go."""
+def _one_body(points: Floats) -> tuple[Mask, str, list[str]]:
+    """Keep the largest body: pieces joined over small gaps; crumbs and other objects go.
+
+    Third is what to tell the user: that there is another body, perhaps a second person.
+    """
     index, group = working_set(points, robust_extent(points) / RESOLUTION, WORKING_MOST)
     work = points[index]
     count, labels = pieces(work, JOIN * spacing(work, NEIGHBOURS))
@@ -206,22 +265,30 @@ def _one_body(points: Floats) -> tuple[Mask, str]:
     parts = [work[labels == k] for k in range(large)]
     body_of = _joined(parts)
     scores = np.zeros(large)
+    sheet = np.zeros(large, dtype=bool)
     for k in range(large):
         whole = np.concatenate([parts[i] for i in np.flatnonzero(body_of == body_of[k])])
-        scores[k] = len(whole) * (0.2 if _is_sheet(whole, robust_extent(whole)) else 1.0)
+        sheet[k] = _is_sheet(whole, robust_extent(whole))
+        scores[k] = len(whole) * (0.2 if sheet[k] else 1.0)
     chosen = body_of[int(np.argmax(scores))]
     kept_labels = np.zeros(count, dtype=bool)
     kept_labels[:large] = _with_limbs(parts, body_of == chosen)
     mask = kept_labels[labels][group]
-    others = []
+    others: list[str] = []
+    notes: list[str] = []
     for other in np.unique(body_of[~kept_labels[:large]]):
         share = sizes[:large][body_of == other].sum() / sizes[:large][body_of == chosen].sum()
         if share > 0.3:
             others.append(f"{share:.0%}")
+            if not sheet[body_of == other].any():
+                notes.append(
+                    f"another large object, perhaps a second person ({share:.0%} of the points of "
+                    "the body), was left out; crop the scan if that is the one you want"
+                )
     why = f"{int(kept_labels.sum())} of {count} pieces are the body"
     if others:
         why += f"; other large objects left out, of {', '.join(others)} of its size"
-    return mask, why
+    return mask, why, notes
 
 
 def _joined(parts: list[Floats]) -> Indices:

@@ -63,7 +63,10 @@ class Element:
             picked = [self.rows[name] for name in names]
         else:
             picked = [self.rows[:, self.column_index(name)] for name in names]
-        return np.stack(picked, axis=1).astype(np.float64)
+        table = np.empty((len(self.rows), len(names)))
+        for place, column in enumerate(picked):
+            table[:, place] = column
+        return table
 
 
 @dataclass
