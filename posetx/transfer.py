@@ -24,7 +24,7 @@ from posetx.geometry.restore import restore_detail
 from posetx.geometry.sampling import sample_surface
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
-from posetx.scan.clean import clean_scan
+from posetx.scan.clean import check_body, clean_scan
 from posetx.scan.orient import NeutralBody, Orientation, axis, orient, upright
 
 Floats = NDArray[np.float64]
@@ -35,6 +35,9 @@ TARGET_SAMPLES = 4096
 SCAN_SAMPLES = 60_000
 #: below this the result comes with a warning
 DOUBTFUL = 0.5
+#: the same of a target; lower, because a hat or a skirt takes a character far from any bare body
+#: (the example's: 0.26, an animal 0.02)
+UNLIKE = 0.05
 
 
 @dataclass
@@ -112,7 +115,8 @@ class Transferrer:
 
         warnings = [*scan.notes, *target.notes]
         with stage("clean"):
-            points, kept, stages = self._clean(scan, options)
+            points, kept, stages, notes = self._clean(scan, options)
+            warnings += notes
         with stage("orient"):
             samples = pose_sample(points, self.predictor.model.config.pose_points)
             found = orient(self.predictor, self.neutral, samples, options.up, options.front)
@@ -150,6 +154,12 @@ class Transferrer:
                 f"low confidence ({confidence:.2f}): the scan is far from every pose the model "
                 "knows; look at the result, try --up and --front, or crop the scan"
             )
+        likeness = self.confidence(stands.distance)
+        if likeness is not None and likeness < UNLIKE:
+            warnings.append(
+                f"the target does not look like a person ({likeness:.2f}): the result may be of no "
+                "use; if it is one, try --target-up and --target-front"
+            )
         report = {
             "scan": str(scan.path),
             "target": str(target.path),
@@ -162,6 +172,7 @@ class Transferrer:
             "orientation_margin": found.margin,
             "target_up": stands.up,
             "target_rotation": stands.rotation,
+            "target_confidence": likeness,
             "vertices": len(vertices),
             "edge_distortion": edges,
             "flipped_triangles": flipped,
@@ -186,14 +197,18 @@ class Transferrer:
 
     def _clean(self, scan: Scan, options: Options):
         points, origin = _measured_points(scan)
-        if not options.clean:
-            return points, origin, []
-        cleaned = clean_scan(points)
+        try:
+            if not options.clean:
+                check_body(points)
+                return points, origin, [], []
+            cleaned = clean_scan(points)
+        except PosetxError as error:
+            raise PosetxError(f"{scan.path}: {error}; give a scan of a person") from None
         stages = [
             {"stage": s.name, "in": s.points_in, "out": s.points_out, "why": s.why}
             for s in cleaned.stages
         ]
-        return cleaned.points, origin[cleaned.index], stages
+        return cleaned.points, origin[cleaned.index], stages, cleaned.notes
 
     def _orient_target(self, target: Target, options: Options) -> Orientation:
         try:

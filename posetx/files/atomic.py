@@ -20,21 +20,24 @@ _DISK_TROUBLE = {
 }
 
 
-def _create_beside(path: Path) -> Path:
-    """An empty file with a name of its own in the folder of `path`, same suffix."""
+def _name_beside(path: Path) -> Path:
+    """A name of its own in the folder of `path`, same suffix."""
     folder = path.parent
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
         raise PosetxError(f"{path}: the folder {folder} {what}; create it or choose another output")
     if path.is_dir():
         raise PosetxError(f"{path}: is a folder; name a file in it")
-    temporary = folder / f".posetx-{secrets.token_hex(6)}{path.suffix}"
+    return folder / f".posetx-{secrets.token_hex(6)}{path.suffix}"
+
+
+def _create(temporary: Path, path: Path) -> None:
+    """An empty file, to become `path`, which an error names."""
     try:
         # Not tempfile: it makes files that only the owner may read, the user's umask decides here.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except OSError as error:
         raise _write_problem(path, error) from error
-    return temporary
 
 
 def _write_problem(path: Path, error: OSError) -> PosetxError:
@@ -63,8 +66,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     final = Path(os.path.realpath(path)) if path.is_symlink() else path
-    temporary = _create_beside(final)
+    temporary = _name_beside(final)
     try:
+        _create(temporary, final)  # in here, or Ctrl-C just after it would leave the file behind
         yield temporary
         if final.exists():
             with suppress(OSError):

@@ -30,6 +30,8 @@ Mask = NDArray[np.bool_]
 
 FEWEST = 50
 """Fewer points than this are no body."""
+THINNEST = 0.02
+"""Points that spread less than this to the side, as a share of their length, are a line."""
 MOST = 400_000
 """Larger scans are thinned to about this before anything else."""
 
@@ -72,11 +74,13 @@ class Cleaned:
     points : (k, 3), the body's points, in the unit and frame of the scan
     index : (k,), where they stand in the input, ascending
     stages : what each step took out
+    notes : what the user should know, such as that another person was left out
     """
 
     points: Floats
     index: Indices
     stages: list[Stage] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def clean_scan(
@@ -104,12 +108,14 @@ def clean_scan(
     Raises
     ------
     ValueError : points is not (n, 3)
-    PosetxError : fewer than 50 points, at the start or after cleaning
+    PosetxError : no body in it: fewer than 50 points, at the start or after cleaning, or all of
+        them in one place or on one line
     """
     points = np.asarray(points, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 3:
         raise ValueError(f"points must be (n, 3), not {points.shape}")
     stages: list[Stage] = []
+    notes: list[str] = []
     index = np.arange(len(points))
 
     def keep(name: str, mask: Mask, why: str) -> None:
@@ -118,15 +124,13 @@ def clean_scan(
         index = index[mask]
         if len(index) < FEWEST:
             raise PosetxError(
-                f"{len(index)} points left after {name}; a body needs at least {FEWEST}"
+                f"{len(index)} point(s) left after {name}; a body needs at least {FEWEST}"
             )
 
-    if len(points) < FEWEST:
-        raise PosetxError(f"{len(points)} points; a body needs at least {FEWEST}")
+    _check_count(points)
     index = np.lexsort(points.T[::-1])
     keep("duplicates", *_distinct(points[index]))
-    if not robust_extent(points[index]) > 0.0:
-        raise PosetxError("all points lie in one place; a body needs an extent")
+    _check_place(points[index])
     if len(index) > most:
         keep("thinning", *_thin(points[index], most))
     if outliers:
@@ -140,11 +144,40 @@ def clean_scan(
         if attempt and len(index) == before:
             break
         if clusters:
-            keep("clusters", *_one_body(points[index]))
+            mask, why, others = _one_body(points[index])
+            keep("clusters", mask, why)
+            if others:
+                notes.append(
+                    f"the scan has other large objects, of {', '.join(others)} of the body's "
+                    "points: the largest was taken for the body; crop the scan if that is wrong"
+                )
         if not planes:
             break
     index = np.sort(index)
-    return Cleaned(points[index], index, stages)
+    check_body(points[index])
+    return Cleaned(points[index], index, stages, notes)
+
+
+def check_body(points: Floats) -> None:
+    """Raises PosetxError for finite points (n, 3) that are no body: too few, or on one line."""
+    _check_count(points)
+    _check_place(points)
+    # Without the farthest ones: two strays a mile away make a line of anything.
+    distance = np.linalg.norm(points - np.median(points, axis=0), axis=1)
+    near = points[distance <= np.quantile(distance, 0.95)]
+    spread = np.sqrt(np.maximum(np.linalg.eigvalsh(np.cov(near.T)), 0.0))
+    if spread[1] <= THINNEST * spread[2]:
+        raise PosetxError("all points lie on one line; a body needs an extent")
+
+
+def _check_count(points: Floats) -> None:
+    if len(points) < FEWEST:
+        raise PosetxError(f"has {len(points)} point(s); a body needs at least {FEWEST}")
+
+
+def _check_place(points: Floats) -> None:
+    if not robust_extent(points) > 0.0:
+        raise PosetxError("all points lie in one place; a body needs an extent")
 
 
 def _distinct(points: Floats) -> tuple[Mask, str]:
@@ -191,8 +224,11 @@ def _without_planes(points: Floats, seed: int) -> tuple[Mask, str]:
     return mask, f"{len(found)} plane(s), {widths} times as wide as the rest is tall"
 
 
-def _one_body(points: Floats) -> tuple[Mask, str]:
-    """Keep the largest body: pieces joined over small gaps; crumbs and other objects go."""
+def _one_body(points: Floats) -> tuple[Mask, str, list[str]]:
+    """Keep the largest body: pieces joined over small gaps; crumbs and other objects go.
+
+    Also how large the larger ones of those are, against the body.
+    """
     index, group = working_set(points, robust_extent(points) / RESOLUTION, WORKING_MOST)
     work = points[index]
     count, labels = pieces(work, JOIN * spacing(work, NEIGHBOURS))
@@ -217,7 +253,7 @@ def _one_body(points: Floats) -> tuple[Mask, str]:
     why = f"{int(kept_labels.sum())} of {count} pieces are the body"
     if others:
         why += f"; other large objects left out, of {', '.join(others)} of its size"
-    return mask, why
+    return mask, why, others
 
 
 def _joined(parts: list[Floats]) -> Indices:
