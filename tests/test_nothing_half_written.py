@@ -5,7 +5,6 @@ All of it with the real command in a process of its own.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -215,5 +214,4 @@ def test_interrupted(files: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("old", [True, False])
 def test_interrupted_at_many_moments(files: Path, tmp_path: Path, old: bool) -> None:
     codes = check_interrupts(files, tmp_path, 20, old=old, seed=int(old))
-    print(json.dumps({code: codes.count(code) for code in set(codes)}))
     assert codes.count(130) > 5

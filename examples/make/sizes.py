@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -73,8 +74,8 @@ def measure(target: Path, output: Path) -> None:
     on_stage("write")
     mesh.save(output, result.vertices)
     on_stage("end")
-    stages = zip(marks, marks[1:], strict=False)
-    print(
+    stages = pairwise(marks)
+    sys.stdout.write(
         json.dumps(
             {
                 "vertices": len(mesh.vertices),
@@ -107,14 +108,15 @@ def main() -> None:
             child = [sys.executable, "-m", "examples.make.sizes", "--measure", target, output]
             rows.append(json.loads(subprocess.run(child, check=True, stdout=-1).stdout))
     names = list(rows[0]["seconds"])
-    print("| vertices | " + " | ".join(names) + " | all | GiB | edge |")
-    print("|" + "---:|" * (len(names) + 4))
+    lines = ["| vertices | " + " | ".join(names) + " | all | GiB | edge |"]
+    lines.append("|" + "---:|" * (len(names) + 4))
     for row in rows:
         seconds = [f"{row['seconds'][name]:.1f}" for name in names]
         cells = [f"{row['vertices']:,}", *seconds, f"{row['total']:.1f}"]
-        print(f"| {' | '.join(cells)} | {row['memory']['end'] / 1024:.1f} | {row['edge']:.3f} |")
-        for note in row["notes"]:
-            print(f"{row['vertices']}: {note}", file=sys.stderr)
+        cells += [f"{row['memory']['end'] / 1024:.1f}", f"{row['edge']:.3f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+        sys.stderr.writelines(f"{row['vertices']}: {note}\n" for note in row["notes"])
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
