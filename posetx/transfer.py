@@ -24,7 +24,7 @@ from posetx.geometry.sampling import sample_surface
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
 from posetx.reading import PoseReader
-from posetx.scan.measured import clean_measured, measured_points, stages_table
+from posetx.scan.measured import check_measured, clean_measured, measured_points, stages_table
 from posetx.scan.orient import Orientation, axis, orient, upright
 
 Floats = NDArray[np.float64]
@@ -33,6 +33,9 @@ Floats = NDArray[np.float64]
 TARGET_SAMPLES = 4096
 #: below this the result comes with a warning
 DOUBTFUL = 0.5
+#: the same of a target; lower, because a hat or a skirt takes a character far from any bare body
+#: (the example's: 0.26, an animal 0.02)
+UNLIKE = 0.05
 
 
 @dataclass
@@ -75,6 +78,7 @@ class Stand:
     target: Target
     up: str
     rotation: Floats  # (3, 3) from the file's axes to upright, facing +z
+    distance: float  # see Orientation
     frame: IdentityFrame
     ready: Prepared
 
@@ -159,6 +163,12 @@ class Transferrer:
                 f"low confidence ({confidence:.2f}): the scan is far from every pose the model "
                 "knows; look at the result, try --up and --front, or crop the scan"
             )
+        likeness = self.confidence(stand.distance)
+        if likeness is not None and likeness < UNLIKE:
+            warnings.append(
+                f"the target does not look like a person ({likeness:.2f}): the result may be of no "
+                "use; if it is one, try --target-up and --target-front"
+            )
         report = {
             "scan": str(scan.path),
             "target": str(target.path),
@@ -171,6 +181,7 @@ class Transferrer:
             "orientation_margin": found.margin,
             "target_up": stand.up,
             "target_rotation": stand.rotation,
+            "target_confidence": likeness,
             "vertices": len(vertices),
             "edge_distortion": edges,
             "flipped_triangles": flipped,
@@ -194,6 +205,7 @@ class Transferrer:
     def _clean(self, scan: Scan, options: Options):
         points, origin = measured_points(scan)
         if not options.clean:
+            check_measured(scan, points)
             return points, origin, [], []
         cleaned = clean_measured(scan, points)
         stages = stages_table(cleaned.stages)
@@ -221,7 +233,7 @@ class Transferrer:
             ready = self.targets.prepare(normal, target.faces)
         else:
             ready = Prepared(normal, self.predictor.identity_sample(normal, target.faces))
-        return Stand(target, found.up, found.rotation, frame, ready)
+        return Stand(target, found.up, found.rotation, found.distance, frame, ready)
 
 
 def _heading_of(found: Orientation) -> Floats:

@@ -197,3 +197,39 @@ def test_repeatable_and_wrong_calls():
     ]:
         with pytest.raises(ValueError):
             restore_detail(*arguments, **options)
+
+
+def stick(start, length=0.9, radius=0.006):
+    """A long thin part along x from `start` (3,): (n, 3), (m, 3)."""
+    rod = trimesh.creation.box([length, 2 * radius, 2 * radius]).subdivide_to_size(0.05)
+    return np.array(rod.vertices) + start + [length / 2, 0, 0], np.array(rod.faces)
+
+
+def test_a_prop_that_the_prediction_tears_moves_with_what_carries_it():
+    """A stick held at the tube's side, its far end predicted to go elsewhere."""
+    rest, faces = tube()
+    held, held_faces = stick([0.12, 0.8, 0.0])
+    everything = np.concatenate([rest, held])
+    parts = np.concatenate([faces, held_faces + len(rest)])
+    predicted = bend(everything)
+    far = np.clip((everything[len(rest) :, :1] - 0.3) / 0.3, 0, 1)
+    predicted[len(rest) :] = (1 - far) * predicted[len(rest) :] + far * held
+    restored = restore_detail(everything, parts, predicted)
+    after = restored.vertices[len(rest) :]
+    assert edge_distortion(held, held_faces, after) < 1e-9
+    assert restored.rigid_parts == 1
+    grip = held[:, 0] < 0.2
+    assert error(after[grip], bend(held[grip])) < 0.02
+    assert error(after, bend(held)) < 0.06  # bent about the knee, the whole stick
+
+
+def test_a_limb_of_its_own_is_no_prop():
+    """The tube in two: its lower half bends as predicted, though it is a part of its own."""
+    rest, faces = tube()
+    upper = (rest[faces][:, :, 1] > 0.62).all(axis=1)
+    lower = (rest[faces][:, :, 1] < 0.62).all(axis=1)
+    parts = np.concatenate([faces[upper], faces[lower]])
+    restored = restore_detail(rest, parts, bend(rest))
+    used = np.unique(parts)
+    assert restored.rigid_parts == 0
+    assert error(restored.vertices[used], bend(rest)[used]) < 0.01

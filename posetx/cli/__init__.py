@@ -47,6 +47,13 @@ class LazyGroup(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         return name, load_command(name) if name in COMMANDS else command, rest
 
+    def invoke(self, ctx: Any) -> Any:
+        """Ctrl-C outside a command's function, as while its module is imported: Click has 1."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise typer.Exit(fail(error)) from None
+
 
 def load_command(name: str) -> Any:
     """Imports the module of a command and makes its function one, its errors turned to lines."""

@@ -20,18 +20,21 @@ _DISK_TROUBLE = {
 }
 
 
-def _create_beside(path: Path) -> Path:
-    """An empty file with a name of its own in the folder of `path`, same suffix."""
+def _name_beside(path: Path) -> Path:
+    """A name of its own in the folder of `path`, same suffix."""
     _check_folder(path)
     if path.is_dir():
         raise PosetxError(f"{path}: is a folder; name a file in it")
-    temporary = path.parent / f".posetx-{secrets.token_hex(6)}{path.suffix}"
+    return path.parent / f".posetx-{secrets.token_hex(6)}{path.suffix}"
+
+
+def _create(temporary: Path, path: Path) -> None:
+    """An empty file, to become `path`, which an error names."""
     try:
         # Not tempfile: it makes files that only the owner may read, the user's umask decides here.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except OSError as error:
         raise _write_problem(path, error) from error
-    return temporary
 
 
 def _check_folder(path: Path) -> None:
@@ -67,8 +70,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     final = Path(os.path.realpath(path)) if path.is_symlink() else path
-    temporary = _create_beside(final)
+    temporary = _name_beside(final)
     try:
+        _create(temporary, final)  # in here, or Ctrl-C just after it would leave the file behind
         yield temporary
         if final.exists():
             with suppress(OSError):

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from posetx.geometry.mesh import connected_parts, vertex_areas, weld
 from posetx.geometry.polar import fit_rigid_parts, nearest_rotations
+from posetx.geometry.props import carry_props, find_props
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -54,7 +55,7 @@ class Restored:
     ----------
     vertices : (n, 3), in the unit and frame of the prediction, always finite
     notes : sentences for the user, empty when all went well
-    rigid_parts : number of connected parts moved as rigid pieces
+    rigid_parts : number of connected parts moved as rigid pieces, props among them
     """
 
     vertices: Floats
@@ -82,8 +83,9 @@ def restore_detail(
 
     Returns
     -------
-    Restored. Vertices at exactly the same rest position stay together; small separate parts move
-    rigidly; vertices without a triangle are where the prediction puts them.
+    Restored. Vertices at exactly the same rest position stay together; small separate parts, and
+    props that the body carries, move rigidly; vertices without a triangle are where the prediction
+    puts them.
 
     Raises
     ------
@@ -124,10 +126,14 @@ def restore_detail(
     used = np.zeros(len(points), dtype=bool)
     used[welded_faces] = True
     solved = wanted.copy()
-    rigid, moved, rigid_parts = _rigid_parts(points, wanted, areas / size**2, welded_faces, used)
+    areas = areas / size**2
+    rigid, moved, rigid_parts = _rigid_parts(points, wanted, areas, welded_faces, used)
     solved[rigid] = moved[rigid]
+    props = find_props(points, wanted, areas, welded_faces, rigid)
 
     soft = used & ~rigid
+    for vertices, _ in props:
+        soft[vertices] = False
     if soft.any():
         number = np.cumsum(soft) - 1
         soft_faces = number[welded_faces[soft[welded_faces].all(axis=1)]]
@@ -137,11 +143,12 @@ def restore_detail(
             )
         except SOLVER_FAILURES as error:
             notes.append(f"surface detail was not restored, the plain prediction stands ({error})")
+    carry_props(points, areas, solved, props)
     # A vertex of its own follows each copy's own prediction; all others move with their group.
     result = (solved * size + wanted_centre)[group]
     alone = ~used[group]
     result[alone] = predicted[alone]
-    return Restored(result, notes, rigid_parts)
+    return Restored(result, notes, rigid_parts + len(props))
 
 
 def _check(rest: Floats, faces: Indices, predicted: Floats, weight: float, iterations: int) -> None:

@@ -34,6 +34,8 @@ Mask = NDArray[np.bool_]
 
 FEWEST = 50
 """Fewer points than this are no body."""
+THINNEST = 0.02
+"""Points that spread less than this to the side, as a share of their length, are a line."""
 MOST = 400_000
 """Larger scans are thinned to about this before anything else."""
 HUGE = 1_000_000
@@ -117,7 +119,8 @@ def clean_scan(
     Raises
     ------
     ValueError : points is not (n, 3)
-    PosetxError : fewer than 50 points, at the start or after cleaning
+    PosetxError : no body in it: fewer than 50 points, at the start or after cleaning, or all of
+        them in one place or on one line
     """
     points = np.asarray(points, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 3:
@@ -133,7 +136,7 @@ def clean_scan(
         index = index[mask]
         if len(index) < FEWEST:
             raise PosetxError(
-                f"{len(index)} points left after {name}; a body needs at least {FEWEST}"
+                f"{len(index)} point(s) left after {name}; a body needs at least {FEWEST}"
             )
 
     def thin(fewest: float = 0) -> None:
@@ -146,8 +149,7 @@ def clean_scan(
         stand = step if stand is None else np.where(stand >= 0, step[stand], -1)
         keep("thinning", representative == np.arange(len(index)), why)
 
-    if len(points) < FEWEST:
-        raise PosetxError(f"{len(points)} points; a body needs at least {FEWEST}")
+    _check_count(points)
     if len(points) > max(most, HUGE):
         finite = usable_rows(points)
         if not finite.all():
@@ -156,8 +158,7 @@ def clean_scan(
         thin(fewest=0.1 * most)
     index = index[np.lexsort(points[index].T[::-1])]
     keep("duplicates", *_distinct(points[index]))
-    if not robust_extent(points[index]) > 0.0:
-        raise PosetxError("all points lie in one place; a body needs an extent")
+    _check_place(points[index])
     if len(index) > most:
         thin()
     if outliers:
@@ -185,7 +186,30 @@ def clean_scan(
         stages.append(Stage("full density", len(index), len(back), why))
         index = back
     index = np.sort(index)
+    check_body(points[index])
     return Cleaned(points[index], index, stages, notes)
+
+
+def check_body(points: Floats) -> None:
+    """Raises PosetxError for finite points (n, 3) that are no body: too few, or on one line."""
+    _check_count(points)
+    _check_place(points)
+    # Without the farthest ones: two strays a mile away make a line of anything.
+    distance = np.linalg.norm(points - np.median(points, axis=0), axis=1)
+    near = points[distance <= np.quantile(distance, 0.95)]
+    spread = np.sqrt(np.maximum(np.linalg.eigvalsh(np.cov(near.T)), 0.0))
+    if spread[1] <= THINNEST * spread[2]:
+        raise PosetxError("all points lie on one line; a body needs an extent")
+
+
+def _check_count(points: Floats) -> None:
+    if len(points) < FEWEST:
+        raise PosetxError(f"has {len(points)} point(s); a body needs at least {FEWEST}")
+
+
+def _check_place(points: Floats) -> None:
+    if not robust_extent(points) > 0.0:
+        raise PosetxError("all points lie in one place; a body needs an extent")
 
 
 def _distinct(points: Floats) -> tuple[Mask, str]:

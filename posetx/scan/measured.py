@@ -6,6 +6,8 @@ where it is flat, and a vertex goes where the samples next to it go.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +18,7 @@ from scipy.spatial import cKDTree
 from posetx.errors import PosetxError
 from posetx.files.scans import Scan
 from posetx.geometry.sampling import farthest_points, sample_surface, voxel_points
-from posetx.scan.clean import Cleaned, Stage, clean_scan
+from posetx.scan.clean import Cleaned, Stage, check_body, clean_scan
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -58,8 +60,20 @@ def measured_points(scan: Scan) -> tuple[Floats, Indices]:
 
 def clean_measured(scan: Scan, points: Floats, **options: Any) -> Cleaned:
     """`clean_scan` of the points measured on a scan; its errors name the file."""
-    try:
+    with _named(scan):
         return clean_scan(points, **options)
+
+
+def check_measured(scan: Scan, points: Floats) -> None:
+    """`check_body` of the points measured on a scan; its errors name the file."""
+    with _named(scan):
+        check_body(points)
+
+
+@contextmanager
+def _named(scan: Scan) -> Iterator[None]:
+    try:
+        yield
     except PosetxError as error:
         raise PosetxError(
             f"{scan.path}: no body found: {error}; look at the scan, or crop it to the person"

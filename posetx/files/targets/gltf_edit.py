@@ -121,13 +121,19 @@ class GltfEdit:
     def write(self, path: Path) -> list[str]:
         """Write as .glb or .gltf, by the suffix; return notes."""
         glb = path.suffix.lower() == ".glb"
-        if not self.changed and glb == self.gltf.is_glb:
-            data = self.gltf.data
-        elif glb:
-            data = self._glb()
-        else:
-            data = self._gltf(path)
-        write_bytes_atomic(path, data)
+        try:
+            if not self.changed and glb == self.gltf.is_glb:
+                data = self.gltf.data
+            elif glb:
+                data = self._glb()
+            else:
+                data = self._gltf(path)
+            write_bytes_atomic(path, data)
+        except BaseException:
+            # Buffers without the document that names them are of no use to anybody.
+            for name in self._written:
+                (path.parent / name).unlink(missing_ok=True)
+            raise
         names = [e.get("uri") for key in ("images", "buffers") for e in self.document.get(key, [])]
         files = [unquote(n) for n in names if n and not n.startswith("data:")]
         if path.resolve().parent == self.gltf.path.resolve().parent:
@@ -169,9 +175,10 @@ class GltfEdit:
                 # Another glTF may use it.
                 name = f"{path.stem}-{hashlib.sha256(data).hexdigest()[:8]}.bin"
                 beside = path.parent / name
-            write_bytes_atomic(beside, data)
+            if not beside.exists():
+                self._written.append(name)
+                write_bytes_atomic(beside, data)
             entry["uri"] = quote(name)
-            self._written.append(name)
         return encode_json(self.document)
 
 

@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path, PurePosixPath
 
+from posetx.errors import PosetxError
 from posetx.files.atomic import atomic_path
 from posetx.files.codecs.tokens import is_number
 
@@ -61,6 +62,8 @@ def copy_beside(source: Path, output: Path, names: list[str]) -> list[str]:
                 there.parent.mkdir(parents=True, exist_ok=True)
                 with atomic_path(there) as temporary:
                     shutil.copyfile(here, temporary)
+        except PosetxError as error:  # the disk is full: the mesh itself is whole already
+            notes.append(f"{name} could not be copied ({error})")
         except OSError as error:
             notes.append(f"{name} could not be copied ({error.strerror or error})")
     return notes
