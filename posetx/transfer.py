@@ -129,6 +129,9 @@ class Transferrer:
             seconds[name] = round(time.perf_counter() - start, 3)
 
         warnings = [*scan.notes, *target.notes]
+        with stage("target"):
+            stand = self.stand(target, options)
+            normal = stand.ready.vertices
         with stage("clean"):
             points, kept, stages, notes = self._clean(scan, options)
             warnings += notes
@@ -138,9 +141,6 @@ class Transferrer:
             found = reader.orientation(samples, options.up, options.front)
         with stage("read"):
             code = reader.pose(samples, found.rotation)
-        with stage("target"):
-            stand = self.stand(target, options)
-            normal = stand.ready.vertices
         with stage("give"):
             predicted = give(self.predictor, code, stand.ready)
         vertices, flipped = predicted, None

@@ -24,10 +24,10 @@ from posetx.errors import UsageError
 STAGES = {
     "files": "reading",
     "load": "loading the model",
+    "target": "fitting the target",
     "clean": "cleaning the scan",
     "orient": "finding up and front",
     "read": "reading the pose",
-    "target": "fitting the target",
     "give": "giving the pose to the target",
     "restore": "restoring detail",
     "measure": "measuring",
