@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,6 +17,14 @@ from posetx.models.predictor import Predictor
 from posetx.scan.orient import NeutralBody, Orientation, distance_to_prediction, orient
 
 Floats = NDArray[np.float64]
+
+
+@dataclass
+class Reading:
+    """A pose, and the share of the body fitted to the scan that is far from it (None: no fit)."""
+
+    code: PoseCode
+    missed: float | None = None
 
 
 class PoseReader:
@@ -51,10 +59,14 @@ class PoseReader:
         distance = distance_to_prediction(self.predictor, self.neutral, samples, rotation)
         return replace(found, rotation=rotation, up=best.up, distance=distance)
 
-    def pose(self, samples: Floats, rotation: Floats) -> PoseCode:
+    def pose(self, samples: Floats, rotation: Floats) -> Reading:
         """The pose of a scan that ``rotation`` (3, 3) turns upright and to the front."""
         cloud, code = self._seen(samples, rotation)
-        return code if self.fit is None else self.fit.improve(cloud, code)
+        if self.fit is None:
+            return Reading(code)
+        figure = self.fit.figures(cloud, code)
+        missed = float(self.fit.search.misfit(figure, cloud).body)
+        return Reading(self.fit.posed(code, figure), missed)
 
     def _seen(self, samples: Floats, rotation: Floats) -> tuple[torch.Tensor, PoseCode]:
         # about the middle: the network's single precision would not hold surveyors' coordinates

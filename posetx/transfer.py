@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from posetx.bodies.body import BodyModel
+from posetx.confidence import confidence
 from posetx.errors import PosetxError
 from posetx.files.scans import Scan
 from posetx.files.targets import Target
@@ -33,9 +34,9 @@ Floats = NDArray[np.float64]
 TARGET_SAMPLES = 4096
 #: below this the result comes with a warning
 DOUBTFUL = 0.5
-#: the same of a target; lower, because a hat or a skirt takes a character far from any bare body
-#: (the example's: 0.26, an animal 0.02)
-UNLIKE = 0.05
+#: a target that lies farther than this from what the model makes of it comes with a warning; a
+#: hat or a skirt takes a character far from any bare body (the example's: 0.028, a cat: 0.040)
+UNLIKE = 0.035
 
 
 @dataclass
@@ -140,9 +141,9 @@ class Transferrer:
             samples = pose_sample(points, self.predictor.model.config.pose_points)
             found = reader.orientation(samples, options.up, options.front)
         with stage("read"):
-            code = reader.pose(samples, found.rotation)
+            read = reader.pose(samples, found.rotation)
         with stage("give"):
-            predicted = give(self.predictor, code, stand.ready)
+            predicted = give(self.predictor, read.code, stand.ready)
         vertices, flipped = predicted, None
         if options.restore:
             with stage("restore"):
@@ -157,17 +158,16 @@ class Transferrer:
             vertices = vertices @ _heading_of(found)
         vertices = _placed(vertices, normal, target.faces)
         vertices = stand.to_file(vertices)
-        confidence = self.confidence(found.distance)
-        if confidence is not None and confidence < DOUBTFUL:
+        trust = confidence(self.card, found.distance, read.missed)
+        if trust is not None and trust < DOUBTFUL:
             warnings.append(
-                f"low confidence ({confidence:.2f}): the scan is far from every pose the model "
-                "knows; look at the result, try --up and --front, or crop the scan"
+                f"low confidence ({trust:.2f}): the pose is likely wrong somewhere, or this is no "
+                "person; look at the result, try --up and --front, or crop the scan"
             )
-        likeness = self.confidence(stand.distance)
-        if likeness is not None and likeness < UNLIKE:
+        if stand.distance > UNLIKE:
             warnings.append(
-                f"the target does not look like a person ({likeness:.2f}): the result may be of no "
-                "use; if it is one, try --target-up and --target-front"
+                "the target does not look like a person: the result may be of no use; if it is "
+                "one, try --target-up and --target-front"
             )
         report = {
             "scan": str(scan.path),
@@ -181,26 +181,14 @@ class Transferrer:
             "orientation_margin": found.margin,
             "target_up": stand.up,
             "target_rotation": stand.rotation,
-            "target_confidence": likeness,
+            "target_distance": stand.distance,
             "vertices": len(vertices),
             "edge_distortion": edges,
             "flipped_triangles": flipped,
-            "confidence": confidence,
+            "confidence": trust,
             "seconds": seconds,
         }
         return Transfer(vertices, report, points @ found.rotation.T, kept, stand.rotation, warnings)
-
-    def confidence(self, distance: float) -> float | None:
-        """From 1 (as close as the middle simulated scan, or closer) down to 0.
-
-        0.5 is as far as the worst twentieth of the ``scan`` protocol; None for a model whose
-        card has no calibration.
-        """
-        calibration = self.card.get("confidence")
-        if not isinstance(calibration, dict):
-            return None
-        usual, poor = calibration["median"], calibration["p95"]
-        return float(0.5 ** max(0.0, (distance - usual) / (poor - usual)))
 
     def _clean(self, scan: Scan, options: Options):
         points, origin = measured_points(scan)

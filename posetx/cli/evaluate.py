@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -30,7 +31,8 @@ def evaluate(
         typer.Option(
             "-p",
             "--protocol",
-            help="seen, unseen, reposed, noise, scan, attack (by default all these), attack-pgd.",
+            help="seen, unseen, reposed, noise, scan, attack (by default all these), turned, "
+            "front, attack-pgd.",
         ),
     ] = None,
     mocap: Annotated[
@@ -46,8 +48,11 @@ def evaluate(
     ] = True,
     markdown: Annotated[bool, typer.Option(help="Print the table as Markdown.")] = False,
     update_card: Annotated[
-        bool, typer.Option(help="Write figures and confidence calibration into the model's card.")
+        bool, typer.Option(help="Write the figures into the model's card.")
     ] = False,
+    details: Annotated[
+        Path | None, typer.Option(help="Also write every pair's figures into this JSON file.")
+    ] = None,
     device: DeviceOption = "auto",
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -63,6 +68,7 @@ def evaluate(
     protocols other than `seen` are of motion subjects that no training saw.
     """
     from posetx.evaluation.protocols import EXTRA, PROTOCOLS
+    from posetx.files.atomic import write_text_atomic
 
     names = protocol or [name for name in PROTOCOLS if name not in EXTRA]
     for name in names:
@@ -84,8 +90,10 @@ def evaluate(
         for name in names:
             task = bar.add_task(name, total=pairs)
             figures[name] = evaluator.protocol(name, pairs, restored, partial(bar.advance, task))
+    if details:
+        write_text_atomic(details, json.dumps(evaluator.details, indent=1) + "\n")
     if update_card:
-        write_figures(model, figures, evaluator.calibration, evaluator.poses, refine)
+        write_figures(model, figures, evaluator.poses, refine)
     if as_json:
         emit_json(
             {
@@ -95,7 +103,6 @@ def evaluate(
                 "seed": seed,
                 "refine": refine,
                 "figures": figures,
-                "confidence": evaluator.calibration,
             }
         )
     elif markdown:

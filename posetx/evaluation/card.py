@@ -6,6 +6,8 @@ import datetime
 import json
 import shlex
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from posetx.files.atomic import write_text_atomic
 from posetx.paths import find_model
@@ -13,25 +15,28 @@ from posetx.shipped import read_card
 
 
 def write_figures(
-    model: str,
-    figures: dict[str, dict[str, float]],
-    calibration: dict[str, float] | None,
-    poses: str,
-    refined: bool = False,
+    model: str, figures: dict[str, dict[str, float]], poses: str, refined: bool = False
 ) -> None:
     """Merge ``figures`` (protocol -> metric -> value) into the card of ``model``.
 
     Those of refined predictions stand beside the network's own, as ``figures_refined``.
     """
     name = "figures_refined" if refined else "figures"
+
+    def put(card: dict[str, Any]) -> None:
+        card[name] = {**card.get(name, {}), **figures}
+        card[f"{name}_measured"] = {
+            "date": datetime.date.today().isoformat(),
+            "command": shlex.join(["posetx", *sys.argv[1:]]),
+            "poses": poses,
+        }
+
+    update_card(model, put)
+
+
+def update_card(model: str, change: Callable[[dict[str, Any]], None]) -> None:
+    """Let ``change`` alter the card of ``model``, and write it."""
     path = find_model(model).with_suffix(".json")
     card = read_card(path) or {}
-    card[name] = {**card.get(name, {}), **figures}
-    card[f"{name}_measured"] = {
-        "date": datetime.date.today().isoformat(),
-        "command": shlex.join(["posetx", *sys.argv[1:]]),
-        "poses": poses,
-    }
-    if calibration:
-        card["confidence"] = calibration
+    change(card)
     write_text_atomic(path, json.dumps(card, indent=2) + "\n")

@@ -46,18 +46,8 @@ class Evaluator:
         self.poses = "clips" if mocap else "prior"
         self.faces = self.body.faces.numpy()
         self.regressor = joint_regressor(self.body.weights.double().numpy())
-        self.fits: list[float] = []
+        self.details: dict[str, list[dict[str, float]]] = {}
         self.head = self.body.weights[:, 4].numpy() > 0.5
-
-    @property
-    def calibration(self) -> dict[str, float] | None:
-        """How far simulated scans lie from their predictions: what confidence is measured by."""
-        if not self.fits:
-            return None
-        return {
-            "median": float(np.median(self.fits)),
-            "p95": float(np.percentile(self.fits, 95)),
-        }
 
     def protocol(
         self,
@@ -72,6 +62,7 @@ class Evaluator:
         for index, pair in enumerate(islice(stream, count)):
             rows.append(self._pair(PROTOCOLS[name], pair, restore=index < restored))
             on_pair()
+        self.details[name] = rows
         keys = dict.fromkeys(key for row in rows for key in row)
         return {
             "pairs": len(rows),
@@ -80,12 +71,12 @@ class Evaluator:
 
     def _pair(self, protocol: Protocol, pair: Pair, restore: bool) -> dict[str, float]:
         target, truth = pair.target.double().numpy(), pair.truth.double().numpy()
-        sample, found = self.sample(pair, protocol)
+        sample, turn, distance = self.sample(pair, protocol)
         if protocol.attack:
             sample = adversarial_sample(
                 self.predictor, protocol.attack, sample, target, truth, self.faces, self.seed
             )
-        predicted = self.predict(sample, found, target)
+        predicted, missed = self.predict(sample, turn, target)
         frame, aim = IdentityFrame.of(target, self.faces), IdentityFrame.of(truth, self.faces)
         figures = position_metrics(predicted - frame.centre, truth - aim.centre)
         head = truth[self.head]
@@ -94,8 +85,11 @@ class Evaluator:
         figures["edge"] = edge_distortion(target, self.faces, predicted)
         figures["edge_truth"] = edge_distortion(target, self.faces, truth)
         if protocol.views:
-            turn = found @ matrix_from_yaw(torch.tensor(pair.yaw)).double().numpy()
-            error = float(np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1))))
+            figures["distance"] = distance
+            if missed is not None:
+                figures["missed"] = missed
+            off = turn @ matrix_from_yaw(torch.tensor(pair.yaw)).double().numpy()
+            error = float(np.degrees(np.arccos(np.clip((np.trace(off) - 1) / 2, -1, 1))))
             figures["orientation_degrees"] = error
             figures["orientation_within_15"] = float(error < 15)
         if restore:
@@ -104,28 +98,31 @@ class Evaluator:
             figures["pmd_restored"] = position_metrics(kept, truth)["pmd"]
         return figures
 
-    def sample(self, pair: Pair, protocol: Protocol) -> tuple[Floats, Floats]:
+    def sample(self, pair: Pair, protocol: Protocol) -> tuple[Floats, Floats, float]:
         """The points that the network will see, in metres, and the turn to its frame (3, 3).
 
         Scans go through cleaning and the search for heading and, if it is not told, for up; both
-        results are for y up.
+        results are for y up. Last is their distance to the network's prediction.
         """
         size = self.predictor.model.config.pose_points
         points = pair.points.double().numpy()
         if not protocol.views:
-            return pose_sample(points, size), np.eye(3)
+            return pose_sample(points, size), np.eye(3), 0.0
         sample = pose_sample(clean_scan(points).points, size)
         found = self.reader.orientation(sample, up="auto" if protocol.any_up else "y")
-        self.fits.append(found.distance)
-        return np.roll(sample, -pair.roll, 1), np.roll(found.rotation, -pair.roll, 1)
+        turn = np.roll(found.rotation, -pair.roll, 1)
+        return np.roll(sample, -pair.roll, 1), turn, found.distance
 
-    def predict(self, sample: Floats, turn: Floats, target: Floats) -> Floats:
-        """The target's vertices in the sample's pose, in metres about the target's centre."""
-        code = self.reader.pose(sample, turn)
+    def predict(self, sample: Floats, turn: Floats, target: Floats) -> tuple[Floats, float | None]:
+        """The target's vertices in the sample's pose, in metres about the target's centre.
+
+        And the share of the fitted body that the sample misses.
+        """
+        read = self.reader.pose(sample, turn)
         frame = IdentityFrame.of(target, self.faces)
         normal = frame.to_normal(target)
         if self.targets is not None:
             ready = self.targets.prepare(normal, self.faces)
         else:
             ready = Prepared(normal, self.predictor.identity_sample(normal, self.faces))
-        return frame.from_normal(give(self.predictor, code, ready) @ turn)
+        return frame.from_normal(give(self.predictor, read.code, ready) @ turn), read.missed

@@ -86,7 +86,10 @@ class BodyFit:
         :func:`posetx.models.predictor.pose_sample` makes them. Each cloud is fitted by itself;
         the result is the same every time.
         """
-        figures = self.figures(clouds, pose)
+        return self.posed(pose, self.figures(clouds, pose))
+
+    def posed(self, pose: PoseCode, figures: Figure) -> PoseCode:
+        """``pose`` with the estimate that the figures show."""
         joints = self.fine.place(figures).joints
         return replace(pose, estimate=Estimate(figures.rotations, joints))
 

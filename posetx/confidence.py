@@ -1,0 +1,50 @@
+"""How likely the pose read off a scan is right, from what the scan looks like to the model.
+
+Two things say it, measured on simulated scans whose truth is known: how far the scan's points lie
+from the network's prediction, and how much of the fitted body is far from the scan. The curve (a
+logistic one) is in the model's card, where `python -m posetx.evaluation.calibrate` puts it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: a pose is right whose result is off by less than this PMD (m²), about 5 cm a vertex
+RIGHT = 30e-4
+#: where the curve's logarithms are zero: usual values
+DISTANCE, MISSED = 0.02, 0.1
+
+
+def confidence(card: Mapping[str, Any], distance: float, missed: float | None) -> float | None:
+    """The likelihood that the result is right, from 0 to 1; None without a curve in the card.
+
+    Parameters
+    ----------
+    card : the model's card
+    distance : of the scan to the network's prediction, see `Orientation`
+    missed : share of the fitted body that is far from the scan; None where nothing was fitted
+    """
+    curves = card.get("confidence")
+    curve = curves.get(kind(missed)) if isinstance(curves, Mapping) else None
+    if not curve:
+        return None
+    score = float(inputs(distance, missed) @ np.asarray(curve))
+    return 1 / (1 + math.exp(min(max(-score, -50.0), 50.0)))
+
+
+def kind(missed: float | None) -> str:
+    """Which of the card's curves: that of fitted poses or that of the network alone."""
+    return "network" if missed is None else "fitted"
+
+
+def inputs(distance: float, missed: float | None) -> NDArray[np.float64]:
+    """What the curve's numbers are multiplied with: (2,) or, where something was fitted, (3,)."""
+    values = [1.0, math.log(max(distance, 1e-6) / DISTANCE)]
+    if missed is not None:
+        values.append(math.log(max(missed, 1e-6) / MISSED))
+    return np.array(values)
