@@ -116,10 +116,10 @@ def test_figures_go_into_the_card(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     path.write_bytes(b"x")
     path.with_suffix(".json").write_text(json.dumps({"figures": {"seen": {"pmd": 1.0}}, "a": 1}))
-    write_figures(str(path), {"scan": {"pmd": 2.0}}, {"median": 0.1, "p95": 0.2}, "prior")
+    write_figures(str(path), {"scan": {"pmd": 2.0}}, "prior")
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["figures"] == {"seen": {"pmd": 1.0}, "scan": {"pmd": 2.0}}
-    assert card["confidence"]["p95"] == 0.2 and card["a"] == 1
+    assert card["figures_measured"]["poses"] == "prior" and card["a"] == 1
 
 
 def test_markdown_prints_the_fields_unit() -> None:

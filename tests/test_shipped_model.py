@@ -88,7 +88,7 @@ def test_scans_are_turned_upright_and_to_the_front(predictor: Predictor) -> None
     """Whichever axis is up: what the model sees next is the body's own frame."""
     evaluator = Evaluator(predictor, refine=True)
     for pair in islice(pairs("turned", evaluator.body, evaluator.banks, 3), 3):
-        sample, rotation = evaluator.sample(pair, PROTOCOLS["turned"])
+        sample, rotation, _ = evaluator.sample(pair, PROTOCOLS["turned"])
         turn = rotation @ matrix_from_yaw(torch.tensor(pair.yaw)).double().numpy()
         assert np.degrees(np.arccos((np.trace(turn) - 1) / 2)) < 10
         points = pair.points.roll(-pair.roll, 1).numpy()  # y up again

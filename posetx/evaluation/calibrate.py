@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 
 BINS = (0.0, 0.25, 0.5, 0.7, 0.8, 0.9, 1.0)
 #: keeps the curve from being steeper than the pairs can tell
-RIDGE = 0.02
+RIDGE = 5e-4
 
 
 def fit_curve(x: Floats, right: NDArray[np.bool_]) -> Floats:
