@@ -132,12 +132,14 @@ def test_unreadable(transfer: Callable[..., Any], tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.ply")
     (tmp_path / "closed.ply").write_bytes(CUBE_PLY)
     (tmp_path / "closed.ply").chmod(0)
-    cases = {"folder": "is a folder", "pipe": "not an ordinary file", "missing": "does not exist"}
+    cases = {"pipe": "not an ordinary file", "missing": "does not exist"}
     if os.geteuid():  # root may read anything
         cases["closed"] = "may not be read"
     for name, says in cases.items():
         code, line = transfer(tmp_path / f"{name}.ply")
         assert code == 1 and f"{name}.ply" in line and says in line
+    code, line = transfer(tmp_path / "folder.ply")  # of scans, so the output has to be one, too
+    assert code == 2 and "need a folder for their results" in line
 
 
 NOT_TARGETS = {
