@@ -26,7 +26,7 @@ from posetx.models.checkpoint import load_model
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
 from posetx.reading import PoseReader
 from posetx.scan.measured import check_measured, clean_measured, measured_points, stages_table
-from posetx.scan.orient import Orientation, axis, orient, upright
+from posetx.scan.orient import Orientation, axis, check_axes, orient, upright
 
 Floats = NDArray[np.float64]
 
@@ -120,6 +120,8 @@ class Transferrer:
         no body in the scan or no surface in the target, UsageError for impossible options.
         """
         options = options or Options()
+        check_axes(options.up, options.front)
+        check_axes(options.target_up, options.target_front, "--target-")
         seconds: dict[str, float] = {}
 
         @contextmanager

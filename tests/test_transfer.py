@@ -49,20 +49,24 @@ Z_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 LYING = np.array([[0.0, 1, 0], [1, 0, 0], [0, 0, -1]])
 
 
-@pytest.mark.parametrize(("turn", "unit"), [(np.eye(3), 1.0), (Z_UP, 1000.0), (LYING, 39.37)])
-def test_any_unit_and_axis(worker, body, pair, tmp_path: Path, turn, unit) -> None:
+@pytest.mark.parametrize(
+    ("turn", "unit", "refine"),
+    [(np.eye(3), 1.0, False), (Z_UP, 1000.0, True), (LYING, 39.37, False)],
+)
+def test_any_unit_and_axis(worker, body, pair, tmp_path: Path, turn, unit, refine) -> None:
     scan, target = write(tmp_path, body, pair, turn, unit)
-    result = worker.transfer(scan, target)
+    result = worker.transfer(scan, target, Options(refine=refine))
     truth = pair.truth.double().numpy()
-    forward = result.report["scan_rotation"] @ turn
-    assert forward[1, 1] > 0.97, "up was not found"
+    found = result.report["scan_rotation"] @ turn
+    assert found[1, 1] > 0.97, "up was not found"
+    assert found[2, 2] > 0.9, "front was not found"
     assert position_metrics(result.vertices, truth)["pmd"] < 80e-4
     assert result.report["edge_distortion"] < 0.06
 
 
 def test_result_stands_where_the_target_stood(worker, body, pair, tmp_path: Path) -> None:
     scan, target = write(tmp_path, body, pair, np.eye(3), 1.0)
-    result = worker.transfer(scan, target)
+    result = worker.transfer(scan, target, Options(refine=False))
     assert np.isclose(result.vertices[:, 1].min(), target.vertices[:, 1].min(), atol=1e-6)
     middle = result.vertices.mean(0) - target.vertices.mean(0)
     assert np.abs(middle[[0, 2]]).max() < 0.3
@@ -74,8 +78,8 @@ def test_heading_of_the_scan_on_request(worker, body, pair, tmp_path: Path) -> N
         [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
     )
     scan, target = write(tmp_path, body, pair, turn, 1.0)
-    kept = worker.transfer(scan, target, Options(up="y"))
-    turned = worker.transfer(scan, target, Options(up="y", heading="scan"))
+    kept = worker.transfer(scan, target, Options(up="y", refine=False))
+    turned = worker.transfer(scan, target, Options(up="y", heading="scan", refine=False))
     truth = pair.truth.double().numpy()
     assert position_metrics(turned.vertices, truth @ turn.T)["pmd"] < 80e-4
     assert position_metrics(kept.vertices, truth)["pmd"] < 80e-4
@@ -162,8 +166,9 @@ def test_a_scan_that_is_a_mesh_is_sampled_on_its_surface(worker, body, pair, tmp
     scan, target = write(tmp_path, body, pair, np.eye(3), 1.0)
     mesh = trimesh.Trimesh(pair.points.numpy(), body.faces.numpy(), process=False)
     mesh.export(tmp_path / "mesh.ply")
-    cloud = worker.transfer(scan, target).vertices
-    surface = worker.transfer(read_scan(tmp_path / "mesh.ply"), target)
+    options = Options(refine=False)
+    cloud = worker.transfer(scan, target, options).vertices
+    surface = worker.transfer(read_scan(tmp_path / "mesh.ply"), target, options)
     assert surface.report["points_in"] == len(pair.points)
     assert np.linalg.norm(surface.vertices - cloud, axis=1).mean() < 0.03
     assert surface.scan_kept.max() < len(pair.points)

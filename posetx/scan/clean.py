@@ -136,7 +136,7 @@ def clean_scan(
         index = index[mask]
         if len(index) < FEWEST:
             raise PosetxError(
-                f"{len(index)} point(s) left after {name}; a body needs at least {FEWEST}"
+                f"{len(index)} points left after {name}; a body needs at least {FEWEST}"
             )
 
     def thin(fewest: float = 0) -> None:
@@ -204,7 +204,7 @@ def check_body(points: Floats) -> None:
 
 def _check_count(points: Floats) -> None:
     if len(points) < FEWEST:
-        raise PosetxError(f"has {len(points)} point(s); a body needs at least {FEWEST}")
+        raise PosetxError(f"has {len(points)} points; a body needs at least {FEWEST}")
 
 
 def _check_place(points: Floats) -> None:

@@ -67,6 +67,14 @@ def axis(text: str, option: str) -> Floats:
     return np.array(AXES[text.lower().lstrip("+")])
 
 
+def check_axes(up: str, front: str, prefix: str = "--") -> None:
+    """Raises UsageError for an axis that is none, or the same one twice; "auto" is always right."""
+    given = [axis(up, f"{prefix}up")] if up != "auto" else []
+    given += [axis(front, f"{prefix}front")] if front != "auto" else []
+    if len(given) == 2 and abs(given[0] @ given[1]) > 0.5:
+        raise UsageError(f"{prefix}up and {prefix}front are the same axis; give two different ones")
+
+
 def upright(up: Floats, front: Floats | None = None) -> Floats:
     """The rotation (3, 3) that takes ``up`` to +y and ``front`` to +z.
 
@@ -149,6 +157,7 @@ def orient(
     ------
     UsageError : an axis that is none, or the same axis twice.
     """
+    check_axes(up, front)
     ups = list(AXES) if up == "auto" else [up]
     turns, names = [], []
     for name in ups:
@@ -156,8 +165,6 @@ def orient(
         if front != "auto":
             facing = axis(front, "--front")
             if abs(facing @ vector) > 0.5:
-                if up != "auto":
-                    raise UsageError("--up and --front are the same axis; give two different ones")
                 continue
             turns.append(upright(vector, facing))
             names.append(name)
