@@ -66,7 +66,7 @@ def measure(target: Path, output: Path) -> None:
     def on_stage(name: str) -> None:
         marks.append((name, time.process_time(), resource.getrusage(0).ru_maxrss / 1024))
 
-    on_stage("read")
+    on_stage("files")
     raw, mesh = read_scan(EXAMPLES / "scan.ply"), read_target(target)
     on_stage("load")
     torch.manual_seed(0)
