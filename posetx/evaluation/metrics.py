@@ -21,6 +21,8 @@ METRICS = {
     "edge": ("edge", 1.0, "mean |edge length / target's own edge length - 1|"),
     "edge_truth": ("edge of truth", 1.0, "the same of the ground truth"),
     "edge_restored": ("edge restored", 1.0, "the same after detail restoration; first pairs only"),
+    "flipped_restored": ("flipped % restored", 100.0, "triangles that turned over, restored"),
+    "pmd_unrestored": ("PMD of those ×1e-4", 1e4, "PMD of the pairs that are restored, before"),
     "pmd_restored": ("PMD restored ×1e-4", 1e4, "PMD after detail restoration; first pairs only"),
     "mpjpe_mm": ("MPJPE mm", 1.0, "mean joint distance, pelvises together"),
     "jdr": ("JDR", 1.0, "share of joints within half a head"),

@@ -15,7 +15,7 @@ from posetx.evaluation.attacked import adversarial_sample
 from posetx.evaluation.metrics import joint_metrics, joint_regressor, position_metrics
 from posetx.evaluation.protocols import PAIRS, PROTOCOLS, Pair, Protocol, pairs, pose_banks
 from posetx.fit.target import Prepared, TargetFit, give
-from posetx.geometry.mesh import edge_distortion
+from posetx.geometry.mesh import edge_distortion, flipped_share
 from posetx.geometry.restore import restore_detail
 from posetx.geometry.rotations import matrix_from_yaw
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
@@ -95,6 +95,8 @@ class Evaluator:
         if restore:
             kept = restore_detail(target, self.faces, predicted).vertices
             figures["edge_restored"] = edge_distortion(target, self.faces, kept)
+            figures["flipped_restored"] = flipped_share(target, self.faces, kept)
+            figures["pmd_unrestored"] = figures["pmd"]  # of the same few pairs
             figures["pmd_restored"] = position_metrics(kept, truth)["pmd"]
         return figures
 
