@@ -18,7 +18,7 @@ from posetx.confidence import confidence
 from posetx.errors import PosetxError
 from posetx.files.scans import Scan
 from posetx.files.targets import Target
-from posetx.fit.target import Prepared, TargetFit, give
+from posetx.fit.target import Prepared, TargetFit, give, prepared
 from posetx.geometry.mesh import area_centroid, edge_distortion, flipped_share
 from posetx.geometry.restore import restore_detail
 from posetx.geometry.sampling import sample_surface
@@ -219,10 +219,8 @@ class Transferrer:
         neutral = self.swift.neutral
         found = orient(self.predictor, neutral, sample, up, front, headings=4, refine=False)
         normal = frame.to_normal(target.vertices) @ found.rotation.T
-        if options.refine:
-            ready = self.targets.prepare(normal, target.faces)
-        else:
-            ready = Prepared(normal, self.predictor.identity_sample(normal, target.faces))
+        fit = self.targets if options.refine else None
+        ready = prepared(self.predictor, fit, normal, target.faces)
         return Stand(target, found.up, found.rotation, found.distance, frame, ready)
 
 

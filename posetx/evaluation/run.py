@@ -14,7 +14,7 @@ from posetx.bodies.body import BodyModel
 from posetx.evaluation.attacked import adversarial_sample
 from posetx.evaluation.metrics import joint_metrics, joint_regressor, position_metrics
 from posetx.evaluation.protocols import PAIRS, PROTOCOLS, Pair, Protocol, pairs, pose_banks
-from posetx.fit.target import Prepared, TargetFit, give
+from posetx.fit.target import TargetFit, give, prepared
 from posetx.geometry.mesh import edge_distortion, flipped_share
 from posetx.geometry.restore import restore_detail
 from posetx.geometry.rotations import matrix_from_yaw
@@ -123,8 +123,5 @@ class Evaluator:
         read = self.reader.pose(sample, turn)
         frame = IdentityFrame.of(target, self.faces)
         normal = frame.to_normal(target)
-        if self.targets is not None:
-            ready = self.targets.prepare(normal, self.faces)
-        else:
-            ready = Prepared(normal, self.predictor.identity_sample(normal, self.faces))
+        ready = prepared(self.predictor, self.targets, normal, self.faces)
         return frame.from_normal(give(self.predictor, read.code, ready) @ turn), read.missed

@@ -55,6 +55,15 @@ def give(predictor: Predictor, pose: PoseCode, target: Prepared) -> Floats:
     return predictor.decode(context, target.vertices, target.weights)[0]
 
 
+def prepared(
+    predictor: Predictor, fit: TargetFit | None, vertices: Floats, faces: NDArray[np.int64]
+) -> Prepared:
+    """A target (N, 3) in its normalised frame made ready, by the network alone without a fit."""
+    if fit is None:
+        return Prepared(vertices, predictor.identity_sample(vertices, faces))
+    return fit.prepare(vertices, faces)
+
+
 class TargetFit:
     """Fits a body to targets."""
 
