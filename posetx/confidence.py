@@ -2,7 +2,9 @@
 
 Two things say it, measured on simulated scans whose truth is known: how far the scan's points lie
 from the network's prediction, and how much of the fitted body is far from the scan. The curve (a
-logistic one) is in the model's card, where `python -m posetx.evaluation.calibrate` puts it.
+logistic one) is in the model's card, where `python -m posetx.evaluation.calibrate` puts it. Beyond
+what was measured nothing is known, and what is so far from every prediction is hardly a person: the
+confidence falls.
 """
 
 from __future__ import annotations
@@ -18,6 +20,10 @@ from numpy.typing import NDArray
 RIGHT = 30e-4
 #: where the curve's logarithms are zero: usual values
 DISTANCE, MISSED = 0.02, 0.1
+#: with each such share that a scan is farther than the farthest measured one, it falls to 1/e
+BEYOND = 0.15
+#: the card's curves: that of the network alone and that of fitted poses
+KINDS = ("network", "fitted")
 
 
 def confidence(card: Mapping[str, Any], distance: float, missed: float | None) -> float | None:
@@ -30,16 +36,17 @@ def confidence(card: Mapping[str, Any], distance: float, missed: float | None) -
     missed : share of the fitted body that is far from the scan; None where nothing was fitted
     """
     curves = card.get("confidence")
-    curve = curves.get(kind(missed)) if isinstance(curves, Mapping) else None
-    if not curve:
+    measured = curves.get(kind(missed)) if isinstance(curves, Mapping) else None
+    if not measured:
         return None
-    score = float(inputs(distance, missed) @ np.asarray(curve))
-    return 1 / (1 + math.exp(min(max(-score, -50.0), 50.0)))
+    score = float(inputs(distance, missed) @ np.asarray(measured["curve"]))
+    beyond = max(distance / measured["farthest"] - 1, 0.0) / BEYOND
+    return math.exp(-beyond) / (1 + math.exp(min(max(-score, -50.0), 50.0)))
 
 
 def kind(missed: float | None) -> str:
-    """Which of the card's curves: that of fitted poses or that of the network alone."""
-    return "network" if missed is None else "fitted"
+    """Which of the card's curves."""
+    return KINDS[missed is not None]
 
 
 def inputs(distance: float, missed: float | None) -> NDArray[np.float64]:

@@ -31,9 +31,9 @@ def measured(count: int, fitted: bool, seed: int = 0) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize("fitted", [True, False])
 def test_what_is_said_comes_true(fitted: bool) -> None:
-    name, curve, table = calibrate(measured(4000, fitted))
+    name, found, table = calibrate(measured(4000, fitted))
     assert name == ("fitted" if fitted else "network")
-    assert np.allclose(curve, CURVE[: len(curve)], rtol=0.35)
+    assert np.allclose(found["curve"], CURVE[: len(found["curve"])], rtol=0.35)
     assert sum(row["pairs"] for row in table) == 2000
     assert all(abs(row["said"] - row["right"]) < 0.1 for row in table if row["pairs"] > 100)
     assert markdown(table).count("\n") == len(table) + 1
@@ -44,14 +44,21 @@ def test_farther_is_never_likelier() -> None:
     pairs = measured(400, True)
     for pair in pairs:
         pair["distance"] = 4e-4 / pair["distance"]
-    name, curve, _ = calibrate(pairs)
-    card = {"confidence": {name: curve}}
+    name, found, _ = calibrate(pairs)
+    card = {"confidence": {name: found}}
     said = [confidence(card, d, 0.1) for d in (0.01, 0.02, 0.04, 0.1, 1.0)]
     assert said == sorted(said, reverse=True)
 
 
+def test_what_is_beyond_all_that_was_measured_is_not_trusted() -> None:
+    flat = {"confidence": {"network": {"curve": [3.0, 0.0], "farthest": 0.03}}}
+    assert confidence(flat, 0.02, None) == confidence(flat, 0.03, None) > 0.9
+    assert confidence(flat, 0.036, None) < 0.4
+    assert confidence(flat, 0.06, None) < 0.01
+
+
 def test_extremes_are_numbers_and_no_curve_is_none() -> None:
-    card = {"confidence": {"fitted": CURVE.tolist()}}
+    card = {"confidence": {"fitted": {"curve": CURVE.tolist(), "farthest": 0.05}}}
     assert confidence(card, 1e9, 1.0) < 1e-6
     assert confidence(card, 0.0, 0.0) > 0.99
     assert confidence(card, 0.02, None) is None

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from posetx.confidence import RIGHT, confidence, inputs, kind
+from posetx.confidence import KINDS, RIGHT, confidence, inputs, kind
 from posetx.evaluation.card import update_card
 
 Floats = NDArray[np.float64]
@@ -61,16 +61,20 @@ def reliability(said: Floats, right: NDArray[np.bool_], pmd: Floats) -> list[dic
     return rows
 
 
-def calibrate(details: list[dict[str, Any]]) -> tuple[str, list[float], list[dict[str, float]]]:
-    """Which curve, its numbers, and the table; ``details`` are pairs of one kind, all of scans."""
+def calibrate(
+    details: list[dict[str, Any]],
+) -> tuple[str, dict[str, Any], list[dict[str, float]]]:
+    """Which curve, what the card says of it, and the table; ``details`` are scans of one kind."""
     x = np.stack([inputs(pair["distance"], pair.get("missed")) for pair in details])
     pmd = np.array([pair["pmd"] for pair in details])
     right = pmd < RIGHT
     curve = fit_curve(x[::2], right[::2])
     name = kind(details[0].get("missed"))
-    card = {"confidence": {name: curve.tolist()}}
+    farthest = np.quantile([pair["distance"] for pair in details[::2]], 0.99)
+    measured = {"curve": curve.tolist(), "farthest": float(farthest)}
+    card = {"confidence": {name: measured}}
     said = np.array([confidence(card, p["distance"], p.get("missed")) for p in details[1::2]])
-    return name, curve.tolist(), reliability(said, right[1::2], pmd[1::2])
+    return name, measured, reliability(said, right[1::2], pmd[1::2])
 
 
 def markdown(table: list[dict[str, float]]) -> str:
@@ -91,10 +95,11 @@ def main(model: str, *paths: str) -> None:
     for path in paths:
         for pairs in json.loads(Path(path).read_text()).values():
             details += [pair for pair in pairs if "distance" in pair]
-    name, curve, table = calibrate(details)
+    name, measured, table = calibrate(details)
 
     def put(card: dict[str, Any]) -> None:
-        card["confidence"] = {**card.get("confidence", {}), name: curve}
+        kept = {k: v for k, v in card.get("confidence", {}).items() if k in KINDS}
+        card["confidence"] = {**kept, name: measured}
         card["reliability"] = {**card.get("reliability", {}), name: table}
 
     update_card(model, put)
