@@ -39,8 +39,9 @@ class PoseReader:
         """How a scan is turned; ``samples`` (P, 3) as :func:`pose_sample` makes them.
 
         Where two directions explain the scan about equally well to the network, a body is fitted
-        in each, and the closer fit decides; front is then where the fitted pelvis faces. Raises
-        UsageError for impossible axes.
+        in each, and the network's word and the fit's decide together: of a scan from one side
+        either alone may take the back for the front. Front is then where the fitted pelvis faces.
+        Raises UsageError for impossible axes.
         """
         found = orient(self.predictor, self.neutral, samples, up, front)
         if self.fit is None:
@@ -49,8 +50,9 @@ class PoseReader:
         for candidate in (found, *found.rivals):
             cloud, code = self._seen(samples, candidate.rotation)
             figure, misfit = self.fit.quick(cloud, code)
-            if float(misfit.whole) < least:
-                best, least = candidate, float(misfit.whole)
+            badness = candidate.distance * float(misfit.whole)
+            if badness < least:
+                best, least = candidate, badness
                 forward = figure.rotations[0, 0, :, 2]
         rotation = best.rotation
         if front == "auto":
