@@ -43,7 +43,7 @@ class PoseReader:
         either alone may take the back for the front. Front is then where the fitted pelvis faces.
         Raises UsageError for impossible axes.
         """
-        found = orient(self.predictor, self.neutral, samples, up, front)
+        found = orient(self.predictor, self.neutral, samples, up, front, lying=True)
         if self.fit is None:
             return found
         best, least = found, math.inf

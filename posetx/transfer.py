@@ -25,6 +25,7 @@ from posetx.geometry.sampling import sample_surface
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
 from posetx.reading import PoseReader
+from posetx.scan.floor import lies_on
 from posetx.scan.measured import check_measured, clean_measured, measured_points, stages_table
 from posetx.scan.orient import Orientation, axis, check_axes, orient, upright
 
@@ -61,7 +62,7 @@ class Transfer:
     """One finished transfer.
 
     ``vertices`` (n, 3) are in the target file's frame. ``scan_upright`` and the rotations are
-    what a picture needs: y up, front +z.
+    what a picture needs: y up, front +z (with the scan's heading, as the scan stands).
     """
 
     vertices: Floats
@@ -136,12 +137,12 @@ class Transferrer:
             stand = self.stand(target, options)
             normal = stand.ready.vertices
         with stage("clean"):
-            points, kept, stages, notes = self._clean(scan, options)
+            points, kept, stages, notes, up = self._clean(scan, options)
             warnings += notes
         reader = self.thorough if options.refine else self.swift
         with stage("orient"):
             samples = pose_sample(points, self.predictor.model.config.pose_points)
-            found = reader.orientation(samples, options.up, options.front)
+            found = reader.orientation(samples, up, options.front)
         with stage("read"):
             read = reader.pose(samples, found.rotation)
         with stage("give"):
@@ -156,8 +157,8 @@ class Transferrer:
             edges = edge_distortion(normal, target.faces, vertices)
             flipped = flipped_share(normal, target.faces, vertices)
 
-        if options.heading == "scan":
-            vertices = vertices @ _heading_of(found)
+        shown = _shown(found, options.heading)
+        vertices = vertices @ (found.rotation @ shown.T)
         vertices = _placed(vertices, normal, target.faces)
         vertices = stand.to_file(vertices)
         trust = confidence(self.card, found.distance, read.missed)
@@ -190,16 +191,20 @@ class Transferrer:
             "confidence": trust,
             "seconds": seconds,
         }
-        return Transfer(vertices, report, points @ found.rotation.T, kept, stand.rotation, warnings)
+        return Transfer(vertices, report, points @ shown.T, kept, stand.rotation, warnings)
 
     def _clean(self, scan: Scan, options: Options):
         points, origin = measured_points(scan)
         if not options.clean:
             check_measured(scan, points)
-            return points, origin, [], []
+            return points, origin, [], [], options.up
         cleaned = clean_measured(scan, points)
-        stages = stages_table(cleaned.stages)
-        return cleaned.points, origin[cleaned.index], stages, cleaned.notes
+        stages, notes, up = stages_table(cleaned.stages), list(cleaned.notes), options.up
+        if up == "auto" and options.front == "auto":
+            up = lies_on(cleaned.points, cleaned.planes) or up
+            if up != "auto":
+                notes.append(f"the person lies on something, so {up} is up; use --up if not")
+        return cleaned.points, origin[cleaned.index], stages, notes, up
 
     def stand(self, target: Target, options: Options) -> Stand:
         """How a target stands, and what decoding it takes; the last one's is kept for the next."""
@@ -224,9 +229,11 @@ class Transferrer:
         return Stand(target, found.up, found.rotation, found.distance, frame, ready)
 
 
-def _heading_of(found: Orientation) -> Floats:
-    """The turn about y that was taken off the scan; row vectors times it get it back."""
-    return found.rotation @ upright(axis(found.up, "--up")).T
+def _shown(found: Orientation, heading: str) -> Floats:
+    """The turn (3, 3) of a scan that has y up, as it stands or with the body to the front."""
+    if heading == "scan":
+        return upright(axis(found.up, "--up"))
+    return found.tilt @ found.rotation
 
 
 def _placed(vertices: Floats, rest: Floats, faces: NDArray[np.int64]) -> Floats:

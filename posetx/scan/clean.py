@@ -26,7 +26,7 @@ from posetx.geometry.neighbours import (
     working_set,
 )
 from posetx.geometry.sampling import voxel_groups
-from posetx.scan.planes import find_planes, plane_mask
+from posetx.scan.planes import Plane, find_planes, plane_mask
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -84,12 +84,14 @@ class Cleaned:
     index : (k,), where they stand in the input, ascending
     stages : what each step took out
     notes : what a user should look at, such as a second person who was left out
+    planes : the floors and walls that were taken out
     """
 
     points: Floats
     index: Indices
     stages: list[Stage] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    planes: list[Plane] = field(default_factory=list)
 
 
 def clean_scan(
@@ -127,6 +129,7 @@ def clean_scan(
         raise ValueError(f"points must be (n, 3), not {points.shape}")
     stages: list[Stage] = []
     notes: list[str] = []
+    flats: list[Plane] = []
     index = np.arange(len(points))
     stand: Indices | None = None  # of each point the one that stands for it, -1 for none
 
@@ -168,7 +171,9 @@ def clean_scan(
     for attempt in range(2):
         before = len(index)
         if planes:
-            keep("planes", *_without_planes(points[index], seed))
+            found = find_planes(points[index], seed)
+            flats += found
+            keep("planes", *_without_planes(points[index], found))
         if attempt and len(index) == before:
             break
         if clusters:
@@ -187,7 +192,7 @@ def clean_scan(
         index = back
     index = np.sort(index)
     check_body(points[index])
-    return Cleaned(points[index], index, stages, notes)
+    return Cleaned(points[index], index, stages, notes, flats)
 
 
 def check_body(points: Floats) -> None:
@@ -263,10 +268,9 @@ def _without_strays(points: Floats) -> tuple[Mask, str]:
     return mask, f"{int((~mask).sum())} strays far from their nearest {NEIGHBOURS} neighbours"
 
 
-def _without_planes(points: Floats, seed: int) -> tuple[Mask, str]:
+def _without_planes(points: Floats, found: list[Plane]) -> tuple[Mask, str]:
     """Remove floor and walls, and whatever is behind them."""
     mask = np.ones(len(points), dtype=bool)
-    found = find_planes(points, seed)
     for plane in found:
         mask[mask] = ~plane_mask(points[mask], plane)
     if not found:

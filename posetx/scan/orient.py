@@ -17,7 +17,7 @@ from torch import Tensor
 
 from posetx.bodies.body import BodyModel
 from posetx.errors import UsageError
-from posetx.geometry.rotations import matrix_from_yaw
+from posetx.geometry.rotations import matrix_from_yaw, turn_between
 from posetx.geometry.sampling import sample_surface
 from posetx.models.frames import normalise_pose
 from posetx.models.pose_mae import PoseCode, PoseMAE
@@ -39,6 +39,8 @@ BATCH = 32
 COARSE_SETS = 2
 #: other directions that are named as rivals: at most so many, at most so much worse
 RIVALS, RIVAL_MARGIN = 3, 0.2
+#: a body is flat that is lower than this share of its length; sides that it may lie on
+FLAT, SIDES = 0.65, 8
 #: cosine of the angle at which two directions differ
 APART = math.cos(math.radians(45))
 
@@ -50,7 +52,8 @@ class Orientation:
     ``distance`` is the mean distance of the scan's points to the aligned prediction, as a share
     of the body's size (the square root of its surface area); ``margin`` by how much the best
     other direction (more than 45 degrees away) is worse, as a share of ``distance``. ``rivals``
-    are those other directions that are little worse, best first.
+    are those other directions that are little worse, best first. ``up`` is the scan's own axis; of
+    a person who lies it is not the body's.
     """
 
     rotation: Floats  # (3, 3)
@@ -58,6 +61,12 @@ class Orientation:
     distance: float
     margin: float
     rivals: tuple[Orientation, ...] = ()
+
+    @property
+    def tilt(self) -> Floats:
+        """The least turn (3, 3) that lays the upright body down as it lies; else the identity."""
+        was = torch.as_tensor(self.rotation @ axis(self.up, "--up"))
+        return turn_between(was, torch.tensor(AXES["y"], dtype=torch.float64)).numpy()
 
 
 def axis(text: str, option: str) -> Floats:
@@ -142,6 +151,7 @@ def orient(
     *,
     headings: int = HEADINGS,
     refine: bool = True,
+    lying: bool = False,
 ) -> Orientation:
     """Find, or take from the user, up and front of a scan or a character.
 
@@ -152,6 +162,7 @@ def orient(
     headings : directions tried about each up.
     refine : whether the best heading is then improved continuously; a character stands along
         its file's axes, a scan anywhere.
+    lying : whether a body that is flat along a given ``up`` may also lie.
 
     Raises
     ------
@@ -169,10 +180,10 @@ def orient(
             turns.append(upright(vector, facing))
             names.append(name)
             continue
-        base = torch.as_tensor(upright(vector))
-        angles = torch.arange(headings, dtype=torch.float64) * (2 * math.pi / headings)
-        turns += [turn.numpy() @ base.numpy() for turn in matrix_from_yaw(angles)]
-        names += [name] * headings
+        turns += list(_about(headings) @ upright(vector))
+        if lying and up != "auto" and is_flat(samples, vector):
+            turns += list(_lying(vector))
+        names += [name] * (len(turns) - len(names))
     rotations = np.stack(turns)
     few = samples[: COARSE_SETS * predictor.model.config.pose_points]
     distance, heading = _try(predictor, neutral, few, rotations)
@@ -197,6 +208,24 @@ def orient(
         if distance[k] <= (1 + RIVAL_MARGIN) * distance[best]
     )
     return Orientation(faced[0], names[best], final, margin, rivals)
+
+
+def is_flat(points: Floats, up: Floats) -> bool:
+    """Whether a body (n, 3) is so low along ``up`` (3,) that it may lie."""
+    level = points @ (_about(HEADINGS) @ upright(up))[:, 2].T
+    low, high = np.quantile(np.column_stack([points @ up, level]), [0.02, 0.98], axis=0)
+    return bool(high[0] - low[0] < FLAT * (high - low)[1:].max())
+
+
+def _about(headings: int) -> Floats:
+    """Turns about y (headings, 3, 3), evenly spread, the identity first."""
+    return matrix_from_yaw(torch.arange(headings).double() * (2 * math.pi / headings)).numpy()
+
+
+def _lying(up: Floats) -> Floats:
+    """Rotations (N, 3, 3) for bodies that lie, their heads in all directions, on all sides."""
+    heads = (_about(HEADINGS) @ upright(up))[:, 2]
+    return np.concatenate([_about(SIDES) @ upright(head, up) for head in heads])
 
 
 def distance_to_prediction(
