@@ -3,28 +3,60 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from posetx.bodies.body import BodyModel
 from posetx.fit.cloud import BodyFit
 from posetx.geometry.rotations import matrix_from_yaw
+from posetx.models.frames import normalise_pose
 from posetx.models.pose_mae import PoseCode
-from posetx.models.predictor import Predictor
+from posetx.models.predictor import Predictor, pose_sample
 from posetx.scan.orient import NeutralBody, Orientation, distance_to_prediction, orient
 
 Floats = NDArray[np.float64]
 
 
+#: what is farther than this from the fitted body (in metres of an adult) is no part of it, where it
+#: is at least this share of the points: simulated scans of nothing but bodies have at most 0.013
+FAR, FURNITURE = 0.08, 0.05
+#: so often a body is read anew; each time at most this share of what was missed may still be
+READINGS, BETTER = 3, 0.97
+
+
 @dataclass
 class Reading:
-    """A pose, and the share of the body fitted to the scan that is far from it (None: no fit)."""
+    """What a scan shows.
+
+    ``distance`` (see Orientation) and ``missed``, the share of the fitted body that is far from
+    the scan, are of the whole scan; ``of_body`` (n,) says which of its points were read in the
+    end. ``missed`` is None where nothing was fitted.
+    """
+
+    orientation: Orientation
+    code: PoseCode
+    distance: float
+    missed: float | None
+    of_body: NDArray[np.bool_]
+
+
+@dataclass
+class _Pose:
+    """A pose, and of the body fitted to it its ``missed`` and its surface (M, 3).
+
+    The surface is in the scan's frame, in which an adult's metre is ``metre`` long.
+    """
 
     code: PoseCode
     missed: float | None = None
+    surface: Floats | None = None
+    metre: float = 1.0
 
 
 class PoseReader:
@@ -61,14 +93,60 @@ class PoseReader:
         distance = distance_to_prediction(self.predictor, self.neutral, samples, rotation)
         return replace(found, rotation=rotation, up=best.up, distance=distance)
 
-    def pose(self, samples: Floats, rotation: Floats) -> Reading:
+    def pose(self, samples: Floats, rotation: Floats) -> PoseCode:
         """The pose of a scan that ``rotation`` (3, 3) turns upright and to the front."""
+        return self._pose(samples, rotation).code
+
+    def read(
+        self,
+        points: Floats,
+        up: str = "auto",
+        front: str = "auto",
+        furniture: bool = True,
+        stage: Callable[[str], AbstractContextManager[None]] = nullcontext,
+    ) -> Reading:
+        """How a cleaned scan (n, 3) is turned and what pose it shows.
+
+        A chair that is touched is one piece with who sits on it, and draws the fit; so with
+        ``furniture`` what is far from the fitted body is left out and the rest read anew. The
+        points of a limb that was placed wrongly are as far: what is read anew has to leave less of
+        the body without points. ``stage`` is entered with the name of each step.
+
+        Raises UsageError for impossible axes.
+        """
+        with stage("orient"):
+            samples = self._sample(points)
+            found = self.orientation(samples, up, front)
+        with stage("read"):
+            pose = first = self._pose(samples, found.rotation)
+        whole, used = found, np.ones(len(points), dtype=bool)
+        with stage("furniture"):
+            for _ in range(READINGS if furniture and self.fit else 0):
+                near = cKDTree(pose.surface).query(points)[0] < FAR * pose.metre
+                if near.mean() > 1 - FURNITURE:
+                    break
+                samples = self._sample(points[near])
+                turned = self.orientation(samples, up, front)
+                again = self._pose(samples, turned.rotation)
+                if again.missed > BETTER * pose.missed:
+                    break
+                found, pose, used = turned, again, near
+        return Reading(found, pose.code, whole.distance, first.missed, used)
+
+    def _sample(self, points: Floats) -> Floats:
+        return pose_sample(points, self.predictor.model.config.pose_points)
+
+    def _pose(self, samples: Floats, rotation: Floats) -> _Pose:
         cloud, code = self._seen(samples, rotation)
         if self.fit is None:
-            return Reading(code)
+            return _Pose(code)
         figure = self.fit.figures(cloud, code)
         missed = float(self.fit.search.misfit(figure, cloud).body)
-        return Reading(self.fit.posed(code, figure), missed)
+        surface = self.fit.fine.place(figure).surface[0].double().cpu().numpy()
+        middle = samples.mean(0)
+        metre = float(normalise_pose(torch.as_tensor(samples - middle)[None])[2])
+        surface = metre * (surface @ rotation) + middle
+        return _Pose(self.fit.posed(code, figure), missed, surface, metre)
 
     def _seen(self, samples: Floats, rotation: Floats) -> tuple[torch.Tensor, PoseCode]:
         # about the middle: the network's single precision would not hold surveyors' coordinates

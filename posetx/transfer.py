@@ -140,11 +140,13 @@ class Transferrer:
             points, kept, stages, notes, up = self._clean(scan, options)
             warnings += notes
         reader = self.thorough if options.refine else self.swift
-        with stage("orient"):
-            samples = pose_sample(points, self.predictor.model.config.pose_points)
-            found = reader.orientation(samples, up, options.front)
-        with stage("read"):
-            read = reader.pose(samples, found.rotation)
+        read = reader.read(points, up, options.front, options.clean, stage)
+        found = read.orientation
+        if not read.of_body.all():
+            left = int(read.of_body.sum())
+            why = "far from the fitted body: furniture, or something held"
+            stages.append({"stage": "fit", "in": len(points), "out": left, "why": why})
+            points, kept = points[read.of_body], kept[read.of_body]
         with stage("give"):
             predicted = give(self.predictor, read.code, stand.ready)
         vertices, flipped = predicted, None
@@ -161,7 +163,7 @@ class Transferrer:
         vertices = vertices @ (found.rotation @ shown.T)
         vertices = _placed(vertices, normal, target.faces)
         vertices = stand.to_file(vertices)
-        trust = confidence(self.card, found.distance, read.missed)
+        trust = confidence(self.card, read.distance, read.missed)
         if trust is not None and trust < DOUBTFUL:
             warnings.append(
                 f"low confidence ({trust:.2f}): the pose is likely wrong somewhere, or this is no "
@@ -180,7 +182,7 @@ class Transferrer:
             "cleaning": stages,
             "scan_up": found.up,
             "scan_rotation": found.rotation,
-            "fit_distance": found.distance,
+            "fit_distance": read.distance,
             "orientation_margin": found.margin,
             "target_up": stand.up,
             "target_rotation": stand.rotation,

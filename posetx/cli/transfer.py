@@ -28,6 +28,7 @@ STAGES = {
     "clean": "cleaning the scan",
     "orient": "finding up and front",
     "read": "reading the pose",
+    "furniture": "telling body and furniture apart",
     "give": "giving the pose to the target",
     "restore": "restoring detail",
     "measure": "measuring",

@@ -39,6 +39,7 @@ class Protocol:
     noise: bool = False
     views: int = 0  # of the virtual scanner; 0 are the body's own vertices
     any_up: bool = False
+    objects: bool = False
     attack: str = ""
 
 
@@ -50,11 +51,12 @@ PROTOCOLS = {
     "scan": Protocol("unseen", "as unseen through the virtual scanner, 2 views, any yaw", views=2),
     "turned": Protocol("unseen", "as scan; x, y or z is up, and not told", views=2, any_up=True),
     "front": Protocol("unseen", "as scan, 1 view", views=1),
+    "objects": Protocol("unseen", "as scan; a pole, board or box touches", views=2, objects=True),
     "attack": Protocol("train", "as seen + FGM, budget 0.08, white box", attack="fgm"),
     "attack-pgd": Protocol("train", "as seen + PGD-20, budget 0.08, white box", attack="pgd"),
 }
 #: measured when they are asked for: variants of others, and what takes many gradients a pair
-EXTRA = ("turned", "front", "attack-pgd")
+EXTRA = ("turned", "front", "objects", "attack-pgd")
 
 
 @dataclass
@@ -126,7 +128,7 @@ def pairs(
             noise = torch.randn(points.shape, generator=generator)
             points = points + NOISE * height.view(-1, 1, 1) * noise
         if protocol.views:
-            points = _scanned(body, points, protocol.views, generator)
+            points = _scanned(body, points, protocol, generator)
         shown = body.pose(target, other if protocol.reposed else rest)
         truth = body.pose(target, rotations)
         for i in range(min(block, count - start)):
@@ -134,7 +136,9 @@ def pairs(
             yield Pair(points[i].roll(roll, 1), shown[i], truth[i], float(yaw[i]), roll)
 
 
-def _scanned(body: BodyModel, vertices: Tensor, views: int, generator: torch.Generator) -> Tensor:
+def _scanned(
+    body: BodyModel, vertices: Tensor, protocol: Protocol, generator: torch.Generator
+) -> Tensor:
     """(B, SCAN_POINTS, 3) through the virtual scanner."""
     corners = vertices[:, body.faces]
     cross = torch.cross(
@@ -154,6 +158,6 @@ def _scanned(body: BodyModel, vertices: Tensor, views: int, generator: torch.Gen
         SCAN_POINTS,
         generator,
         cell=2.0 * (1.8 / SCAN_SAMPLES) ** 0.5,
-        settings=ScannerSettings(views=(views, views)),
+        settings=ScannerSettings((protocol.views,) * 2, objects=float(protocol.objects)),
     )
     return scans

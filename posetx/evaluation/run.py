@@ -18,8 +18,9 @@ from posetx.fit.target import TargetFit, give, prepared
 from posetx.geometry.mesh import edge_distortion, flipped_share
 from posetx.geometry.restore import restore_detail
 from posetx.geometry.rotations import matrix_from_yaw
+from posetx.models.pose_mae import PoseCode
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
-from posetx.reading import PoseReader
+from posetx.reading import PoseReader, Reading
 from posetx.scan.clean import clean_scan
 
 Floats = NDArray[np.float64]
@@ -71,12 +72,18 @@ class Evaluator:
 
     def _pair(self, protocol: Protocol, pair: Pair, restore: bool) -> dict[str, float]:
         target, truth = pair.target.double().numpy(), pair.truth.double().numpy()
-        sample, turn, distance = self.sample(pair, protocol)
-        if protocol.attack:
-            sample = adversarial_sample(
-                self.predictor, protocol.attack, sample, target, truth, self.faces, self.seed
-            )
-        predicted, missed = self.predict(sample, turn, target)
+        if protocol.views:
+            read, turn = self.read(pair, protocol)
+            code = read.code
+        else:
+            turn, size = np.eye(3), self.predictor.model.config.pose_points
+            sample = pose_sample(pair.points.double().numpy(), size)
+            if protocol.attack:
+                sample = adversarial_sample(
+                    self.predictor, protocol.attack, sample, target, truth, self.faces, self.seed
+                )
+            code = self.reader.pose(sample, turn)
+        predicted = self.predict(code, turn, target)
         frame, aim = IdentityFrame.of(target, self.faces), IdentityFrame.of(truth, self.faces)
         figures = position_metrics(predicted - frame.centre, truth - aim.centre)
         head = truth[self.head]
@@ -85,9 +92,9 @@ class Evaluator:
         figures["edge"] = edge_distortion(target, self.faces, predicted)
         figures["edge_truth"] = edge_distortion(target, self.faces, truth)
         if protocol.views:
-            figures["distance"] = distance
-            if missed is not None:
-                figures["missed"] = missed
+            figures["distance"] = read.distance
+            if read.missed is not None:
+                figures["missed"] = read.missed
             off = turn @ matrix_from_yaw(torch.tensor(pair.yaw)).double().numpy()
             error = float(np.degrees(np.arccos(np.clip((np.trace(off) - 1) / 2, -1, 1))))
             figures["orientation_degrees"] = error
@@ -100,28 +107,21 @@ class Evaluator:
             figures["pmd_restored"] = position_metrics(kept, truth)["pmd"]
         return figures
 
-    def sample(self, pair: Pair, protocol: Protocol) -> tuple[Floats, Floats, float]:
-        """The points that the network will see, in metres, and the turn to its frame (3, 3).
+    def read(self, pair: Pair, protocol: Protocol) -> tuple[Reading, Floats]:
+        """What is read off a scan, as transfer does it, and the turn (3, 3) from y up to upright.
 
-        Scans go through cleaning and the search for heading and, if it is not told, for up; both
-        results are for y up. Last is their distance to the network's prediction.
+        Which axis is up is told, but where the protocol is about just that.
         """
-        size = self.predictor.model.config.pose_points
-        points = pair.points.double().numpy()
-        if not protocol.views:
-            return pose_sample(points, size), np.eye(3), 0.0
-        sample = pose_sample(clean_scan(points).points, size)
-        found = self.reader.orientation(sample, up="auto" if protocol.any_up else "y")
-        turn = np.roll(found.rotation, -pair.roll, 1)
-        return np.roll(sample, -pair.roll, 1), turn, found.distance
+        points = clean_scan(pair.points.double().numpy()).points
+        read = self.reader.read(points, up="auto" if protocol.any_up else "y")
+        return read, np.roll(read.orientation.rotation, -pair.roll, 1)
 
-    def predict(self, sample: Floats, turn: Floats, target: Floats) -> tuple[Floats, float | None]:
-        """The target's vertices in the sample's pose, in metres about the target's centre.
+    def predict(self, code: PoseCode, turn: Floats, target: Floats) -> Floats:
+        """The target's vertices in a pose, in metres about the target's centre.
 
-        And the share of the fitted body that the sample misses.
+        They are turned back to where ``turn`` (3, 3) brought the pose's source from.
         """
-        read = self.reader.pose(sample, turn)
         frame = IdentityFrame.of(target, self.faces)
         normal = frame.to_normal(target)
         ready = prepared(self.predictor, self.targets, normal, self.faces)
-        return frame.from_normal(give(self.predictor, read.code, ready) @ turn), read.missed
+        return frame.from_normal(give(self.predictor, code, ready) @ turn)

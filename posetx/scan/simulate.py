@@ -12,10 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from posetx.scan.objects import add_objects
+
 
 @dataclass(frozen=True)
 class ScannerSettings:
-    """Ranges a scan is drawn from. Lengths are shares of the body's height."""
+    """Ranges a scan is drawn from. Lengths are shares of the body's height.
+
+    ``objects`` is the share of scans with something that touches the body.
+    """
 
     views: tuple[int, int] = (1, 8)
     noise: float = 0.012
@@ -23,6 +28,7 @@ class ScannerSettings:
     clutter: float = 0.03
     floor: float = 0.06
     holes: int = 3
+    objects: float = 0.0
 
 
 def visible_from(
@@ -77,7 +83,8 @@ def simulate_scans(
     scans : (B, count, 3); source : (B, count) the sample each point came from, or -1 for clutter.
     """
     settings = settings or ScannerSettings()
-    batch, samples, device = len(points), points.shape[1], points.device
+    batch, device = len(points), points.device
+    samples = of_body = points.shape[1]
 
     def rand(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator, device=device)
@@ -89,6 +96,10 @@ def simulate_scans(
     if height is None:
         height = high[:, 1] - low[:, 1]
     unit = height.view(-1, 1, 1)
+    real = None
+    if settings.objects:
+        points, normals, real = add_objects(points, normals, height, settings.objects, generator)
+        samples = points.shape[1]
 
     # cameras: a ring around the body, from knee height to overhead
     most = settings.views[1]
@@ -100,7 +111,7 @@ def simulate_scans(
     seen = torch.zeros(batch, samples, dtype=torch.bool, device=device)
     ray = torch.zeros(batch, samples, 3, device=device)
     # the one time that the host waits for the device
-    diagonal = (high - low).norm(dim=-1).max() / cell
+    diagonal = (points.amax(1) - points.amin(1)).norm(dim=-1).max() / cell
     used, across = torch.stack([views.max(), diagonal]).tolist()
     for view in range(int(used)):
         active = (view < views).unsqueeze(1)
@@ -117,6 +128,9 @@ def simulate_scans(
         ]
         radius = 0.07 * rand(batch, 1) * height.view(-1, 1) * (rand(batch, 1) < 0.5)
         seen &= (points - centre.unsqueeze(1)).norm(dim=-1) > radius
+
+    if real is not None:
+        seen &= real
 
     # uneven density: more points towards a random side
     side = F.normalize(randn(batch, 3), dim=-1)
@@ -143,7 +157,8 @@ def simulate_scans(
     clutter = rand(batch, count, 1) < settings.clutter * rand(batch, 1, 1) ** 2
     anywhere = low.unsqueeze(1) + (high - low).unsqueeze(1) * (1.3 * rand(batch, count, 3) - 0.15)
     scans = torch.where(clutter, anywhere, scans)
-    source = torch.where(clutter.squeeze(-1) | flying.squeeze(-1), -1, source)
+    strange = clutter.squeeze(-1) | flying.squeeze(-1) | (source >= of_body)
+    source = torch.where(strange, -1, source)
     return scans, source
 
 
