@@ -47,16 +47,19 @@ class Reading:
 
 
 @dataclass
-class _Pose:
-    """A pose, and of the body fitted to it its ``missed`` and its surface (M, 3).
+class _Body:
+    """A body fitted to a scan: what share of it is far from the scan, points of it (M, 3).
 
-    The surface is in the scan's frame, in which an adult's metre is ``metre`` long.
+    They are in the scan's frame, in which an adult's metre is ``metre`` long.
     """
 
-    code: PoseCode
-    missed: float | None = None
-    surface: Floats | None = None
-    metre: float = 1.0
+    missed: float
+    surface: Floats
+    metre: float
+
+    def near(self, points: Floats) -> NDArray[np.bool_]:
+        """Which of the scan's points (n, 3) may be of it."""
+        return cKDTree(self.surface).query(points)[0] < FAR * self.metre
 
 
 class PoseReader:
@@ -95,7 +98,7 @@ class PoseReader:
 
     def pose(self, samples: Floats, rotation: Floats) -> PoseCode:
         """The pose of a scan that ``rotation`` (3, 3) turns upright and to the front."""
-        return self._pose(samples, rotation).code
+        return self._pose(samples, rotation)[0]
 
     def read(
         self,
@@ -103,7 +106,7 @@ class PoseReader:
         up: str = "auto",
         front: str = "auto",
         furniture: bool = True,
-        stage: Callable[[str], AbstractContextManager[None]] = nullcontext,
+        stage: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext(),
     ) -> Reading:
         """How a cleaned scan (n, 3) is turned and what pose it shows.
 
@@ -118,35 +121,36 @@ class PoseReader:
             samples = self._sample(points)
             found = self.orientation(samples, up, front)
         with stage("read"):
-            pose = first = self._pose(samples, found.rotation)
-        whole, used = found, np.ones(len(points), dtype=bool)
+            code, body = self._pose(samples, found.rotation)
+        distance, missed = found.distance, body.missed if body else None
+        used = np.ones(len(points), dtype=bool)
         with stage("furniture"):
-            for _ in range(READINGS if furniture and self.fit else 0):
-                near = cKDTree(pose.surface).query(points)[0] < FAR * pose.metre
+            for _ in range(READINGS if furniture else 0):
+                near = body.near(points) if body else used
                 if near.mean() > 1 - FURNITURE:
                     break
                 samples = self._sample(points[near])
                 turned = self.orientation(samples, up, front)
-                again = self._pose(samples, turned.rotation)
-                if again.missed > BETTER * pose.missed:
+                other, again = self._pose(samples, turned.rotation)
+                if body and again and again.missed > BETTER * body.missed:
                     break
-                found, pose, used = turned, again, near
-        return Reading(found, pose.code, whole.distance, first.missed, used)
+                found, code, body, used = turned, other, again, near
+        return Reading(found, code, distance, missed, used)
 
     def _sample(self, points: Floats) -> Floats:
         return pose_sample(points, self.predictor.model.config.pose_points)
 
-    def _pose(self, samples: Floats, rotation: Floats) -> _Pose:
+    def _pose(self, samples: Floats, rotation: Floats) -> tuple[PoseCode, _Body | None]:
         cloud, code = self._seen(samples, rotation)
         if self.fit is None:
-            return _Pose(code)
+            return code, None
         figure = self.fit.figures(cloud, code)
         missed = float(self.fit.search.misfit(figure, cloud).body)
         surface = self.fit.fine.place(figure).surface[0].double().cpu().numpy()
         middle = samples.mean(0)
         metre = float(normalise_pose(torch.as_tensor(samples - middle)[None])[2])
-        surface = metre * (surface @ rotation) + middle
-        return _Pose(self.fit.posed(code, figure), missed, surface, metre)
+        body = _Body(missed, metre * (surface @ rotation) + middle, metre)
+        return self.fit.posed(code, figure), body
 
     def _seen(self, samples: Floats, rotation: Floats) -> tuple[torch.Tensor, PoseCode]:
         # about the middle: the network's single precision would not hold surveyors' coordinates

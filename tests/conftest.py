@@ -14,8 +14,8 @@ import pytest
 if TYPE_CHECKING:
     from posetx.bodies.poses import PoseBank
 
-# Two threads a test process at most: the machines that run this are small and shared.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# One thread a test process: there is a process a core.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="module")

@@ -52,6 +52,14 @@ TEXTS = {
 }  # fmt: skip
 
 
+@pytest.fixture(params=["at once", "in blocks"])
+def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long texts are read in blocks of whole lines, which does not show."""
+    if request.param == "in blocks":
+        monkeypatch.setattr("posetx.files.codecs.tokens.BLOCK", 100)
+
+
+@pytest.mark.usefixtures("block")
 @pytest.mark.parametrize("name", TEXTS)
 def test_texts(tmp_path: Path, name: str) -> None:
     text, holds = TEXTS[name]
@@ -66,6 +74,7 @@ def test_texts(tmp_path: Path, name: str) -> None:
     assert bool(scan.notes) == (name == "cut.xyz")
 
 
+@pytest.mark.usefixtures("block")
 @pytest.mark.parametrize("kind", ["ascii", "binary_little_endian", "binary_big_endian"])
 def test_ply_cloud(tmp_path: Path, kind: str) -> None:
     order = ">" if "big" in kind else "<"
@@ -104,6 +113,7 @@ def lzf(data: bytes) -> bytes:
     return bytes(out)
 
 
+@pytest.mark.usefixtures("block")
 @pytest.mark.parametrize("kind", ["ascii", "binary", "binary_compressed"])
 def test_pcd(tmp_path: Path, kind: str) -> None:
     packed = (COLORS[:, 0] << 16) | (COLORS[:, 1] << 8) | COLORS[:, 2]
@@ -216,6 +226,7 @@ BAD = {
 }
 
 
+@pytest.mark.usefixtures("block")
 @pytest.mark.parametrize("name", BAD)
 def test_bad_scans(tmp_path: Path, name: str) -> None:
     text, message = BAD[name]

@@ -9,7 +9,7 @@ import numpy as np
 
 from posetx.files.checks import only_posetx_errors, problem
 from posetx.files.codecs.polygons import fan
-from posetx.files.codecs.tokens import BadToken, Tokens
+from posetx.files.codecs.tokens import BadToken, Tokens, line_number
 
 SLASH = ord("/")
 NO_NORMAL = -1
@@ -65,7 +65,7 @@ def decode_obj(data: bytes, path: Path) -> ObjText:
         try:
             return _decode(data, tokens, path)
         except BadToken as error:
-            line = tokens.line_number(error.position)
+            line = line_number(tokens.data, error.position)
             raise problem(
                 path, f"line {line}: {error}", "repair that line or export it again"
             ) from error
@@ -149,7 +149,7 @@ def _triples(
     first = tokens.line_first[lines]
     short = np.flatnonzero(tokens.line_count[lines] < 4)
     if len(short):
-        line = tokens.line_number(int(tokens.starts[first[short[0]]]))
+        line = line_number(tokens.data, int(tokens.starts[first[short[0]]]))
         raise problem(
             path,
             f"line {line}: a {word!r} line needs three numbers",
@@ -183,7 +183,7 @@ def _check_indices(
 ) -> None:
     wrong = np.flatnonzero((indices < 0) | (indices >= n))
     if len(wrong):
-        line = tokens.line_number(int(starts[wrong[0]]))
+        line = line_number(tokens.data, int(starts[wrong[0]]))
         raise problem(
             path,
             f"line {line}: a face names a vertex that is not among the {n} in the file",

@@ -10,7 +10,7 @@ import numpy as np
 
 from posetx.files.checks import only_posetx_errors, problem, truncated
 from posetx.files.codecs.polygons import fan
-from posetx.files.codecs.tokens import BadToken, Tokens
+from posetx.files.codecs.tokens import BadToken, Tokens, line_number
 
 # Texture, colour and normal prefixes; 4D and nD files are no bodies.
 _KEYWORD = re.compile(r"^(ST)?(C)?(N)?OFF$")
@@ -56,7 +56,7 @@ def decode_off(data: bytes, path: Path) -> Off:
         try:
             return _decode(data, tokens, first, count, path)
         except BadToken as error:
-            line = tokens.line_number(error.position)
+            line = line_number(data, error.position)
             raise problem(path, f"line {line}: {error}", "export it again") from error
 
 

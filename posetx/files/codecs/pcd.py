@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from posetx.files.checks import only_posetx_errors, problem, truncated
-from posetx.files.codecs.tokens import BadToken, Tokens
+from posetx.files.codecs.tokens import BadToken, line_number, read_floats
 
 LARGEST_HEADER = 1 << 16  # bytes
 LZF_BEST_RATIO = 100  # no LZF stream expands more: at most 264 bytes from 3
@@ -72,16 +72,15 @@ def _kind(letter: str) -> str:
 
 
 def _ascii(data: bytes, body: int, points: int, counts: list[int], path: Path) -> list[np.ndarray]:
-    tokens = Tokens(data, begin=body)
     width = sum(counts)
-    if points * width > len(tokens):
-        raise truncated(path, f"it ends before the {points} points that it announces")
-    used = slice(0, points * width)
     try:
-        values = tokens.floats(tokens.starts[used], tokens.ends[used]).reshape(points, width)
+        values = read_floats(data, body)
     except BadToken as error:
-        line = tokens.line_number(error.position)
+        line = line_number(data, error.position)
         raise problem(path, f"line {line}: {error}", "export it again") from error
+    if points * width > len(values):
+        raise truncated(path, f"it ends before the {points} points that it announces")
+    values = values[: points * width].reshape(points, width)
     first = np.cumsum(counts) - counts
     return [values[:, i] for i in first]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from posetx.files.checks import only_posetx_errors, problem, truncated
 from posetx.files.codecs.polygons import fan, strip
-from posetx.files.codecs.tokens import BadToken, Tokens
+from posetx.files.codecs.tokens import BadToken, Tokens, line_number, read_floats
 
 _TYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1",
@@ -71,12 +72,17 @@ class Element:
 
 @dataclass
 class Ply:
-    """A PLY file, decoded; `tokens` only for ASCII."""
+    """A PLY file, decoded; its rows begin at the byte `body`."""
 
     data: bytes
     format: str
     elements: list[Element]
-    tokens: Tokens | None
+    body: int
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """Those of the rows of an ASCII file: where each number stands."""
+        return Tokens(self.data, begin=self.body)
 
     def element(self, name: str) -> Element | None:
         """The element called `name`, if there is one."""
@@ -110,10 +116,8 @@ def decode_ply(data: bytes, path: Path) -> Ply:
     """
     with only_posetx_errors(path, "PLY"):
         kind, elements, body = _header(data, path)
-        tokens = None
         if kind == "ascii":
-            tokens = Tokens(data, begin=body)
-            _read_ascii(tokens, elements, path)
+            _read_ascii(data, body, elements, path)
         else:
             _read_binary(data, body, elements, _ORDERS[kind], path)
         vertex = next((e for e in elements if e.name == "vertex"), None)
@@ -125,7 +129,7 @@ def decode_ply(data: bytes, path: Path) -> Ply:
                 "its vertices hold lists of different lengths",
                 "export it again without per-vertex lists",
             )
-        return Ply(data, kind, elements, tokens)
+        return Ply(data, kind, elements, body)
 
 
 def _header(data: bytes, path: Path) -> tuple[str, list[Element], int]:
@@ -313,11 +317,11 @@ def _gather(
 # --- ASCII ----------------------------------------------------------------------------------
 
 
-def _read_ascii(tokens: Tokens, elements: list[Element], path: Path) -> None:
+def _read_ascii(data: bytes, begin: int, elements: list[Element], path: Path) -> None:
     try:
-        values = tokens.floats(tokens.starts, tokens.ends)
+        values = read_floats(data, begin)
     except BadToken as error:
-        line = tokens.line_number(error.position)
+        line = line_number(data, error.position)
         raise problem(path, f"line {line}: {error}", "export it again") from error
     at = 0
     for element in elements:

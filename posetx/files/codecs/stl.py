@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from posetx.files.checks import only_posetx_errors, problem, truncated
-from posetx.files.codecs.tokens import BadToken, Tokens
+from posetx.files.codecs.tokens import BadToken, Tokens, line_number
 
 HEADER = 84  # bytes: 80 of free text, then the number of triangles
 ROW = np.dtype([("normal", "<f4", (3,)), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
@@ -75,7 +75,7 @@ def _ascii(data: bytes, path: Path) -> Stl:
         if len(facet_lines) * 3 == len(corner_lines) and complete:
             normals, normal_ranges = _triples(tokens, tokens.line_first[facet_lines] + 2)
     except BadToken as error:
-        line = tokens.line_number(error.position)
+        line = line_number(tokens.data, error.position)
         raise problem(path, f"line {line}: {error}", "export it again") from error
     return Stl(data, values.reshape(-1, 3, 3), normals, None, corner_ranges, normal_ranges)
 

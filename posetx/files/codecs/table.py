@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from posetx.files.checks import only_posetx_errors, problem
-from posetx.files.codecs.tokens import WHITESPACE, BadToken, Tokens, is_number
+from posetx.files.codecs.tokens import (
+    WHITESPACE,
+    BadToken,
+    Tokens,
+    blocks,
+    is_number,
+    line_number,
+)
 
 MOST_BAD_LINES = 0.02  # share of lines that may have another number of columns, e.g. a cut end
 _NUMBER_STARTS = b"0123456789+-.nNiI"
@@ -34,43 +41,69 @@ def decode_table(data: bytes, path: Path) -> Table:
         if b";" in data and b"," in data and b"." not in data:
             data = data.replace(b",", b".")  # decimal commas
         begin = 3 if data.startswith(b"\xef\xbb\xbf") else 0
-        tokens = Tokens(data, WHITESPACE + b",;", begin=begin)
+        rows = _Rows()
         try:
-            return _decode(tokens, path)
+            for start, end in blocks(data, begin):
+                rows.add(Tokens(data, WHITESPACE + b",;", start, end), path)
         except BadToken as error:
-            line = tokens.line_number(error.position)
+            line = line_number(data, error.position)
             raise problem(path, f"line {line}: {error}", "repair or remove that line") from error
+        return rows.table(path)
 
 
-def _decode(tokens: Tokens, path: Path) -> Table:
-    notes: list[str] = []
-    first, count = tokens.line_first, tokens.line_count
-    start = tokens.bytes[tokens.starts[first]] if len(first) else first
-    numeric = np.isin(start, np.frombuffer(_NUMBER_STARTS, dtype=np.uint8))
-    # A header word may start with n or i, too; a name is not a number.
-    for line in np.flatnonzero(numeric)[:5]:
-        numeric[line] = is_number(tokens.text(int(first[line])))
-    names = _names(tokens, int(np.argmax(numeric)) if numeric.any() else 0)
-    first, count = first[numeric], count[numeric]
-    if len(first) and count[0] == 1 and (len(first) == 1 or count[1] > 1):
-        first, count = first[1:], count[1:]  # PTS: the number of points comes first
-    if not len(first):
-        raise problem(path, "has no points", "check that it holds rows of x y z")
-    width = int(np.bincount(count).argmax())
-    if width < 3:
-        raise problem(path, f"has rows of {width} numbers", "a point needs x, y and z")
-    odd = count != width
-    if odd.any():
-        if odd.mean() > MOST_BAD_LINES and odd.sum() > 1:
-            raise problem(
-                path, f"{odd.sum()} of its {len(odd)} rows differ in length", "export it again"
-            )
-        notes.append(f"{odd.sum()} rows that are not like the others were left out")
-        first = first[~odd]
-    each = (first[:, None] + np.arange(width)).ravel()
-    values = tokens.floats(tokens.starts[each], tokens.ends[each]).reshape(-1, width)
-    points, normals, colours = _assign(values, names)
-    return Table(points, normals, colours, notes)
+class _Rows:
+    """The rows of numbers of a text that comes in blocks; the first one says how they look."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.width = 0
+        self.odd = 0
+        self.values: list[np.ndarray] = []
+
+    def add(self, tokens: Tokens, path: Path) -> None:
+        first, count = self._lines(tokens)
+        if not len(first):
+            return
+        if not self.width:
+            self.width = int(np.bincount(count).argmax())
+            if self.width < 3:
+                raise problem(path, f"has rows of {self.width} numbers", "a point needs x, y and z")
+        like = count == self.width
+        self.odd += int((~like).sum())
+        each = (first[like][:, None] + np.arange(self.width)).ravel()
+        values = tokens.floats(tokens.starts[each], tokens.ends[each])
+        self.values.append(values.reshape(-1, self.width))
+
+    def _lines(self, tokens: Tokens) -> tuple[np.ndarray, np.ndarray]:
+        """First tokens and token counts of the lines with numbers; names are noted."""
+        first, count = tokens.line_first, tokens.line_count
+        start = tokens.bytes[tokens.starts[first]] if len(first) else first
+        numeric = np.isin(start, np.frombuffer(_NUMBER_STARTS, dtype=np.uint8))
+        if self.values:
+            return first[numeric], count[numeric]
+        # A header word may start with n or i, too; a name is not a number.
+        for line in np.flatnonzero(numeric)[:5]:
+            numeric[line] = is_number(tokens.text(int(first[line])))
+        self.names = _names(tokens, int(np.argmax(numeric)) if numeric.any() else 0)
+        first, count = first[numeric], count[numeric]
+        if len(first) and count[0] == 1 and (len(first) == 1 or count[1] > 1):
+            first, count = first[1:], count[1:]  # PTS: the number of points comes first
+        return first, count
+
+    def table(self, path: Path) -> Table:
+        if not self.values:
+            raise problem(path, "has no points", "check that it holds rows of x y z")
+        values = np.concatenate(self.values)
+        lines = len(values) + self.odd
+        notes = []
+        if self.odd:
+            if self.odd > 1 and self.odd > MOST_BAD_LINES * lines:
+                raise problem(
+                    path, f"{self.odd} of its {lines} rows differ in length", "export it again"
+                )
+            notes.append(f"{self.odd} rows that are not like the others were left out")
+        points, normals, colours = _assign(values, self.names)
+        return Table(points, normals, colours, notes)
 
 
 def _names(tokens: Tokens, before: int) -> list[str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 
 NEWLINE, RETURN, HASH = 10, 13, 35
 WHITESPACE = b" \t\r\n\v\f"
+BLOCK = 1 << 23
+"""Bytes of a long text that are cut into tokens at once, which takes some twenty times as many."""
 
 
 class BadToken(ValueError):
@@ -28,8 +31,9 @@ class Tokens:
         the text, any 8-bit encoding
     separators : bytes
         the bytes between tokens
-    begin : int
-        where the text starts in `data`; all positions are offsets into the whole of `data`
+    begin, end : int
+        where the text starts in `data` and where it ends, at the end of `data` by default; all
+        positions are offsets into the whole of `data`
 
     Attributes
     ----------
@@ -40,12 +44,18 @@ class Tokens:
         left out, and so is everything from a token that starts with # on, unless it comes first
     """
 
-    def __init__(self, data: bytes, separators: bytes = WHITESPACE, begin: int = 0) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        separators: bytes = WHITESPACE,
+        begin: int = 0,
+        end: int | None = None,
+    ) -> None:
         self.data = data
         self.bytes = np.frombuffer(data, dtype=np.uint8)
         table = np.zeros(256, dtype=bool)
         table[list(separators)] = True
-        body = self.bytes[begin:]
+        body = self.bytes[begin:end]
         # A separator on either side, so that token starts and ends alternate.
         separator = np.ones(len(body) + 2, dtype=bool)
         separator[1:-1] = table[body]
@@ -84,11 +94,6 @@ class Tokens:
             at = np.minimum(start + place, len(self.bytes) - 1)
             same &= self.bytes[at] == letter
         return np.flatnonzero(same)
-
-    def line_number(self, position: int) -> int:
-        """The line, counted from 1, that the byte offset `position` is in."""
-        before = self.data[:position]
-        return (before.count(b"\n") or before.count(b"\r")) + 1
 
     def floats(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """Parse the byte ranges, in rising order and apart by at least a byte, as float64."""
@@ -134,6 +139,32 @@ class Tokens:
             except ValueError:
                 raise BadToken(token, start) from None
         return np.array(values, dtype=dtype)
+
+
+def line_number(data: bytes, position: int) -> int:
+    """The line, counted from 1, that the byte offset `position` is in."""
+    before = data[:position]
+    return (before.count(b"\n") or before.count(b"\r")) + 1
+
+
+def blocks(data: bytes, begin: int = 0) -> Iterator[tuple[int, int]]:
+    """Byte ranges of whole lines, of about BLOCK bytes each, that the text is made of."""
+    while begin < len(data):
+        end = data.find(b"\n", begin + BLOCK)
+        if end < 0:  # the line ending of old Macs
+            end = data.find(b"\r", begin + BLOCK)
+        end = len(data) if end < 0 else end + 1
+        yield begin, end
+        begin = end
+
+
+def read_floats(data: bytes, begin: int = 0) -> np.ndarray:
+    """All numbers (t,) of a text of nothing else. Raises BadToken."""
+    found = [np.zeros(0)]
+    for start, end in blocks(data, begin):
+        tokens = Tokens(data, begin=start, end=end)
+        found.append(tokens.floats(tokens.starts, tokens.ends))
+    return np.concatenate(found)
 
 
 def splice(data: bytes, starts: np.ndarray, ends: np.ndarray, texts: list[bytes]) -> bytes:

@@ -67,7 +67,6 @@ class PlyTarget(Target):
 
     def _ascii(self, columns: list[Columns]) -> bytes:
         tokens = self._ply.tokens
-        assert tokens is not None
         all_starts, all_ends, texts = [], [], []
         for names, old, new in columns:
             number = position_format(new) if names == POSITION else "%.6f"
