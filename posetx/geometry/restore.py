@@ -33,8 +33,8 @@ from posetx.geometry.props import carry_props, find_props
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-WEIGHT = 300.0
-"""Default pull to the prediction: sqrt(A / weight) is about 8 cm on a grown body."""
+WEIGHT = 400.0
+"""Default pull to the prediction: sqrt(A / weight) is about 7 cm on a grown body."""
 
 SMALL_AREA = 0.03
 """A connected part below this share of the whole area may move as one rigid piece."""
@@ -69,7 +69,7 @@ def restore_detail(
     predicted: Floats,
     *,
     weight: float = WEIGHT,
-    iterations: int = 3,
+    iterations: int = 1,
 ) -> Restored:
     """The target's own surface, where the prediction wants it.
 
@@ -79,7 +79,8 @@ def restore_detail(
     faces : (m, 3), its triangles; zero-area, doubled and non-manifold ones are fine
     predicted : (n, 3), where each vertex should go, in the same unit as `rest`
     weight : pull to the prediction against stiffness of the surface, unit-free
-    iterations : rounds of fitting rotations and solving for positions, at least 1
+    iterations : rounds of fitting rotations and solving for positions, at least 1; more draw the
+        surface together away from a good prediction (PMD of 14 scans: 4.17 with one, 4.25 with 3)
 
     Returns
     -------
