@@ -19,6 +19,7 @@ from posetx.models.frames import normalise_pose
 from posetx.models.pose_mae import PoseCode
 from posetx.models.predictor import Predictor, pose_sample
 from posetx.scan.orient import NeutralBody, Orientation, distance_to_prediction, orient
+from posetx.scan.pieces import without_pieces
 
 Floats = NDArray[np.float64]
 
@@ -28,6 +29,8 @@ Floats = NDArray[np.float64]
 FAR, FURNITURE = 0.08, 0.05
 #: so often a body is read anew; each time at most this share of what was missed may still be
 READINGS, BETTER = 3, 0.97
+#: ways to leave a piece of the scan out that are tried
+GUESSES = 2
 
 
 @dataclass
@@ -98,7 +101,9 @@ class PoseReader:
 
     def pose(self, samples: Floats, rotation: Floats) -> PoseCode:
         """The pose of a scan that ``rotation`` (3, 3) turns upright and to the front."""
-        return self._pose(samples, rotation)[0]
+        if self.fit is None:
+            return self._seen(samples, rotation)[1]
+        return self._fitted(self.fit, samples, rotation)[0]
 
     def read(
         self,
@@ -111,46 +116,60 @@ class PoseReader:
         """How a cleaned scan (n, 3) is turned and what pose it shows.
 
         A chair that is touched is one piece with who sits on it, and draws the fit; so with
-        ``furniture`` what is far from the fitted body is left out and the rest read anew. The
-        points of a limb that was placed wrongly are as far: what is read anew has to leave less of
-        the body without points. ``stage`` is entered with the name of each step.
+        ``furniture``, where much is far from the fitted body, the scan is read anew without that,
+        and without the pieces that look least like a body. The points of a limb that was placed
+        wrongly are as far: what is read anew has to leave less of the body without points.
+        ``stage`` is entered with the name of each step.
 
         Raises UsageError for impossible axes.
         """
+        every = np.ones(len(points), dtype=bool)
         with stage("orient"):
             samples = self._sample(points)
             found = self.orientation(samples, up, front)
+        if self.fit is None:
+            with stage("read"):
+                code = self.pose(samples, found.rotation)
+            return Reading(found, code, found.distance, None, every)
         with stage("read"):
-            code, body = self._pose(samples, found.rotation)
-        distance, missed = found.distance, body.missed if body else None
-        used = np.ones(len(points), dtype=bool)
+            code, body = self._fitted(self.fit, samples, found.rotation)
+        read = Reading(found, code, found.distance, body.missed, every)
+        if not furniture:
+            return read
         with stage("furniture"):
-            for _ in range(READINGS if furniture else 0):
-                near = body.near(points) if body else used
+            for attempt in range(READINGS):
+                near = body.near(points)
                 if near.mean() > 1 - FURNITURE:
                     break
-                samples = self._sample(points[near])
-                turned = self.orientation(samples, up, front)
-                other, again = self._pose(samples, turned.rotation)
-                if body and again and again.missed > BETTER * body.missed:
+                tries = [near]
+                if not attempt:
+                    tries += without_pieces(
+                        self.predictor, self.neutral, points, samples, found.rotation, GUESSES
+                    )
+                least = BETTER * body.missed
+                for used in tries:
+                    fewer = self._sample(points[used])
+                    turned = self.orientation(fewer, up, front)
+                    code, other = self._fitted(self.fit, fewer, turned.rotation)
+                    if other.missed <= least:
+                        body, least = other, other.missed
+                        read = replace(read, orientation=turned, code=code, of_body=used)
+                if body.missed > least:  # nothing was better
                     break
-                found, code, body, used = turned, other, again, near
-        return Reading(found, code, distance, missed, used)
+        return read
 
     def _sample(self, points: Floats) -> Floats:
         return pose_sample(points, self.predictor.model.config.pose_points)
 
-    def _pose(self, samples: Floats, rotation: Floats) -> tuple[PoseCode, _Body | None]:
+    def _fitted(self, fit: BodyFit, samples: Floats, rotation: Floats) -> tuple[PoseCode, _Body]:
         cloud, code = self._seen(samples, rotation)
-        if self.fit is None:
-            return code, None
-        figure = self.fit.figures(cloud, code)
-        missed = float(self.fit.search.misfit(figure, cloud).body)
-        surface = self.fit.fine.place(figure).surface[0].double().cpu().numpy()
+        figure = fit.figures(cloud, code)
+        missed = float(fit.search.misfit(figure, cloud).body)
+        surface = fit.fine.place(figure).surface[0].double().cpu().numpy()
         middle = samples.mean(0)
         metre = float(normalise_pose(torch.as_tensor(samples - middle)[None])[2])
         body = _Body(missed, metre * (surface @ rotation) + middle, metre)
-        return self.fit.posed(code, figure), body
+        return fit.posed(code, figure), body
 
     def _seen(self, samples: Floats, rotation: Floats) -> tuple[torch.Tensor, PoseCode]:
         # about the middle: the network's single precision would not hold surveyors' coordinates
