@@ -115,13 +115,8 @@ class PoseReader:
     ) -> Reading:
         """How a cleaned scan (n, 3) is turned and what pose it shows.
 
-        A chair that is touched is one piece with who sits on it, and draws the fit; so with
-        ``furniture``, where much is far from the fitted body, the scan is read anew without that,
-        and without the pieces that look least like a body. The points of a limb that was placed
-        wrongly are as far: what is read anew has to leave less of the body without points.
-        ``stage`` is entered with the name of each step.
-
-        Raises UsageError for impossible axes.
+        With ``furniture`` something large that is touched is told from the body. ``stage`` is
+        entered with the name of each step. Raises UsageError for impossible axes.
         """
         every = np.ones(len(points), dtype=bool)
         with stage("orient"):
@@ -134,28 +129,48 @@ class PoseReader:
         with stage("read"):
             code, body = self._fitted(self.fit, samples, found.rotation)
         read = Reading(found, code, found.distance, body.missed, every)
-        if not furniture:
-            return read
-        with stage("furniture"):
-            for attempt in range(READINGS):
-                near = body.near(points)
-                if near.mean() > 1 - FURNITURE:
-                    break
-                tries = [near]
-                if not attempt:
-                    tries += without_pieces(
-                        self.predictor, self.neutral, points, samples, found.rotation, GUESSES
-                    )
-                least = BETTER * body.missed
-                for used in tries:
-                    fewer = self._sample(points[used])
-                    turned = self.orientation(fewer, up, front)
-                    code, other = self._fitted(self.fit, fewer, turned.rotation)
-                    if other.missed <= least:
-                        body, least = other, other.missed
-                        read = replace(read, orientation=turned, code=code, of_body=used)
-                if body.missed > least:  # nothing was better
-                    break
+        if furniture:
+            with stage("furniture"):
+                read = self._without_furniture(self.fit, points, samples, read, body, up, front)
+        return read
+
+    def _without_furniture(
+        self,
+        fit: BodyFit,
+        points: Floats,
+        samples: Floats,
+        read: Reading,
+        body: _Body,
+        up: str,
+        front: str,
+    ) -> Reading:
+        """``read`` anew, where much of the scan is far from the ``body`` that was fitted to it.
+
+        A chair that is touched is one piece with who sits on it, and draws the fit. So the scan is
+        read without what is far, and without the pieces that look least like a body. The points of
+        a limb that was placed wrongly are as far: what is read anew has to leave less of the body
+        without points.
+        """
+        for attempt in range(READINGS):
+            near = body.near(points)
+            if near.mean() > 1 - FURNITURE:
+                break
+            tries = [near]
+            if not attempt:
+                rotation = read.orientation.rotation
+                tries += without_pieces(
+                    self.predictor, self.neutral, points, samples, rotation, GUESSES
+                )
+            least = BETTER * body.missed
+            for used in tries:
+                fewer = self._sample(points[used])
+                found = self.orientation(fewer, up, front)
+                code, other = self._fitted(fit, fewer, found.rotation)
+                if other.missed <= least:
+                    body, least = other, other.missed
+                    read = replace(read, orientation=found, code=code, of_body=used)
+            if body.missed > least:  # none was better
+                break
         return read
 
     def _sample(self, points: Floats) -> Floats:

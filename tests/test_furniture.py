@@ -42,26 +42,24 @@ def person(rotations: torch.Tensor) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def with_pole(person: np.ndarray) -> np.ndarray:
-    """The person, then a pole from the floor to above the head, in the left hand."""
-    hand = person[person[:, 0].argmax()]
-    low, high = person[:, 1].min(), person[:, 1].max() + 0.1
-    bounds = [[hand[0] - 0.03, low, hand[2] - 0.03], [hand[0] + 0.03, high, hand[2] + 0.03]]
-    pole = trimesh.creation.box(bounds=bounds)
-    return np.concatenate([person, trimesh.sample.sample_surface(pole, 4_000, seed=0)[0]])
+def with_table(person: np.ndarray) -> np.ndarray:
+    """The person, then a table top that the left hand lies on."""
+    x, y, z = person[person[:, 0].argmax()]
+    table = trimesh.creation.box(bounds=[[x - 0.05, y - 0.03, z - 0.4], [x + 0.6, y, z + 0.4]])
+    return np.concatenate([person, trimesh.sample.sample_surface(table, 4_000, seed=0)[0]])
 
 
 def degrees_off(code: PoseCode, rotations: torch.Tensor) -> float:
     return float(geodesic_degrees(code.estimate.rotations[0].cpu(), rotations).mean())
 
 
-def test_a_pole_is_told_from_who_holds_it(reader, person, with_pole, rotations) -> None:
-    plain = reader.read(with_pole, up="y", front="z", furniture=False)
-    told = reader.read(with_pole, up="y", front="z")
+def test_a_table_is_told_from_who_leans_on_it(reader, person, with_table, rotations) -> None:
+    plain = reader.read(with_table, up="y", front="z", furniture=False)
+    told = reader.read(with_table, up="y", front="z")
     assert plain.of_body.all()
     assert told.of_body[: len(person)].mean() > 0.97
-    assert told.of_body[len(person) :].mean() < 0.3
-    assert degrees_off(told.code, rotations) < min(10, degrees_off(plain.code, rotations))
+    assert told.of_body[len(person) :].mean() < 0.4
+    assert degrees_off(told.code, rotations) < min(12, degrees_off(plain.code, rotations))
     # the whole scan is what the confidence is about
     assert (told.distance, told.missed) == (plain.distance, plain.missed)
 
@@ -72,7 +70,7 @@ def test_of_a_body_alone_nothing_is_left_out(reader, person, rotations) -> None:
     assert degrees_off(read.code, rotations) < 10
 
 
-def test_the_network_alone_leaves_nothing_out(reader, with_pole) -> None:
+def test_the_network_alone_leaves_nothing_out(reader, with_table) -> None:
     swift = PoseReader(reader.predictor, BodyModel.load(), refine=False)
-    read = swift.read(with_pole, up="y", front="z")
+    read = swift.read(with_table, up="y", front="z")
     assert read.of_body.all() and read.missed is None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 
 from posetx.bodies.body import BodyModel
@@ -13,6 +14,7 @@ from posetx.evaluation.metrics import position_metrics
 from posetx.evaluation.protocols import Pair, pairs, pose_banks
 from posetx.files.scans import Scan
 from posetx.files.targets import Target, read_target
+from posetx.geometry.rotations import matrix_from_yaw
 from posetx.geometry.sampling import sample_surface
 from posetx.scan.clean import clean_scan
 from posetx.scan.floor import lies_on
@@ -63,6 +65,13 @@ def scan_of(points: np.ndarray) -> Scan:
     return Scan(points * 1000 + [120.0, -40.0, 300.0], None, None, None, Path("scan.ply"), [])
 
 
+def headed(vertices: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Turned about y: which way the head of one who lies points is not said."""
+    ours, theirs = ((v - v.mean(0))[:, 2] + 1j * (v - v.mean(0))[:, 0] for v in (vertices, like))
+    turn = matrix_from_yaw(torch.tensor(np.angle((ours.conj() * theirs).sum()))).numpy()
+    return vertices @ turn.T
+
+
 @pytest.mark.parametrize("laid", [ON_THE_BACK, ON_THE_SIDE])
 @pytest.mark.parametrize(("options", "floor"), [(Options(), True), (Options(up="z"), False)])
 def test_the_result_lies_as_the_scan_does(worker, pair, target, laid, options, floor) -> None:
@@ -70,8 +79,8 @@ def test_the_result_lies_as_the_scan_does(worker, pair, target, laid, options, f
     result = worker.transfer(scan_of(scene(pair, laid, floor) @ Z_UP.T), target, options)
     assert result.report["scan_up"] == "z"
     assert any("lies" in note for note in result.warnings) == floor
-    # it was the least turn that laid the body down
-    assert position_metrics(result.vertices, pair.truth.numpy() @ laid.T)["pmd"] < 80e-4
+    truth = pair.truth.numpy() @ laid.T
+    assert position_metrics(headed(result.vertices, truth), truth)["pmd"] < 80e-4
     assert np.isclose(result.vertices[:, 1].min(), target.vertices[:, 1].min(), atol=1e-6)
 
 
