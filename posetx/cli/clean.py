@@ -17,11 +17,11 @@ from posetx.cli.common import (
     QuietOption,
     SeedOption,
     VerboseOption,
+    check_preview,
     emit_json,
     emit_table,
 )
 from posetx.console import console, progress_bar
-from posetx.errors import UsageError
 
 STAGES = {
     "read": "reading",
@@ -76,9 +76,7 @@ def clean(
     check_scan_suffix(output)
     check_output(output, overwrite)
     if preview:
-        if preview.suffix.lower() != ".png":
-            raise UsageError(f"{preview}: the preview is a PNG; name it something.png")
-        check_output(preview, overwrite)
+        check_preview(preview, overwrite)
 
     seconds: dict[str, float] = {}
     with progress_bar() as bar:

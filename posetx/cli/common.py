@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from posetx.console import console
-from posetx.errors import PosetxError
+from posetx.errors import PosetxError, UsageError
 
 INTERRUPTED = 130
 """The exit code of a command stopped by Ctrl-C: 128 + SIGINT."""
@@ -67,20 +67,34 @@ _documents: list[str] | None = None
 
 def emit_json(document: Any) -> None:
     """Puts one JSON document on stdout; under `--json`, when the command has ended."""
-    text = json.dumps(document, indent=2, ensure_ascii=False, default=plain)
+    text = json_text(document)
     if _documents is None:
         typer.echo(text)
     else:
         _documents.append(text)
 
 
-def plain(value: Any) -> Any:
+def json_text(document: Any) -> str:
+    """A document with paths and arrays in it, as it is shown and as it is written to files."""
+    return json.dumps(document, indent=2, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
     """What json does not know: paths, and the scalars and arrays of numpy and torch."""
     if isinstance(value, Path):
         return str(value)
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} does not go into JSON")
+
+
+def check_preview(path: Path, overwrite: bool) -> None:
+    """Raises UsageError for a picture that is no PNG or is there; PosetxError without a folder."""
+    from posetx.files.atomic import check_output
+
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path}: the preview is a PNG; name it something.png")
+    check_output(path, overwrite)
 
 
 def emit_table(table: Table) -> None:

@@ -16,7 +16,9 @@ from posetx.cli.common import (
     QuietOption,
     SeedOption,
     VerboseOption,
+    check_preview,
     emit_json,
+    json_text,
 )
 from posetx.console import console, progress_bar
 from posetx.errors import UsageError
@@ -114,12 +116,9 @@ def transfer(
     else:
         document, failed = _transfer_one(work, scans[0], output, preview, overwrite), 0
     if summary:
-        import json
-
-        from posetx.cli.common import plain
         from posetx.files.atomic import write_text_atomic
 
-        write_text_atomic(summary, json.dumps(document, indent=2, default=plain) + "\n")
+        write_text_atomic(summary, json_text(document) + "\n")
     if as_json:
         emit_json(document)
     if failed:
@@ -175,7 +174,8 @@ class Work:
 
     def stages(self, preview: Path | None) -> int:
         """How many stages a scan has after its file is read."""
-        return len(STAGES) - 1 - (not preview) - (not self.settings["restore"])
+        alone = not (self.settings["refine"] and self.settings["clean"])
+        return len(STAGES) - 1 - (not preview) - (not self.settings["restore"]) - alone
 
 
 def _transfer_one(
@@ -187,9 +187,7 @@ def _transfer_one(
     check_output_suffix(output)
     check_output(output, overwrite)
     if preview:
-        if preview.suffix.lower() != ".png":
-            raise UsageError(f"{preview}: the preview is a PNG; name it something.png")
-        check_output(preview, overwrite)
+        check_preview(preview, overwrite)
     with progress_bar() as bar:
         task = bar.add_task("", total=work.stages(preview))
 
