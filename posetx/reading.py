@@ -84,7 +84,21 @@ class PoseReader:
         found = orient(self.predictor, self.neutral, samples, up, front, lying=True)
         if self.fit is None:
             return found
-        best, least = found, math.inf
+        best, forward = self.settled(samples, found)
+        rotation = best.rotation
+        if front == "auto":
+            heading = torch.atan2(forward[0], forward[2])
+            rotation = matrix_from_yaw(-heading).double().cpu().numpy() @ rotation
+        distance = distance_to_prediction(self.predictor, self.neutral, samples, rotation)
+        return replace(found, rotation=rotation, up=best.up, distance=distance)
+
+    def settled(self, samples: Floats, found: Orientation) -> tuple[Orientation, torch.Tensor]:
+        """Of a direction and its rivals the one that explains the samples (P, 3) best.
+
+        Second is the forward axis (3,) of the pelvis fitted in it.
+        """
+        assert self.fit is not None  # a reader without fits has nothing to say on this
+        best, least, forward = found, math.inf, torch.zeros(3)
         for candidate in (found, *found.rivals):
             cloud, code = self._seen(samples, candidate.rotation)
             figure, misfit = self.fit.quick(cloud, code)
@@ -92,12 +106,7 @@ class PoseReader:
             if badness < least:
                 best, least = candidate, badness
                 forward = figure.rotations[0, 0, :, 2]
-        rotation = best.rotation
-        if front == "auto":
-            heading = torch.atan2(forward[0], forward[2])
-            rotation = matrix_from_yaw(-heading).double().cpu().numpy() @ rotation
-        distance = distance_to_prediction(self.predictor, self.neutral, samples, rotation)
-        return replace(found, rotation=rotation, up=best.up, distance=distance)
+        return best, forward
 
     def pose(self, samples: Floats, rotation: Floats) -> PoseCode:
         """The pose of a scan that ``rotation`` (3, 3) turns upright and to the front."""

@@ -27,12 +27,21 @@ from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
 from posetx.reading import PoseReader
 from posetx.scan.floor import lies_on
 from posetx.scan.measured import check_measured, clean_measured, measured_points, stages_table
-from posetx.scan.orient import Orientation, axis, check_axes, orient, upright
+from posetx.scan.orient import (
+    Orientation,
+    axis,
+    check_axes,
+    distance_to_prediction,
+    orient,
+    upright,
+)
 
 Floats = NDArray[np.float64]
 
 #: points of a target's surface that its own orientation is found from
 TARGET_SAMPLES = 4096
+#: characters mostly face where their format's programs have the front: see `orient`
+HABIT = 0.9
 #: below this the result comes with a warning
 DOUBTFUL = 0.5
 #: a target that lies farther than this from what the model makes of it comes with a warning; a
@@ -223,12 +232,25 @@ class Transferrer:
             raise PosetxError(f"{target.path}: {error}") from None
         sample = pose_sample(surface, self.predictor.model.config.pose_points)
         up, front = options.target_up, options.target_front
-        neutral = self.swift.neutral
-        found = orient(self.predictor, neutral, sample, up, front, headings=4, refine=False)
+        found = orient(
+            self.predictor,
+            self.swift.neutral,
+            sample,
+            up,
+            front,
+            headings=4,
+            refine=False,
+            habit=HABIT,
+        )
+        if options.refine and found.rivals:
+            found, _ = self.thorough.settled(sample, found)
+        distance = distance_to_prediction(
+            self.predictor, self.swift.neutral, sample, found.rotation
+        )
         normal = frame.to_normal(target.vertices) @ found.rotation.T
         fit = self.targets if options.refine else None
         ready = prepared(self.predictor, fit, normal, target.faces)
-        return Stand(target, found.up, found.rotation, found.distance, frame, ready)
+        return Stand(target, found.up, found.rotation, distance, frame, ready)
 
 
 def _shown(found: Orientation, heading: str) -> Floats:

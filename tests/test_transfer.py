@@ -64,6 +64,16 @@ def test_any_unit_and_axis(worker, body, pair, tmp_path: Path, turn, unit, refin
     assert result.report["edge_distortion"] < 0.06
 
 
+@pytest.mark.parametrize("turn", [np.eye(3), np.diag([-1.0, 1.0, -1.0])])
+def test_a_character_may_face_either_way(worker, turn) -> None:
+    """The hat's brim hides it from the network alone; it mostly faces where programs have it."""
+    target = read_target(EXAMPLES / "target.obj")
+    target.vertices = target.vertices @ turn.T
+    stand = worker.stand(target, Options())
+    assert stand.up == "y"
+    assert np.allclose(stand.rotation @ turn, np.eye(3), atol=1e-9)
+
+
 def test_result_stands_where_the_target_stood(worker, body, pair, tmp_path: Path) -> None:
     scan, target = write(tmp_path, body, pair, np.eye(3), 1.0)
     result = worker.transfer(scan, target, Options(refine=False))

@@ -152,6 +152,7 @@ def orient(
     headings: int = HEADINGS,
     refine: bool = True,
     lying: bool = False,
+    habit: float = 1.0,
 ) -> Orientation:
     """Find, or take from the user, up and front of a scan or a character.
 
@@ -163,6 +164,8 @@ def orient(
     refine : whether the best heading is then improved continuously; a character stands along
         its file's axes, a scan anywhere.
     lying : whether a body that is flat along a given ``up`` may also lie.
+    habit : what the distances of the two usual directions, y up and facing +z or z up and facing
+        -y, are multiplied with.
 
     Raises
     ------
@@ -170,7 +173,7 @@ def orient(
     """
     check_axes(up, front)
     ups = list(AXES) if up == "auto" else [up]
-    turns, names = [], []
+    turns, names, usual = [], [], []
     for name in ups:
         vector = axis(name, "--up")
         if front != "auto":
@@ -180,6 +183,7 @@ def orient(
             turns.append(upright(vector, facing))
             names.append(name)
             continue
+        usual += [len(turns)] if name in ("y", "z") else []
         turns += list(_about(headings) @ upright(vector))
         if lying and up != "auto" and is_flat(samples, vector):
             turns += list(_lying(vector))
@@ -187,6 +191,7 @@ def orient(
     rotations = np.stack(turns)
     few = samples[: COARSE_SETS * predictor.model.config.pose_points]
     distance, heading = _try(predictor, neutral, few, rotations)
+    distance[usual] *= habit
     picked = _distinct(rotations, distance)
     best = picked[0]
     if front == "auto" and refine:
