@@ -58,7 +58,9 @@ def add_objects(
     # points of its surface: which pair of faces by area, which of the two by a coin
     sides = torch.stack([half[:, 1] * half[:, 2], half[:, 0] * half[:, 2], half[:, 0] * half[:, 1]])
     axis = torch.multinomial(sides.T, more, True, generator=generator)
-    face = F.one_hot(axis, 3) * torch.where(rand(batch, more, 1) < 0.5, -1.0, 1.0)
+    # (one_hot would ask the device for its largest number)
+    face = (axis.unsqueeze(-1) == torch.arange(3, device=device)).float()
+    face = face * torch.where(rand(batch, more, 1) < 0.5, -1.0, 1.0)
     surface = torch.where(face == 0, 2 * rand(batch, more, 3) - 1, face)
     surface = (surface * half.unsqueeze(1)) @ turn.transpose(1, 2) + middle.unsqueeze(1)
     outward = face @ turn.transpose(1, 2)
