@@ -40,7 +40,7 @@ def generator() -> torch.Generator:
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_steepest_step_has_the_budgets_size_and_beats_others(norm: str) -> None:
-    grad = torch.randn(4, 50, 3)
+    grad = torch.randn(4, 50, 3, generator=torch.Generator().manual_seed(1))
     budget = Budget(norm, torch.tensor([0.01, 0.1, 1.0, 2.0]))
     step = budget.steepest(grad)
     assert torch.allclose(budget.size(step), torch.tensor([0.01, 0.1, 1.0, 2.0]), rtol=1e-4)
