@@ -242,11 +242,12 @@ class Transferrer:
             refine=False,
             habit=HABIT,
         )
+        distance = found.distance
         if options.refine and found.rivals:
             found, _ = self.thorough.settled(sample, found)
-        distance = distance_to_prediction(
-            self.predictor, self.swift.neutral, sample, found.rotation
-        )
+            distance = distance_to_prediction(
+                self.predictor, self.swift.neutral, sample, found.rotation
+            )
         normal = frame.to_normal(target.vertices) @ found.rotation.T
         fit = self.targets if options.refine else None
         ready = prepared(self.predictor, fit, normal, target.faces)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from posetx.geometry.rotations import matrix_from_axis_angle, matrix_from_yaw
 
-#: an object has up to this many points for each of the body's
+#: an object has up to one point for so many of the body's
 SHARE = 3
 #: edges of a box, as shares of the body's height
 EDGES = (0.03, 0.6)
