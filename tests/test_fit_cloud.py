@@ -86,7 +86,7 @@ def test_a_limb_far_off_is_found_by_trying_other_places(body: BodyModel) -> None
     wrong = Estimate(global_rotations(local), pose.joints)
     # nor does the network know the arm when it sees it
     confused = PointFeatures(pose.features.hidden, torch.zeros_like(pose.features.parts))
-    pose = PoseCode(pose.code, wrong, confused, pose.first, pose.first_parts)
+    pose = PoseCode(pose.code, wrong, confused, pose.first, pose.first_logits)
     hand = ARMS[3]
     errors = {}
     for rounds in (0, 2):
@@ -149,6 +149,25 @@ def test_a_limb_that_the_scan_lacks_stays_where_the_network_has_it(
     assert error(fit) < 0.5 * error(stubborn)
 
 
+def test_what_the_network_takes_for_clutter_draws_nothing(body: BodyModel, fit: BodyFit) -> None:
+    cloud, pose, truth = case(body, degrees=10)
+    hand = truth.joints[:, ARMS[3]]
+    generator = torch.Generator().manual_seed(2)
+    bar = hand.unsqueeze(1) + torch.rand(2, 200, 3, generator=generator) * torch.tensor([0.1, 1, 0])
+    both = torch.cat([cloud, bar], 1)
+    parts = torch.nn.functional.pad(pose.features.parts, (0, 0, 0, 200))
+
+    def found(told: bool) -> Estimate:
+        word = torch.full((2, POINTS + 200, 1), -20.0)
+        word[:, POINTS:] = 20.0 if told else -20.0
+        features = PointFeatures(torch.zeros(2, POINTS + 200, 1), parts, word)
+        return fit.improve(both, replace(pose, features=features)).estimate
+
+    alone = fit.improve(cloud, pose).estimate
+    assert (found(told=True).joints - alone.joints).norm(dim=-1).max() < 1e-3
+    assert joint_error(found(told=False), truth).mean() > 1.5 * joint_error(alone, truth).mean()
+
+
 def test_order_of_points_and_company_do_not_matter(body: BodyModel, fit: BodyFit) -> None:
     cloud, pose, _ = case(body, degrees=15)
     together = fit.improve(cloud, pose).estimate
@@ -158,7 +177,7 @@ def test_order_of_points_and_company_do_not_matter(body: BodyModel, fit: BodyFit
         Estimate(pose.rotations[:1], pose.joints[:1]),
         PointFeatures(pose.features.hidden[:1, order], pose.features.parts[:1, order]),
         pose.first,
-        pose.first_parts,
+        pose.first_logits,
     )
     alone = fit.improve(cloud[:1, order], shuffled).estimate
     assert (alone.joints - together.joints[:1]).norm(dim=-1).max() < 0.01

@@ -7,7 +7,7 @@ import torch
 
 from posetx.bodies.body import BodyModel
 from posetx.geometry.rotations import matrix_from_axis_angle
-from posetx.models.encoder import PointFeatures
+from posetx.models.encoder import PartPool, PointFeatures
 from posetx.models.pose_mae import PoseMAE, PoseMAEConfig
 from posetx.models.refine import LOOK, Estimate, PartLook, PartRefiner
 
@@ -88,6 +88,23 @@ def test_order_of_points_does_not_matter_and_the_first_estimate_gets_no_gradient
     assert torch.allclose(one.joints, two.joints, atol=1e-4)
     one.joints.sum().backward()
     assert joints.grad is None
+
+
+def test_clutter_is_in_no_part() -> None:
+    """Points that are surely clutter change nothing that is pooled over the parts' points."""
+    torch.manual_seed(0)
+    pool = PartPool(16, 12)
+    points, hidden, parts = torch.randn(2, 30, 3), torch.rand(2, 30, 16), torch.randn(2, 30, PARTS)
+    clutter = torch.full((2, 30, 1), -30.0)
+    clutter[:, 20:] = 30.0
+    features = PointFeatures(hidden, parts, clutter)
+    assert torch.allclose(features.shares.sum(2), (clutter < 0).float().squeeze(2), atol=1e-5)
+    sizes = torch.ones(PARTS, pool.size)
+    sizes[:, 0] = 30 / 20  # the share of all points
+    few = pool(points[:, :20], features[slice(20)])[:, :-16].unflatten(1, (PARTS, pool.size))
+    assert torch.allclose(
+        pool(points, features)[:, :-16].unflatten(1, (PARTS, pool.size)) * sizes, few, atol=1e-4
+    )
 
 
 def test_a_fresh_refiner_corrects_nothing(body: BodyModel) -> None:

@@ -44,7 +44,7 @@ def test_loss_falls(tmp_path: Path, data) -> None:
     seen = []
     run = trainer(tmp_path, data, 16 * 120)
     run.run(lambda progress: seen.append(progress.terms), report_steps=20)
-    assert seen[-1]["pmd"] < 0.7 * seen[0]["pmd"]
+    assert seen[-1]["pmd"] < 0.8 * seen[0]["pmd"]
     assert seen[-1]["skinning"] < seen[0]["skinning"]
     assert run.samples == 16 * 120
 

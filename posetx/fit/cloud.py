@@ -26,6 +26,8 @@ from posetx.models.pose_mae import PoseCode
 from posetx.models.refine import Estimate
 
 HEAD = (JOINTS.index("neck"), JOINTS.index("head"))
+#: where the network takes a smaller share of the points for a body's, it is not believed
+LEAST_BODY = 0.3
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,12 @@ class BodyFit:
     @torch.no_grad()
     def figures(self, clouds: Tensor, pose: PoseCode) -> Figure:
         """The bodies themselves, B of them."""
-        seen = pose.features.parts.softmax(-1)
+        shares = pose.features.shares
         return Figure.joined(
             [
-                self._fitted(clouds[i : i + 1], seen[i : i + 1], pose.estimate[i : i + 1])
+                self._fitted(
+                    *_of_body(clouds[i : i + 1], shares[i : i + 1]), pose.estimate[i : i + 1]
+                )
                 for i in range(len(clouds))
             ]
         )
@@ -110,8 +114,7 @@ class BodyFit:
 
         No other places for limbs are tried.
         """
-        seen = pose.features.parts.softmax(-1)
-        figure, _, sides = self._nearest(cloud, seen, pose.estimate)
+        figure, _, sides = self._nearest(*_of_body(cloud, pose.features.shares), pose.estimate)
         return figure, self.search.misfit(figure, cloud, sides)
 
     def _nearest(
@@ -212,6 +215,18 @@ class BodyFit:
         normal.diagonal(dim1=1, dim2=2)[:, turns + 4 :] += weight
         aim[:, turns + 4 :] = weight * figure.shape
         return normal, aim
+
+
+def _of_body(cloud: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+    """The points (1, M, 3) of a cloud that the network takes for a body's, and their parts.
+
+    All of them where it has no word on that, or takes hardly any for a body's.
+    """
+    body = shares.sum(-1)
+    own = body[0] > 0.5
+    if own.float().mean() < LEAST_BODY:
+        own = torch.ones_like(own)
+    return cloud[:, own], (shares / body.unsqueeze(-1).clamp_min(1e-6))[:, own]
 
 
 class _Matched:

@@ -77,7 +77,7 @@ def load_model(name: str, device: torch.device | str = "cpu") -> tuple[PoseMAE, 
     config, weights, card = read_model(name)
     with _refused(find_model(name)):
         # files from before the second look have no word of it
-        model = PoseMAE(PoseMAEConfig(**{"refine": False, **config}))
+        model = PoseMAE(PoseMAEConfig(**{"refine": False, "clutter": False, **config}))
         model.load_state_dict(weights)
     return model.to(device).eval(), card
 

@@ -6,7 +6,7 @@ at each scale, one mini-PointNet serves all scales, the scales' latents are join
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -23,23 +23,52 @@ CROSS = 8
 
 @dataclass
 class PointFeatures:
-    """What the mini-PointNet says of each point: ``hidden`` (B, N, C), ``parts`` (B, N, K)."""
+    """What the mini-PointNet says of each point.
+
+    ``hidden`` (B, N, C); ``parts`` (B, N, K) logits; ``clutter`` (B, N, 1) that of being no part
+    of the body, where the network has a word on it.
+    """
 
     hidden: Tensor
     parts: Tensor
+    clutter: Tensor | None = None
 
     def __getitem__(self, points: slice) -> PointFeatures:
         """The features of some of the points."""
-        return PointFeatures(self.hidden[:, points], self.parts[:, points])
+        clutter = None if self.clutter is None else self.clutter[:, points]
+        return PointFeatures(self.hidden[:, points], self.parts[:, points], clutter)
+
+    @property
+    def logits(self) -> Tensor:
+        """(B, N, K + 1) of the parts and of clutter, or (B, N, K)."""
+        return self.parts if self.clutter is None else torch.cat([self.parts, self.clutter], 2)
+
+    @property
+    def shares(self) -> Tensor:
+        """(B, N, K) of each part in a point; what is missing to 1 is clutter."""
+        return self.logits.softmax(-1)[..., : self.parts.shape[2]]
+
+    def joined(self, sets: int) -> PointFeatures:
+        """Features of each ``sets`` clouds as those of one: (B sets, N) to (B, sets N)."""
+
+        def one(values: Tensor) -> Tensor:
+            return values.reshape(len(values) // sets, -1, values.shape[2])
+
+        clutter = None if self.clutter is None else one(self.clutter)
+        return PointFeatures(one(self.hidden), one(self.parts), clutter)
+
+    def corrected(self, logits: Tensor) -> PointFeatures:
+        """With ``logits`` (B, N, K) added to those of the parts."""
+        return replace(self, parts=self.parts + logits)
 
 
 class MiniPointNet(nn.Module):
     """Per-point MLP, max-pool, the pooled vector joined back, second MLP (B, N, 3) -> (B, N, C).
 
-    Also names the body part of each point: ``parts`` are logits over K parts.
+    Also names the body part of each point, and with ``clutter`` says whether it is of a body.
     """
 
-    def __init__(self, width: int, parts: int):
+    def __init__(self, width: int, parts: int, clutter: bool = False):
         super().__init__()
         half = width // 2
         self.first = nn.Linear(3, half // 2)
@@ -48,6 +77,10 @@ class MiniPointNet(nn.Module):
         self.context = nn.Linear(half, width, bias=False)
         self.last = nn.Linear(width, width)
         self.parts = nn.Linear(width, parts)
+        self.clutter = nn.Linear(width, 1) if clutter else None
+        if self.clutter is not None:
+            nn.init.zeros_(self.clutter.weight)
+            nn.init.constant_(self.clutter.bias, -1.0)
 
     def local(self, points: Tensor) -> Tensor:
         return F.relu(self.second(F.relu(self.first(points))))
@@ -61,19 +94,19 @@ class MiniPointNet(nn.Module):
     def with_context(self, local: Tensor, pooled: Tensor) -> PointFeatures:
         hidden = F.relu(self.joined(local) + self.context(pooled))
         hidden = F.relu(self.last(hidden))
-        return PointFeatures(hidden, SHARPNESS * self.parts(hidden))
+        clutter = None if self.clutter is None else SHARPNESS * self.clutter(hidden)
+        return PointFeatures(hidden, SHARPNESS * self.parts(hidden), clutter)
 
 
 def part_moments(
-    points: Tensor, values: Tensor, logits: Tensor
+    points: Tensor, values: Tensor, share: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What the points (B, N, 3) of each part have together, by part logits (B, N, K).
+    """What the points (B, N, 3) of each part have together, by the parts' shares (B, N, K).
 
     Returns the sum of their shares (B, K), their mean position (B, K, 3), the mean of their
     ``values`` (B, N, V), and the covariance (B, K, CROSS, 3) of the first CROSS of these with the
     position.
     """
-    share = logits.softmax(-1)
     mass = share.sum(1)
     weight = (share / (mass.unsqueeze(1) + 1e-3)).transpose(1, 2)  # (B, K, N)
     cross = (values[..., :CROSS, None] * points[..., None, :]).flatten(2)
@@ -86,9 +119,9 @@ def part_moments(
 class PartPool(nn.Module):
     """Pools point features per body part: (B, N, C) -> (B, K * PartPool.size + C).
 
-    A part's points are those the network assigns to it (softmax over parts). Pooled are their
-    share, mean position, mean features, and the mean product of a few features with the centred
-    coordinates: with features that name a place on the body, that product is the
+    A part's points are those the network assigns to it (softmax over parts and clutter). Pooled
+    are their share, mean position, mean features, and the mean product of a few features with the
+    centred coordinates: with features that name a place on the body, that product is the
     cross-covariance from which a rigid fit (Procrustes) would read the part's rotation.
     """
 
@@ -99,7 +132,7 @@ class PartPool(nn.Module):
 
     def forward(self, points: Tensor, features: PointFeatures) -> Tensor:
         values = self.values(features.hidden)
-        mass, where, mean, product = part_moments(points, values, features.parts)
+        mass, where, mean, product = part_moments(points, values, features.shares)
         mass = mass / points.shape[1]
         per_part = [4.0 * mass.unsqueeze(-1), where, mean, 4.0 * product.flatten(2)]
         pooled = torch.cat(per_part, 2).flatten(1)
@@ -142,9 +175,18 @@ class MultiScaleEncoder(nn.Module):
     ones; scale r > 0 takes the first N / 2^r, so callers put points in farthest-first order.
     """
 
-    def __init__(self, width: int, parts: int, values: int, code: int, scales: int, depth: int):
+    def __init__(
+        self,
+        width: int,
+        parts: int,
+        values: int,
+        code: int,
+        scales: int,
+        depth: int,
+        clutter: bool = False,
+    ):
         super().__init__()
-        self.net = MiniPointNet(width, parts)
+        self.net = MiniPointNet(width, parts, clutter)
         self.pool = PartPool(width, values)
         latent = parts * self.pool.size + width
         self.join = nn.ModuleList([nn.Linear(latent, code) for _ in range(scales)])

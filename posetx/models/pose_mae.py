@@ -38,6 +38,8 @@ class PoseMAEConfig:
     depth: int = 2
     scales: int = 2
     mask_ratio: float = 0.25
+    #: whether the pose encoder tells the body's points from others
+    clutter: bool = True
     refine: bool = True
     refine_width: int = 96
     refine_depth: int = 1
@@ -64,7 +66,7 @@ class PoseCode:
     estimate: Estimate  # joints in the cloud's frame
     features: PointFeatures
     first: Estimate
-    first_parts: Tensor  # (B, N, 19)
+    first_logits: Tensor  # (B, N, 19) of the parts, or (B, N, 20) with that of clutter
 
     @property
     def rotations(self) -> Tensor:
@@ -103,7 +105,9 @@ class PoseMAE(nn.Module):
         super().__init__()
         self.config = c = config or PoseMAEConfig()
         parts = len(JOINTS)
-        self.pose_encoder = MultiScaleEncoder(c.width, parts, c.values, c.code, c.scales, c.depth)
+        self.pose_encoder = MultiScaleEncoder(
+            c.width, parts, c.values, c.code, c.scales, c.depth, c.clutter
+        )
         self.identity_encoder = MultiScaleEncoder(c.width, parts, c.values, c.code, 1, 1)
         self.pose_head = PoseHead(c.code, parts)
         self.identity_head = PoseHead(c.code, parts)
@@ -146,19 +150,14 @@ class PoseMAE(nn.Module):
         """
         code, features = self.pose_encoder(points.reshape(len(points) * sets, -1, 3), mask_ratio)
         if sets > 1:
-            code = code.unflatten(0, (-1, sets)).mean(1)
-            features = PointFeatures(
-                features.hidden.reshape(len(points), points.shape[1], -1),
-                features.parts.reshape(len(points), points.shape[1], -1),
-            )
+            code, features = code.unflatten(0, (-1, sets)).mean(1), features.joined(sets)
         sixd, joints = self.pose_head(code)
         first = estimate = Estimate(matrix_from_6d(sixd), joints)
-        parts = features.parts
+        refined = features
         if self.pose_refiner is not None:
-            shown = points[:, : parts.shape[1]]  # a mask keeps the first points
-            estimate, parts = self.pose_refiner(shown, features, code, first)
-        refined = PointFeatures(features.hidden, parts)
-        return PoseCode(code, estimate, refined, first, features.parts)
+            shown = points[:, : features.parts.shape[1]]  # a mask keeps the first points
+            estimate, refined = self.pose_refiner(shown, features, code, first)
+        return PoseCode(code, estimate, refined, first, features.logits)
 
     def encode_identity(self, points: Tensor, extra: Tensor | None = None) -> PoseCode:
         """The code of an identity's surface sample (B, I, 3): its own pose and proportions.
@@ -175,7 +174,7 @@ class PoseMAE(nn.Module):
             shown = points if extra is None else torch.cat([points, extra], 1)
             parts = self._parts(shown, features, estimate)
         refined = PointFeatures(features.hidden, parts)
-        return PoseCode(code, estimate, refined, first, features.parts)
+        return PoseCode(code, estimate, refined, first, features.logits)
 
     def _parts(self, points: Tensor, features: PointFeatures, identity: Estimate) -> Tensor:
         """Part logits of an identity's points, seen from where its parts are."""

@@ -149,16 +149,16 @@ class PartRefiner(nn.Module):
 
     def forward(
         self, points: Tensor, features: PointFeatures, code: Tensor, estimate: Estimate
-    ) -> tuple[Estimate, Tensor]:
-        """The corrected estimate, and the part logits (B, N, K) that it was made with."""
+    ) -> tuple[Estimate, PointFeatures]:
+        """The corrected estimate, and the features with the part logits it was made with."""
         if self.training:
             # each look learns its own step only; an attack, though, has to see through both
             estimate = estimate.detach()
         turn, joints = estimate.rotations, estimate.joints
         hidden, logits = self.look(points, estimate)
-        logits = features.parts + logits
+        features = features.corrected(logits)
         values = self.values(features.hidden)
-        mass, where, mean, product = part_moments(points, values, logits)
+        mass, where, mean, product = part_moments(points, values, features.shares)
         looks = self.look.pooled(points, hidden, estimate)
         parents = on_device(_PARENTS, joints.device)
         bone = joints - joints[:, parents]
@@ -178,4 +178,4 @@ class PartRefiner(nn.Module):
         axes = step[..., :6] + torch.eye(2, 3, device=step.device, dtype=step.dtype).flatten()
         with torch.autocast(step.device.type, enabled=False):
             moved = joints + (turn @ step[..., 6:].unsqueeze(-1)).squeeze(-1)
-            return Estimate(turn @ matrix_from_6d(axes), moved), logits
+            return Estimate(turn @ matrix_from_6d(axes), moved), features

@@ -81,19 +81,21 @@ def _body_terms(output: Output, batch: Batch) -> dict[str, Tensor]:
     if batch.pose_part is not None:
         # cross-entropy against the skinning weights; the pose cloud knows the largest one only,
         # and the encoder's mask keeps the first points
-        aim = batch.pose_part[:, : pose.first_parts.shape[1]].flatten()
+        aim = batch.pose_part[:, : pose.first_logits.shape[1]].flatten()
+        if pose.features.clutter is not None:
+            aim = torch.where(aim < 0, pose.features.parts.shape[2], aim)
         # the mean over the known points of all processes: their slices have not equally many
         known = distributed.mean((aim >= 0).sum().float()).clamp_min(1)
         terms["parts"] = _mean(
             F.cross_entropy(logits.flatten(0, 1).float(), aim, ignore_index=-1, reduction="sum")
             / known
-            for logits in (pose.first_parts, pose.features.parts)
+            for logits in (pose.first_logits, pose.features.logits)
         )
     if batch.query_weights is not None:
         weights = batch.query_weights
         terms["skinning"] = _mean(
             -(weights * logits.float().log_softmax(-1)).sum(-1).mean()
-            for logits in (identity.first_parts, identity.features.parts)
+            for logits in (identity.first_logits, identity.features.parts)
         )
     return terms
 

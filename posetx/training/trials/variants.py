@@ -56,9 +56,11 @@ class GroupPool(PartPool):
         self.register_buffer("member", F.one_hot(torch.tensor(groups)).float(), persistent=False)
 
     def forward(self, points: Tensor, features: PointFeatures) -> Tensor:
-        share = features.parts.softmax(-1) @ self.member  # (B, N, groups)
+        shares = features.shares
+        clutter = 1 - shares.sum(-1, keepdim=True)
         # logarithms, as what pools takes the softmax of what it is given
-        return super().forward(points, PointFeatures(features.hidden, share.clamp_min(1e-9).log()))
+        parts, none = ((x + 1e-9).log() for x in (shares @ self.member, clutter.clamp_min(0)))
+        return super().forward(points, PointFeatures(features.hidden, parts, none))
 
 
 class FewerParts(PoseMAE):
