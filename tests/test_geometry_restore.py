@@ -103,6 +103,17 @@ def test_finer_mesh_gives_the_same_surface():
     assert error(finer[: len(rest)], coarse) < 0.002
 
 
+def test_slabs_of_a_large_mesh_give_the_same_surface(monkeypatch):
+    rest, faces = tube()
+    predicted = bend(rest) + wrinkles(rest, 0.008)
+    whole = restore_detail(rest, faces, predicted)
+    monkeypatch.setattr(restore, "SLAB", 300)
+    slabs = restore_detail(rest, faces, predicted)
+    assert whole.notes == slabs.notes == []
+    moved = error(whole.vertices, predicted)
+    assert 0 < error(whole.vertices, slabs.vertices) < 0.03 * moved
+
+
 def test_seams_stay_closed():
     rest, faces = tube(30, 20)
     torn = rest[faces.ravel()]

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and limits o
 
 ROOT = Path(__file__).parent.parent
 # Says when it begins, so that no signal comes before Python itself is ready for it.
-STARTED = "import sys; print('started', flush=True); from posetx.cli import main; main()"
+STARTED = "from posetx.__main__ import main; print('started', flush=True); main()"
 
 
 @pytest.fixture(scope="module")

@@ -47,8 +47,15 @@ class LazyGroup(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         return name, load_command(name) if name in COMMANDS else command, rest
 
+    def make_context(self, *arguments: Any, **settings: Any) -> Any:
+        """Ctrl-C while arguments are looked at: Typer would end without a word."""
+        try:
+            return super().make_context(*arguments, **settings)
+        except KeyboardInterrupt as error:
+            raise typer.Exit(fail(error)) from None
+
     def invoke(self, ctx: Any) -> Any:
-        """Ctrl-C outside a command's function, as while its module is imported: Click has 1."""
+        """Ctrl-C outside a command's function, as while its module is imported."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
@@ -96,8 +103,5 @@ def posetx(
 
 
 def main() -> None:
-    """What the `posetx` script and `python -m posetx` call."""
-    try:
-        app(prog_name="posetx")
-    except KeyboardInterrupt as error:  # outside a command: while one is being imported
-        sys.exit(fail(error))
+    """Run the command line."""
+    app(prog_name="posetx")

@@ -43,6 +43,9 @@ SMALL_MISFIT = 0.02
 """... if its prediction is rigid to this share of sqrt(A): buttons and eyes, not sleeves."""
 
 
+SLAB = 250_000
+"""A larger mesh's triangles are triangulated anew in slabs of so many: 2 KiB a triangle."""
+
 SOLVER_FAILURES = (RuntimeError, ValueError, np.linalg.LinAlgError, MemoryError, ImportError)
 """What leaves the prediction as it is, with a note; a solver that is not installed, too."""
 
@@ -235,9 +238,17 @@ def _stiffness(points: Floats, faces: Indices) -> tuple[sp.csr_array, Floats]:
     """
     import robust_laplacian
 
-    laplacian, mass = robust_laplacian.mesh_laplacian(points, faces)
-    laplacian = sp.csr_array(laplacian)
-    areas = np.asarray(mass.diagonal(), dtype=np.float64)
+    count = len(points)
+    laplacian, areas = sp.csr_array((count, count)), np.zeros(count)
+    along = np.ptp(points, axis=0).argmax()
+    order = points[faces[:, 0], along].argsort() if len(faces) > SLAB else np.arange(len(faces))
+    for slab in np.array_split(order, len(faces) // SLAB + 1):
+        used, own = np.unique(faces[slab], return_inverse=True)
+        stiff, mass = robust_laplacian.mesh_laplacian(points[used], own.reshape(-1, 3))
+        stiff = sp.coo_array(stiff)
+        place = (used[stiff.row], used[stiff.col])
+        laplacian = laplacian + sp.csr_array((stiff.data, place), shape=(count, count))
+        areas[used] += mass.diagonal()
     if not (np.isfinite(laplacian.data).all() and np.isfinite(areas).all()):
         raise RuntimeError("the mesh has no finite cotangent weights")
     # Rounding can leave weights of -1e-17; and no vertex may hang on nothing at all.
