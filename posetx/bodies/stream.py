@@ -55,8 +55,11 @@ class StreamSettings:
     identity_points: int = 128
     pool: int = 1024
     scan_share: float = 0.4
-    #: of the scans, how many show something that touches the body
-    object_share: float = 0.35
+    #: of the scans, how many show something that touches the body, and how many one thing more
+    object_share: float = 0.4
+    more_share: float = 0.2
+    #: of the things, as a share of the body's height
+    longest_edge: float = 0.8
     #: share of all pose sources that get Gaussian noise, its sd up to ``noise`` of the height
     noise_share: float = 0.3
     noise: float = 0.025
@@ -168,7 +171,10 @@ class BodyStream:
                 points,
                 self.generator,
                 cell=2.0 * (1.8 / settings.pool) ** 0.5,
-                settings=ScannerSettings(objects=settings.object_share),
+                settings=ScannerSettings(
+                    objects=(settings.object_share, settings.more_share),
+                    longest_edge=settings.longest_edge,
+                ),
                 height=height[:scanned],
             )
             scan_part = torch.where(origin < 0, -1, part[origin.clamp_min(0)])

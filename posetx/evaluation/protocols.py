@@ -158,6 +158,6 @@ def _scanned(
         SCAN_POINTS,
         generator,
         cell=2.0 * (1.8 / SCAN_SAMPLES) ** 0.5,
-        settings=ScannerSettings((protocol.views,) * 2, objects=float(protocol.objects)),
+        settings=ScannerSettings((protocol.views,) * 2, objects=(1.0,) if protocol.objects else ()),
     )
     return scans

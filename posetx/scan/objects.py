@@ -10,8 +10,8 @@ from posetx.geometry.rotations import matrix_from_axis_angle, matrix_from_yaw
 
 #: an object has up to one point for so many of the body's
 SHARE = 3
-#: edges of a box, as shares of the body's height
-EDGES = (0.03, 0.6)
+#: shortest edge of a box, as a share of the body's height
+SHORTEST = 0.03
 #: share of the objects that stand upright; the others are turned anyhow
 UPRIGHT = 0.7
 #: surface of a body, as a share of its squared height
@@ -19,18 +19,26 @@ BODY_AREA = 0.58
 
 
 def add_objects(
-    points: Tensor, normals: Tensor, height: Tensor, share: float, generator: torch.Generator
+    points: Tensor,
+    normals: Tensor,
+    height: Tensor,
+    share: float,
+    generator: torch.Generator,
+    longest: float,
+    real: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Bodies with an object each for about ``share`` of them.
 
     Parameters
     ----------
-    points, normals : (B, N, 3), y up; samples of the bodies' skins
+    points, normals : (B, N, 3), y up; samples of the bodies' skins, or what was returned before
     height : (B,), in the points' unit
+    longest : edge of an object, as a share of the height
+    real : (B, N), what was returned before
 
     Returns
     -------
-    points, normals : (B, N + N // 3, 3), the body's first
+    points, normals : (B, N + N // 3, 3), what was given first
     real : (B, N + N // 3), false where there is no object, or less of it than would fit
     """
     batch, count = points.shape[:2]
@@ -39,7 +47,7 @@ def add_objects(
     def rand(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=generator, device=device)
 
-    low, high = torch.tensor(EDGES).log()
+    low, high = torch.tensor([SHORTEST, longest]).log()
     half = 0.5 * height.unsqueeze(1) * (low + (high - low) * rand(batch, 3)).exp()
     vector = torch.randn(batch, 3, generator=generator, device=device)
     anyhow = matrix_from_axis_angle(F.normalize(vector, dim=1) * (3.1416 * rand(batch, 1)))
@@ -68,8 +76,9 @@ def add_objects(
     # as dense as the body, and none for most
     wanted = count * 8 * sides.sum(0) / (BODY_AREA * height**2)
     wanted = wanted * (rand(batch) < share)
-    real = torch.arange(more, device=device) < wanted.unsqueeze(1)
-    kept = real.unsqueeze(-1)
+    fits = torch.arange(more, device=device) < wanted.unsqueeze(1)
+    kept = fits.unsqueeze(-1)
     points = torch.cat([points, torch.where(kept, surface, points[:, :more])], 1)
     normals = torch.cat([normals, torch.where(kept, outward, normals[:, :more])], 1)
-    return points, normals, F.pad(real, (count, 0), value=True)
+    before = torch.ones_like(fits[:, :1]).expand(-1, count) if real is None else real
+    return points, normals, torch.cat([before, fits], 1)

@@ -19,7 +19,8 @@ from posetx.scan.objects import add_objects
 class ScannerSettings:
     """Ranges a scan is drawn from. Lengths are shares of the body's height.
 
-    ``objects`` is the share of scans with something that touches the body.
+    ``objects`` are the shares of scans with something that touches the body, and with one more
+    that touches either.
     """
 
     views: tuple[int, int] = (1, 8)
@@ -28,7 +29,8 @@ class ScannerSettings:
     clutter: float = 0.03
     floor: float = 0.06
     holes: int = 3
-    objects: float = 0.0
+    objects: tuple[float, ...] = ()
+    longest_edge: float = 0.6
 
 
 def visible_from(
@@ -97,8 +99,10 @@ def simulate_scans(
         height = high[:, 1] - low[:, 1]
     unit = height.view(-1, 1, 1)
     real = None
-    if settings.objects:
-        points, normals, real = add_objects(points, normals, height, settings.objects, generator)
+    for share in filter(None, settings.objects):
+        points, normals, real = add_objects(
+            points, normals, height, share, generator, settings.longest_edge, real
+        )
         samples = points.shape[1]
 
     # cameras: a ring around the body, from knee height to overhead

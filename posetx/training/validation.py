@@ -21,7 +21,7 @@ from posetx.training.losses import frame_pmd
 #: what differs from a clean pose source and a target at rest
 CASES: dict[str, dict[str, float]] = {
     "clean": {},
-    "scan": {"scan_share": 1.0, "object_share": 0.0},
+    "scan": {"scan_share": 1.0, "object_share": 0.0, "more_share": 0.0},
     "reposed": {"reposed_share": 1.0},
 }
 SEED = 4711
