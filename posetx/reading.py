@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from posetx.bodies.body import BodyModel
-from posetx.fit.cloud import BodyFit
+from posetx.fit.cloud import LEAST_BODY, BodyFit
 from posetx.geometry.rotations import matrix_from_yaw
 from posetx.models.frames import normalise_pose
 from posetx.models.pose_mae import PoseCode
@@ -31,6 +31,8 @@ FAR, FURNITURE = 0.08, 0.05
 READINGS, BETTER = 3, 0.97
 #: ways to leave a piece of the scan out that are tried
 GUESSES = 2
+#: the network's word on a point's being no body's, from which on the scan is tried without it
+CLUTTER = 0.1
 
 
 @dataclass
@@ -170,6 +172,7 @@ class PoseReader:
                 tries += without_pieces(
                     self.predictor, self.neutral, points, samples, rotation, GUESSES
                 )
+                tries += self._without_clutter(points, samples, read.code)
             least = BETTER * body.missed
             for used in tries:
                 fewer = self._sample(points[used])
@@ -181,6 +184,17 @@ class PoseReader:
             if body.missed > least:  # none was better
                 break
         return read
+
+    def _without_clutter(
+        self, points: Floats, samples: Floats, code: PoseCode
+    ) -> list[NDArray[np.bool_]]:
+        """The points (n,) that the network takes for a body's, if that is some of them.
+
+        ``code`` is of the ``samples``; who is nearest to one is as it is.
+        """
+        body = (code.features.shares.sum(2)[0] > 1 - CLUTTER).cpu().numpy()
+        kept = body[cKDTree(samples).query(points)[1]]
+        return [kept] if LEAST_BODY < kept.mean() < 1 else []
 
     def _sample(self, points: Floats) -> Floats:
         return pose_sample(points, self.predictor.model.config.pose_points)

@@ -7,15 +7,20 @@ import copy
 import pytest
 import torch
 
+from posetx.attacks.ascent import slope
 from posetx.attacks.budget import NORMS, Budget
-from posetx.attacks.fgm import fgm
-from posetx.attacks.objective import gradient, transfer_damage
+from posetx.attacks.cw import cw
+from posetx.attacks.defences import DEFENCES, defended, inliers
+from posetx.attacks.drop import drop, standing_in
+from posetx.attacks.igsm import igsm
+from posetx.attacks.methods import METHODS, perturbed
+from posetx.attacks.objective import transfer_damage
 from posetx.attacks.pgd import pgd
 from posetx.bodies.body import BodyModel
 from posetx.bodies.stream import BodyStream, StreamSettings
 from posetx.evaluation.protocols import training_poses
 from posetx.models.checkpoint import load_model
-from posetx.training.adversarial import AdversarialSettings, attacked, inliers
+from posetx.training.adversarial import AdversarialSettings, attacked
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +78,7 @@ def test_gradient_is_that_of_finite_differences(model, batch) -> None:
     size = batch.identity.shape[1]
     objective = transfer_damage(exact, batch.queries.double(), batch.truth.double(), size)
     clouds = batch.pose.double()
-    grad = gradient(objective, clouds)
+    grad = slope(objective)(clouds)[1]
     direction = Budget("l2", 1.0).steepest(grad)
     step = 1e-6 * direction
     with torch.no_grad():
@@ -81,38 +86,121 @@ def test_gradient_is_that_of_finite_differences(model, batch) -> None:
     assert torch.allclose(rise, (grad * direction).sum((1, 2)), rtol=0.01)
 
 
+def harm_of(objective, clouds: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return objective(clouds)
+
+
 def test_attacks_beat_noise_and_each_other_in_order(model, batch) -> None:
     objective, budget = objective_of(model, batch), Budget("l2", 0.03)
     clouds = batch.pose
-    one = fgm(objective, clouds, budget)
-    many = pgd(objective, clouds, budget, generator(), steps=10, restarts=2)
     noise = clouds + budget.random(clouds, generator())
+    order = [clouds, noise]
+    order += [
+        perturbed(m, objective, clouds, budget, generator(), 10).clouds for m in ("fgm", "ifgm")
+    ]
+    order += [pgd(objective, clouds, budget, generator(), steps=20, restarts=3).clouds]
+    harm = [float(harm_of(objective, c).mean()) for c in order]
+    assert harm == sorted(harm)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_attack_stays_in_its_budget_and_does_what_it_can(model, batch, method) -> None:
+    objective, clouds = objective_of(model, batch), batch.pose.clone()
+    before = harm_of(objective, clouds)
+    for norm in ("linf",) if method == "igsm" else NORMS:
+        budget = Budget(norm, 0.03)
+        result = perturbed(method, objective, clouds, budget, generator(), steps=3)
+        assert torch.equal(clouds, batch.pose)
+        assert (budget.size(result.clouds - clouds) <= 0.03 * 1.0001).all()
+        assert torch.isfinite(result.clouds).all()
+        assert harm_of(objective, result.clouds).mean() > before.mean()
+        again = perturbed(method, objective, clouds, budget, generator(), steps=3)
+        assert torch.equal(result.clouds, again.clouds), "the same seed, the same attack"
+        assert result.queries >= len(result.trace) > 0
+
+
+def test_harm_rises_with_steps_and_with_the_budget(model, batch) -> None:
+    objective = objective_of(model, batch)
+
+    def harm(epsilon: float, steps: int) -> float:
+        result = perturbed("ifgm", objective, batch.pose, Budget("l2", epsilon), generator(), steps)
+        return float(harm_of(objective, result.clouds).mean())
+
+    assert harm(0.03, 1) < harm(0.03, 5) < harm(0.03, 20)
+    assert harm(0.01, 10) < harm(0.03, 10) < harm(0.1, 10)
+
+
+def test_the_smallest_displacement_that_does_the_harm(model, batch) -> None:
+    objective, budget = objective_of(model, batch), Budget("l2", 0.2)
+    strong = pgd(objective, batch.pose, Budget("l2", 0.03), generator(), steps=20)
+    goal = float(harm_of(objective, strong.clouds).median())
+    result = cw(objective, batch.pose, budget, goal)
+    harm, size = harm_of(objective, result.clouds), budget.size(result.clouds - batch.pose)
+    assert (harm >= goal - 1e-4).all()
+    assert size.median() < 0.03 and (size <= 0.2001).all()
+    # of a goal out of reach the most harmful place is told
+    hopeless = cw(objective, batch.pose, Budget("l2", 0.01), goal=50.0, steps=5, searches=2)
+    assert harm_of(objective, hopeless.clouds).mean() > harm_of(objective, batch.pose).mean()
+
+
+def test_points_that_matter_are_dropped(model, batch) -> None:
+    objective = objective_of(model, batch)
+    result, left = drop(objective, batch.pose, share=0.25)
+    assert (left.sum(1) == 96).all()
+    assert torch.equal(result.clouds[left], batch.pose[left]), "who is left does not move"
+    chance = torch.rand(8, 128, generator=generator()).argsort(1).argsort(1) < 96
+    others = batch.pose.gather(1, standing_in(chance).unsqueeze(-1).expand(-1, -1, 3))
+    assert harm_of(objective, result.clouds).mean() > harm_of(objective, others).mean() + 0.5
+    with pytest.raises(ValueError, match="share"):
+        drop(objective, batch.pose, share=1.0)
+
+
+def test_signs_lead_to_the_pose_that_is_wanted(model, batch) -> None:
+    size = batch.identity.shape[1]
     with torch.no_grad():
-        harm = [float(objective(c).mean()) for c in (clouds, noise, one, many)]
-    assert harm[0] < harm[1] < harm[2] < harm[3]
-    for adversarial in (one, many):
-        assert (budget.size(adversarial - clouds) <= 0.03 * 1.0001).all()
-        assert torch.isfinite(adversarial).all()
+        other = model(batch.pose.roll(1, 0), batch.queries, size).positions
+    wanted = transfer_damage(model, batch.queries, other, size, wanted=True)
+    result = igsm(wanted, batch.pose, Budget("linf", 0.1), steps=40)
+    before, after = (-harm_of(wanted, c) for c in (batch.pose, result.clouds))
+    assert ((after - before).exp() < 0.25).float().mean() > 0.7  # half the distance
+    with pytest.raises(ValueError, match="linf"):
+        igsm(wanted, batch.pose, Budget("l2", 0.1))
+
+
+@pytest.mark.parametrize("name", DEFENCES)
+def test_who_knows_of_a_defence_does_more_harm_behind_it(model, batch, name: str) -> None:
+    objective, budget = objective_of(model, batch), Budget("l2", 0.03)
+
+    def harm(attacked_objective) -> float:
+        result = perturbed("pgd", attacked_objective, batch.pose, budget, generator(), steps=15)
+        behind = defended(objective, name, torch.Generator().manual_seed(9), draws=8)
+        return float(harm_of(behind, result.clouds).mean())
+
+    adaptive = defended(objective, name, torch.Generator().manual_seed(5))
+    assert harm(adaptive) > harm(objective)
 
 
 def test_clouds_of_a_batch_do_not_influence_each_other(model, batch) -> None:
     objective = objective_of(model, batch)
     alone = transfer_damage(model, batch.queries[:1], batch.truth[:1], batch.identity.shape[1])
     assert torch.allclose(
-        gradient(objective, batch.pose)[:1], gradient(alone, batch.pose[:1]), atol=1e-4, rtol=1e-2
+        slope(objective)(batch.pose)[1][:1],
+        slope(alone)(batch.pose[:1])[1],
+        atol=1e-4,
+        rtol=1e-2,
     )
 
 
 def test_outlier_removal_keeps_the_count_and_drops_the_outlier() -> None:
-    clouds = torch.rand(2, 64, 3)
+    clouds = torch.rand(2, 64, 3, generator=generator())
     clouds[0, 10] += 5.0
-    kept = inliers(clouds)
-    assert kept.shape == (2, 64)
-    assert 10 not in kept[0]
-    cleaned = clouds.gather(1, kept.unsqueeze(-1).expand(-1, -1, 3))
+    left = inliers(clouds)
+    kept = standing_in(left)
+    assert kept.shape == (2, 64) and not left[0, 10] and 10 not in kept[0]
+    cleaned = DEFENCES["sor"](clouds, generator())
     assert cleaned[0].amax() < 1.5
-    inside = kept == torch.arange(64)
-    assert inside.sum() > 110  # everything else stays in its place
+    assert torch.equal(cleaned[left], clouds[left]) and left.sum() > 110
 
 
 def test_adversarial_batch_changes_only_its_share_of_the_pose_clouds(model, batch) -> None:

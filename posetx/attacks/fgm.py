@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from posetx.attacks.ascent import Attacked, slope
 from posetx.attacks.budget import Budget
-from posetx.attacks.objective import Objective, gradient
+from posetx.attacks.objective import Objective
 
 
-def fgm(objective: Objective, clouds: Tensor, budget: Budget) -> Tensor:
-    """Adversarial clouds (B, P, 3), point for point."""
-    return clouds + budget.steepest(gradient(objective, clouds))
+def fgm(objective: Objective, clouds: Tensor, budget: Budget) -> Attacked:
+    """One step from ``clouds`` (B, P, 3)."""
+    harm, uphill = slope(objective)(clouds)
+    return Attacked(clouds + budget.steepest(uphill), harm.unsqueeze(0), 1)

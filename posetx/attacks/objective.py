@@ -1,4 +1,5 @@
-"""What an attack on pose transfer maximises: the distance of the result from the truth.
+"""What an attack on pose transfer maximises: the result's distance from the truth, or its nearness
+to a pose that the attacker wants.
 
 3D-PoseMAE Eq 5 minimises 1 / |result - truth|^2, which is infinite where the result is right and
 flat where it is wrong. log |result - truth|^2 has the same gradient direction, is finite in
@@ -20,9 +21,14 @@ Objective = Callable[[Tensor], Tensor]
 
 
 def transfer_damage(
-    model: PoseMAE, queries: Tensor, truth: Tensor, sample: int | None = None, sets: int = 1
+    model: PoseMAE,
+    queries: Tensor,
+    truth: Tensor,
+    sample: int | None = None,
+    sets: int = 1,
+    wanted: bool = False,
 ) -> Objective:
-    """The objective of a white-box attack on ``model`` (in eval mode).
+    """The objective of a white-box attack on ``model`` (in eval mode): log mean squared error.
 
     Parameters
     ----------
@@ -30,6 +36,7 @@ def transfer_damage(
         are its surface sample.
     truth : (B, T, 3) where the last T of them should go.
     sets : as in :meth:`PoseMAE.encode_pose`.
+    wanted : ``truth`` is where the attacker wants them: the less error the better.
 
     The clouds may be in any unit; the normalisation is part of what is attacked.
     """
@@ -42,13 +49,7 @@ def transfer_damage(
         positions = model.transferred(pose, identity, queries, sample).positions
         positions = positions[:, -truth.shape[1] :]
         # float32's smallest step keeps the logarithm finite even for a perfect result
-        return (positions - truth).square().mean((1, 2)).clamp_min(1e-12).log()
+        error = (positions - truth).square().mean((1, 2)).clamp_min(1e-12).log()
+        return -error if wanted else error
 
     return damage
-
-
-def gradient(objective: Objective, clouds: Tensor) -> Tensor:
-    """The gradient (B, P, 3) of an objective; clouds of a batch do not influence each other."""
-    with torch.enable_grad():
-        clouds = clouds.detach().requires_grad_(True)
-        return torch.autograd.grad(objective(clouds).sum(), clouds)[0]

@@ -8,11 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from posetx.attacks.ascent import Attacked, climb, random_start
 from posetx.attacks.budget import Budget
-from posetx.attacks.objective import Objective, gradient
-
-#: the steps together are this many times the budget's size, so that every corner can be reached
-REACH = 2.5
+from posetx.attacks.ifgm import REACH
+from posetx.attacks.objective import Objective
 
 
 def pgd(
@@ -22,21 +21,20 @@ def pgd(
     generator: torch.Generator,
     steps: int = 20,
     restarts: int = 1,
-) -> Tensor:
-    """Adversarial clouds (B, P, 3), point for point: for each cloud its most harmful start's."""
-    best, most = clouds, torch.full_like(clouds[:, 0, 0], -torch.inf)
+) -> Attacked:
+    """For each of ``clouds`` (B, P, 3) its most harmful start's most harmful place."""
+    found, most = None, torch.full_like(clouds[:, 0, 0], -torch.inf)
     for _ in range(restarts):
-        moved = budget.random(clouds, generator)
-        # anywhere within the budget, not only on its edge
-        moved = moved * torch.rand(
-            len(clouds), 1, 1, generator=generator, device=clouds.device, dtype=clouds.dtype
-        )
-        for _ in range(steps):
-            ascent = budget.steepest(gradient(objective, clouds + moved))
-            moved = budget.project(moved + (REACH / steps) * ascent)
-        with torch.no_grad():
-            harm = objective(clouds + moved)
+        start = random_start(clouds, budget, generator)
+        tried, harm = climb(objective, clouds, budget, start=start, steps=steps, step=REACH / steps)
+        if found is None:
+            found, most = tried, harm
+            continue
         better = harm > most
-        best = torch.where(better.view(-1, 1, 1), clouds + moved, best)
+        found.clouds = torch.where(better.view(-1, 1, 1), tried.clouds, found.clouds)
+        found.trace = torch.where(better, tried.trace, found.trace)
+        found.queries += tried.queries
         most = torch.where(better, harm, most)
-    return best
+    if found is None:
+        raise ValueError(f"restarts {restarts}: at least 1")
+    return found

@@ -50,4 +50,4 @@ def adversarial_sample(
     budget = Budget("l2", EPSILON)
     generator = torch.Generator(device=predictor.device).manual_seed(seed)
     moved = perturbed(method, objective, cloud, budget, generator, PGD_STEPS)
-    return moved[0].cpu().double().numpy() + sample.mean(0)
+    return moved.clouds[0].cpu().double().numpy() + sample.mean(0)

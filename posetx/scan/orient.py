@@ -256,9 +256,16 @@ def _try(predictor, neutral, samples: Floats, rotations: Floats) -> tuple[Floats
     """Distances (N,) and pelvis headings (N,) in radians of the sample under each rotation."""
     cloud = torch.as_tensor(samples - samples.mean(0), dtype=torch.float32)
     cloud = cloud / cloud.square().sum(1).mean().sqrt()
-    turned = torch.einsum("nij,pj->npi", torch.as_tensor(rotations, dtype=torch.float32), cloud)
+    turns = torch.as_tensor(rotations, dtype=torch.float32)
+    return explain_many(predictor, neutral, torch.einsum("nij,pj->npi", turns, cloud))
+
+
+def explain_many(
+    predictor: Predictor, neutral: NeutralBody, clouds: Tensor
+) -> tuple[Floats, Floats]:
+    """Distances (N,), see `explain`, and pelvis headings (N,) in radians of clouds (N, P, 3)."""
     distances, headings = [], []
-    for part in turned.to(predictor.device).split(BATCH):
+    for part in clouds.to(predictor.device).split(BATCH):
         distance, pose = explain(predictor, neutral, part)
         forward = pose.rotations[:, 0, :, 2]
         distances.append(distance.cpu())

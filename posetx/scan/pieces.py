@@ -14,7 +14,7 @@ from scipy.cluster.vq import ClusterError, kmeans2
 from scipy.spatial import cKDTree
 
 from posetx.models.predictor import Predictor
-from posetx.scan.orient import BATCH, COARSE_SETS, NeutralBody, explain
+from posetx.scan.orient import COARSE_SETS, NeutralBody, explain_many
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -57,8 +57,7 @@ def without_pieces(
     if not kept:
         return []
     clouds = np.stack([(some - some.mean(0)) @ rotation.T for some in kept.values()])
-    batches = torch.as_tensor(clouds, dtype=torch.float32, device=predictor.device).split(BATCH)
-    distance = torch.cat([explain(predictor, neutral, batch)[0] for batch in batches])
-    order = distance.argsort().tolist()[:count]
+    distance, _ = explain_many(predictor, neutral, torch.as_tensor(clouds, dtype=torch.float32))
+    order = distance.argsort()[:count]
     place = piece[cKDTree(samples).query(points)[1]]
     return [~np.isin(place, list(kept)[k]) for k in order]

@@ -9,17 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from posetx.attacks.budget import Budget
+from posetx.attacks.defences import inliers
+from posetx.attacks.drop import standing_in
 from posetx.attacks.methods import perturbed
 from posetx.attacks.objective import transfer_damage
 from posetx.bodies.stream import Batch
 from posetx.models.frames import normalise_pose
 from posetx.models.pose_mae import PoseMAE
-
-#: neighbours whose mean distance tells an outlier, and by how many deviations
-NEIGHBOURS, DEVIATIONS = 8, 2.0
 
 
 @dataclass(frozen=True)
@@ -57,9 +55,9 @@ def attacked(
     objective = transfer_damage(model, batch.queries[rows], batch.truth[rows], sample)
     adversarial = perturbed(
         settings.method, objective, clouds, budget, generator, settings.pgd_steps
-    )
+    ).clouds
     model.train(training)
-    kept = inliers(adversarial.detach())
+    kept = standing_in(inliers(adversarial.detach()))
     adversarial = adversarial.detach().gather(1, kept.unsqueeze(-1).expand(-1, -1, 3))
     adversarial, centre, unit = normalise_pose(adversarial)
     pose = batch.pose.clone()
@@ -72,22 +70,3 @@ def attacked(
         attack.pose_joints = batch.pose_joints.clone()
         attack.pose_joints[rows] = (batch.pose_joints[rows] - centre) / unit
     return attack
-
-
-def inliers(clouds: Tensor) -> Tensor:
-    """Statistical outlier removal: indices (B, P) of the points kept, as many as came in.
-
-    A point is out when the mean distance to its neighbours is more than DEVIATIONS standard
-    deviations above the cloud's mean. The place of one that is out is taken by one kept, so that
-    the batch stays a tensor.
-    """
-    distance = torch.cdist(clouds, clouds)
-    near = distance.topk(NEIGHBOURS + 1, largest=False).values[..., 1:].mean(-1)
-    deviation, mean = torch.std_mean(near, 1, keepdim=True)
-    out = near > mean + DEVIATIONS * deviation
-    index = torch.arange(clouds.shape[1], device=clouds.device).expand_as(near)
-    # those kept first, in their order; the k-th that is out takes the k-th kept one
-    order = out.to(torch.int8).sort(dim=1, stable=True).indices
-    rank = out.cumsum(1) - 1
-    kept = (~out).sum(1, keepdim=True)
-    return torch.where(out, order.gather(1, rank.clamp_min(0) % kept), index)
