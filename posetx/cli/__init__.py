@@ -20,6 +20,7 @@ from posetx.cli.common import fail, guarded
 COMMANDS = {
     "transfer": "Give the pose of a scan to a target mesh.",
     "clean": "Take floor, strays and other objects out of a scan.",
+    "attack": "Make the adversarial scan that harms a transfer most.",
     "train": "Train a model on synthetic bodies or on your own meshes.",
     "evaluate": "Measure a model on the frozen protocols.",
     "bodies": "Write synthetic bodies, poses and simulated scans to disk.",

@@ -1,0 +1,210 @@
+"""An adversarial scan of a scan, and what it does to a transfer: before, attack, after.
+
+The whole of `transfer` runs twice, on the scan and on the adversarial one, with cleaning,
+orientation and fits: what harms the network on its sample need not harm the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from posetx.attacks.budget import NORMS, Budget
+from posetx.attacks.scan import (
+    AttackSettings,
+    SampleAttack,
+    Victim,
+    attack_sample,
+    carried,
+    victim_of,
+)
+from posetx.evaluation.metrics import position_metrics
+from posetx.files.scans import Scan
+from posetx.files.targets import Target
+from posetx.geometry.mesh import area_centroid
+from posetx.geometry.rotations import matrix_from_yaw
+from posetx.models.checkpoint import load_model
+from posetx.models.frames import normalise_pose
+from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
+from posetx.scan.measured import part
+from posetx.transfer import Options, Transfer, Transferrer
+
+Floats = NDArray[np.float64]
+
+#: a targeted attack succeeds where it comes at least halfway, which is a quarter of the square
+HALFWAY = 0.25
+
+
+@dataclass
+class Wanted:
+    """The pose a targeted attack is after: another scan's, or this one's, turned about upright."""
+
+    scan: Scan | None = None
+    turn_degrees: float = 0.0
+
+
+@dataclass
+class Adversarial:
+    """An adversarial scan, in the frame of the scan's file, and its harm.
+
+    ``perturbation`` (n,) in metres of an adult, of the points of ``scan``; ``damage`` (V,) of the
+    target's vertices, likewise, between the results ``before`` and ``after``.
+    """
+
+    scan: Scan
+    before: Transfer
+    after: Transfer
+    perturbation: Floats
+    damage: Floats
+    report: dict[str, Any]
+
+
+@dataclass
+class _Seen:
+    """What the network was shown of a scan in a transfer."""
+
+    body: NDArray[np.int64]  # (n,) the scan's points that were taken for the body
+    sample: Floats  # (S, 3) in the scan's frame
+    rotation: Floats  # (3, 3) to upright
+    metre: float  # an adult's, in the scan's unit
+
+    @property
+    def upright(self) -> Floats:
+        """The sample (S, 3), upright, about its middle, in metres of an adult."""
+        return (self.sample - self.sample.mean(0)) @ self.rotation.T / self.metre
+
+
+class Adversary:
+    """Attacks scans on their way through a :class:`Transferrer`.
+
+    ``surrogate`` names another model, which the attack is made with: a black box. Raises as
+    :func:`load_model`.
+    """
+
+    def __init__(self, worker: Transferrer, surrogate: str | None = None):
+        self.worker, self.attacker, self.attacker_card = worker, worker.predictor, worker.card
+        if surrogate:
+            network, self.attacker_card = load_model(surrogate, worker.device)
+            self.attacker = Predictor(network, worker.device)
+
+    def attack(
+        self,
+        scan: Scan,
+        target: Target,
+        settings: AttackSettings,
+        options: Options | None = None,
+        wanted: Wanted | None = None,
+        on_stage: Callable[[str], None] = lambda name: None,
+    ) -> Adversarial:
+        """Make the adversarial scan, and pose ``target`` by both.
+
+        Raises as :meth:`Transferrer.transfer`, and ValueError for a norm the method has not.
+        """
+        options = options or Options()
+        on_stage("before")
+        before = self.worker.transfer(scan, target, options)
+        seen = self._seen(scan, before)
+        frame, metre = self.worker.stand(target, options).frame, self._metre()
+        ready = self.worker.stand(target, options).ready.vertices
+        on_stage("attack")
+        judge, victim = (
+            victim_of(predictor, ready, target.faces, metre, settings.seed)
+            for predictor in (self.worker.predictor, self.attacker)
+        )
+        aim = None if wanted is None else self._aim(judge, seen, wanted, target, options)
+        done = attack_sample(victim, seen.upright, settings, aim, judge)
+        moved, kept = _whole(scan, seen, done)
+        on_stage("after")
+        after = self.worker.transfer(moved, target, options)
+
+        first, second = (
+            (v - area_centroid(v, target.faces)) * metre / frame.unit
+            for v in (before.vertices, after.vertices)
+        )
+        damage = np.linalg.norm(second - first, axis=1)
+        perturbation = np.linalg.norm(moved.points - scan.points[kept], axis=1) / seen.metre
+        harm = done.harm["attacked"]
+        report = {
+            "scan": str(scan.path),
+            "target": str(target.path),
+            "model_sha256": self.worker.card.get("sha256"),
+            "attacker_sha256": self.attacker_card.get("sha256"),
+            **asdict(settings),
+            "truth": "the wanted pose" if wanted else "the clean prediction",
+            "points_in": len(scan.points),
+            "points_out": len(moved.points),
+            "points_of_body": len(seen.body),
+            "sample": _on_sample(seen, done),
+            "success": harm <= HALFWAY * done.harm["clean"] if wanted else harm >= settings.success,
+            "perturbation_mm": {
+                "mean": float(1000 * perturbation[np.isin(kept, seen.body)].mean()),
+                "max": float(1000 * perturbation.max()),
+            },
+            "transfer": {
+                **position_metrics(second, first),
+                "confidence_before": before.report["confidence"],
+                "confidence_after": after.report["confidence"],
+            },
+        }
+        return Adversarial(moved, before, after, perturbation, damage, report)
+
+    def _seen(self, scan: Scan, done: Transfer) -> _Seen:
+        body = np.unique(done.scan_kept)
+        size = self.worker.predictor.model.config.pose_points
+        sample = pose_sample(scan.points[body], size)
+        metre = float(normalise_pose(torch.as_tensor(sample - sample.mean(0))[None])[2])
+        return _Seen(body, sample, np.asarray(done.report["scan_rotation"]), metre)
+
+    def _aim(
+        self, judge: Victim, seen: _Seen, wanted: Wanted, target: Target, options: Options
+    ) -> torch.Tensor:
+        """Where the attacker wants the vertices (1, V, 3), in the identity's frame."""
+        if wanted.scan is not None:
+            seen = self._seen(wanted.scan, self.worker.transfer(wanted.scan, target, options))
+        cloud = torch.as_tensor(seen.upright, dtype=torch.float32, device=judge.predictor.device)
+        predicted = judge.predicted(cloud[None])
+        turn = matrix_from_yaw(torch.deg2rad(torch.tensor(wanted.turn_degrees)))
+        return predicted @ turn.T.to(predicted)
+
+    def _metre(self) -> float:
+        """The identity frame's unit (square root of the surface) of a grown body, in metres."""
+        body = self.worker.body
+        vertices = body.template.cpu().double().numpy()
+        return IdentityFrame.of(vertices, body.faces.cpu().numpy()).unit
+
+
+def _whole(scan: Scan, seen: _Seen, done: SampleAttack) -> tuple[Scan, NDArray[np.int64]]:
+    """The whole scan after the attack, and which of its points (k,) are still there."""
+    every, own = np.arange(len(scan.points)), scan.points[seen.body]
+    if not done.left.all():
+        nearest = cKDTree(seen.sample).query(own)[1]
+        left = np.setdiff1d(every, seen.body[~done.left[nearest]])
+        return part(scan, left), left
+    displacement = (done.moved - seen.upright) @ seen.rotation * seen.metre
+    points = scan.points.copy()
+    points[seen.body] += carried(own, seen.sample, displacement)
+    return replace(scan, points=points), every
+
+
+def _on_sample(seen: _Seen, done: SampleAttack) -> dict[str, Any]:
+    """What the network alone makes of the sample; lengths in mm of an adult, PMD in m²."""
+    displacement = torch.as_tensor(done.moved - seen.upright)[None]
+    whole = bool(done.left.all())
+    return {
+        "points": len(done.left),
+        "points_left": int(done.left.sum()),
+        "displacement_mm": {
+            norm: 1000 * float(Budget(norm, 1.0).size(displacement)[0]) for norm in NORMS
+        }
+        if whole
+        else None,
+        "pmd": done.harm,
+        "pmd_on_the_way": done.trace,
+        "queries": done.queries,
+    }

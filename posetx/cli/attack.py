@@ -1,0 +1,242 @@
+"""`posetx attack`: the adversarial scan, and the harm it does to the network and to a transfer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from posetx.cli.common import (
+    DEFAULT_MODEL,
+    DeviceOption,
+    JsonOption,
+    ModelOption,
+    OverwriteOption,
+    QuietOption,
+    SeedOption,
+    VerboseOption,
+    check_preview,
+    emit_json,
+    json_text,
+)
+from posetx.console import console, progress_bar
+from posetx.errors import UsageError
+
+STAGES = {
+    "load": "loading the model",
+    "before": "transferring the clean scan",
+    "attack": "attacking",
+    "after": "transferring the adversarial scan",
+    "write": "writing",
+    "preview": "drawing",
+}
+
+
+def attack(
+    scan: Annotated[
+        Path, typer.Argument(help="PLY, OBJ, STL, OFF, XYZ, PCD, GLB, NPY, NPZ, LAS, LAZ, E57.")
+    ],
+    target: Annotated[Path, typer.Argument(help="OBJ, PLY, GLB, glTF, STL, OFF.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The adversarial scan: PLY, XYZ, CSV, NPZ.")
+    ],
+    method: Annotated[
+        str, typer.Option(help="fgm, ifgm, mifgm, pgd, igsm, igsm-t, cw, drop or nes.")
+    ] = "pgd",
+    epsilon: Annotated[
+        float, typer.Option(min=0.0, help="How far points may move, in metres of an adult.")
+    ] = 0.02,
+    norm: Annotated[
+        str | None,
+        typer.Option(
+            help="l2 (root mean square a coordinate), point (each) or linf (each x, y, z)."
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Of an iterative attack.")] = 20,
+    restarts: Annotated[int, typer.Option(min=1, help="Random starts of pgd.")] = 1,
+    share: Annotated[float, typer.Option(help="Of the points that drop takes.")] = 0.1,
+    success: Annotated[
+        float, typer.Option(help="PMD (m²) from which on it is another result; the goal of cw.")
+    ] = 1e-3,
+    toward: Annotated[
+        Path | None, typer.Option(help="Want the pose of this scan, instead of any harm.")
+    ] = None,
+    turn: Annotated[
+        float | None, typer.Option(help="Want the own pose turned by so many degrees.")
+    ] = None,
+    surrogate: Annotated[
+        str | None, typer.Option(help="Make the attack with this model: --model is a black box.")
+    ] = None,
+    defence: Annotated[
+        str | None, typer.Option(help="Also measure behind sor, subsample or smooth.")
+    ] = None,
+    adaptive: Annotated[bool, typer.Option(help="The attack knows of the defence.")] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Folder for both results, heat maps (PLY, PNG) and a JSON report."),
+    ] = None,
+    model: ModelOption = DEFAULT_MODEL,
+    refine: Annotated[
+        bool, typer.Option(help="Fit the network's poses to the scans in the transfers.")
+    ] = True,
+    device: DeviceOption = "auto",
+    seed: SeedOption = 0,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Move the points of SCAN, as little as --epsilon says, so that TARGET gets a wrong pose.
+
+    The result is SCAN with the same points in the same order and frame (drop alone has fewer). As
+    the true pose of a real scan is not known, the clean prediction stands in for it. The harm is
+    told twice: of the network on the points that it sees, and of the whole of `posetx transfer`.
+    """
+    from posetx.files.atomic import check_output
+    from posetx.files.scan_write import check_scan_suffix, write_scan
+
+    settings = _settings(
+        method, norm, epsilon, steps, restarts, share, success, defence, adaptive, seed
+    )
+    if toward and turn is not None:
+        raise UsageError("--toward and --turn want two different poses; give one of them")
+    if method == "igsm-t" and not toward and turn is None:
+        raise UsageError("--method igsm-t wants a pose; give --toward SCAN or --turn DEGREES")
+    check_scan_suffix(output)
+    check_output(output, overwrite)
+    if report:
+        _check_folder(report, target, overwrite)
+
+    with progress_bar() as bar:
+        task = bar.add_task("", total=len(STAGES) - (not report))
+
+        def on_stage(name: str) -> None:
+            bar.update(task, description=STAGES[name])
+            bar.advance(task, name != "load")
+
+        on_stage("load")
+        from posetx.adversary import Adversary, Wanted
+        from posetx.device import resolve_device
+        from posetx.files.scans import read_scan
+        from posetx.files.targets import read_target
+        from posetx.transfer import Options, Transferrer
+
+        raw, character = read_scan(scan), read_target(target)
+        wanted = None
+        if toward or turn is not None:
+            wanted = Wanted(read_scan(toward) if toward else None, turn or 0.0)
+        adversary = Adversary(Transferrer(model, resolve_device(device)), surrogate)
+        result = adversary.attack(
+            raw, character, settings, Options(refine=refine), wanted, on_stage
+        )
+        on_stage("write")
+        notes = [*result.before.warnings, *write_scan(output, result.scan)]
+        document = {
+            "output": output,
+            "report": report,
+            "model": model,
+            "surrogate": surrogate,
+            "toward": toward,
+            "turn_degrees": turn,
+            **result.report,
+            "warnings": notes,
+        }
+        if report:
+            _write_report(report, character, result, document, on_stage)
+    for note in notes:
+        console.print(f"[yellow]note:[/] {note}", soft_wrap=True)
+    if as_json:
+        emit_json(document)
+    _say(output, document)
+
+
+def _settings(
+    method: str,
+    norm: str | None,
+    epsilon: float,
+    steps: int,
+    restarts: int,
+    share: float,
+    success: float,
+    defence: str | None,
+    adaptive: bool,
+    seed: int,
+) -> Any:
+    from posetx.attacks.budget import NORMS
+    from posetx.attacks.defences import DEFENCES
+    from posetx.attacks.scan import NAMES, AttackSettings
+
+    signs = method.startswith("igsm")
+    norm = norm or ("linf" if signs else "l2")
+    for name, value, known in (("method", method, NAMES), ("norm", norm, NORMS)):
+        if value not in known:
+            raise UsageError(f"--{name} {value}: use one of {', '.join(known)}")
+    if signs and norm != "linf":
+        raise UsageError(f"--method {method} moves coordinates: its --norm is linf, not {norm}")
+    if defence and defence not in DEFENCES:
+        raise UsageError(f"--defence {defence}: use one of {', '.join(DEFENCES)}")
+    if adaptive and not defence:
+        raise UsageError("--adaptive: adaptive to which --defence?")
+    if not 0 < share < 1:
+        raise UsageError(f"--share {share}: give a number between 0 and 1")
+    return AttackSettings(
+        method, norm, epsilon, steps, restarts, seed, success, share, defence, adaptive
+    )
+
+
+def _names(folder: Path, target: Path) -> dict[str, Path]:
+    """What a report folder holds."""
+    return {
+        "before": folder / f"before{target.suffix.lower()}",
+        "after": folder / f"after{target.suffix.lower()}",
+        "perturbation": folder / "perturbation.ply",
+        "damage": folder / "damage.ply",
+        "picture": folder / "attack.png",
+        "json": folder / "attack.json",
+    }
+
+
+def _check_folder(folder: Path, target: Path, overwrite: bool) -> None:
+    from posetx.files.atomic import check_output
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, path in _names(folder, target).items():
+        (check_preview if name == "picture" else check_output)(path, overwrite)
+
+
+def _write_report(folder: Path, target: Any, result: Any, document: dict, on_stage) -> None:
+    from posetx.files.atomic import write_text_atomic
+    from posetx.report.attacked import draw_attacked, write_heat
+
+    names = _names(folder, target.path)
+    target.save(names["before"], result.before.vertices)
+    target.save(names["after"], result.after.vertices)
+    write_heat(names["perturbation"], result.scan.points, result.perturbation, result.scan.faces)
+    write_heat(names["damage"], result.after.vertices, result.damage, target.faces)
+    on_stage("preview")
+    draw_attacked(names["picture"], target, result)
+    write_text_atomic(names["json"], json_text(document) + "\n")
+
+
+def _say(output: Path, document: dict[str, Any]) -> None:
+    pmd, whole = document["sample"]["pmd"], document["transfer"]
+    size = document["perturbation_mm"]
+    console.print(
+        f"{output}: {document['points_out']} points, the body's moved by {size['mean']:.1f} mm on "
+        f"average, {size['max']:.1f} mm at most (of an adult)\n"
+        f"  network on its sample: PMD {_pmd(pmd['attacked'])} from {document['truth']} "
+        f"(clean {_pmd(pmd['clean'])}, noise of that size {_pmd(pmd['noise'])})\n"
+        f"  the whole transfer: PMD {_pmd(whole['pmd'])} between before and after",
+        soft_wrap=True,
+    )
+    if "attacked_defended" in pmd:
+        console.print(
+            f"  behind {document['defence']}: PMD {_pmd(pmd['attacked_defended'])} "
+            f"(clean {_pmd(pmd['clean_defended'])})",
+            soft_wrap=True,
+        )
+
+
+def _pmd(value: float) -> str:
+    return f"{1e4 * value:.2f}e-4 m²"

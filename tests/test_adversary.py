@@ -1,0 +1,152 @@
+"""Adversarial scans: the scan as it was, moved within the budget, and the harm is told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from posetx.adversary import Adversary, Wanted
+from posetx.attacks.scan import NAMES, AttackSettings, carried
+from posetx.bodies.body import BodyModel
+from posetx.cli import app
+from posetx.files.scans import Scan, read_scan
+from posetx.files.targets import read_target
+from posetx.transfer import Options, Transferrer
+
+SWIFT = Options(refine=False, restore=False, up="y", front="z")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a target and a scan of it on a floor, coloured."""
+    folder = tmp_path_factory.mktemp("adversary")
+    body = BodyModel.load()
+    vertices = body.template.double().numpy()
+    lines = ["v {:.5f} {:.5f} {:.5f}\n".format(*p) for p in vertices.tolist()]
+    lines += ["f {} {} {}\n".format(*f) for f in (body.faces.numpy() + 1).tolist()]
+    (folder / "target.obj").write_text("".join(lines))
+    rng = np.random.default_rng(0)
+    floor = rng.uniform(-1, 1, (6000, 3)) * [1, 0, 1] + [0, vertices[:, 1].min(), 0]
+    np.savez(folder / "scan.npz", points=np.concatenate([vertices, floor]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def adversary() -> Adversary:
+    return Adversary(Transferrer())
+
+
+@pytest.fixture(scope="module")
+def target(files: Path):
+    return read_target(files / "target.obj")
+
+
+@pytest.fixture(scope="module")
+def scan(files: Path) -> Scan:
+    return read_scan(files / "scan.npz")
+
+
+@pytest.mark.parametrize("method", NAMES)
+def test_it_is_the_same_scan_with_points_moved_within_the_budget(
+    adversary: Adversary, target, scan: Scan, method: str
+) -> None:
+    norm = "linf" if method.startswith("igsm") else "point"
+    settings = AttackSettings(method, norm, epsilon=0.03, steps=3)
+    wanted = Wanted(turn_degrees=30.0) if method == "igsm-t" else None
+    before = scan.points.copy()
+    result = adversary.attack(scan, target, settings, SWIFT, wanted)
+    assert np.array_equal(scan.points, before), "the scan that was given is left alone"
+    body = np.zeros(len(scan.points), dtype=bool)
+    body[: len(target.vertices)] = True
+    report = result.report
+    if method == "drop":
+        assert len(result.scan.points) == report["points_out"] < len(scan.points)
+        assert report["sample"]["points_left"] == 922
+        rows = set(map(tuple, scan.points.tolist()))
+        assert all(tuple(p) in rows for p in result.scan.points.tolist())
+        return
+    assert result.scan.points.shape == scan.points.shape
+    moved = np.linalg.norm(result.scan.points - scan.points, axis=1)
+    assert (moved[~body] == 0).mean() > 0.99 and (moved[body] > 0).mean() > 0.9
+    assert 1000 * result.perturbation.max() <= 30 * (3**0.5 if norm == "linf" else 1) * 1.01
+    assert report["sample"]["displacement_mm"][norm] <= 30.01
+    pmd = report["sample"]["pmd"]
+    if wanted:
+        assert pmd["attacked"] < pmd["clean"]
+    else:
+        # (C&W goes no farther than it has to)
+        assert pmd["attacked"] > (pmd["clean"] if method == "cw" else pmd["noise"]) > 0
+        assert report["success"] == (pmd["attacked"] >= settings.success)
+
+
+def test_the_same_in_any_unit_and_every_time(adversary: Adversary, target, scan: Scan) -> None:
+    settings = AttackSettings("pgd", "l2", epsilon=0.02, steps=3)
+    one = adversary.attack(scan, target, settings, SWIFT)
+    again = adversary.attack(scan, target, settings, SWIFT)
+    assert np.array_equal(one.scan.points, again.scan.points)
+    assert one.report == again.report
+    large = adversary.attack(replace(scan, points=scan.points * 1000), target, settings, SWIFT)
+    move = (large.scan.points / 1000 - one.scan.points)[: len(target.vertices)]
+    assert np.abs(move).mean() < 1e-3 and np.abs(move).max() < 1e-2
+    assert large.report["perturbation_mm"]["mean"] == pytest.approx(
+        one.report["perturbation_mm"]["mean"], rel=0.05
+    )
+
+
+def test_points_go_along_with_the_sampled_ones_next_to_them() -> None:
+    rng = np.random.default_rng(0)
+    sample = rng.random((200, 3))
+    shift = np.tile([0.1, 0.2, 0.3], (200, 1))
+    assert np.allclose(carried(rng.random((50, 3)), sample, shift), [0.1, 0.2, 0.3])
+    field = sample * [1.0, 0.0, 0.0]
+    points = 0.2 + 0.6 * rng.random((300, 3))
+    along = carried(points, sample, field)
+    assert np.abs(along[:, 0] - points[:, 0]).mean() < 0.06 and not along[:, 1:].any()
+
+
+def test_command_with_report(files: Path, tmp_path: Path) -> None:
+    arguments = ["attack", str(files / "scan.npz"), str(files / "target.obj"), "--no-refine"]
+    arguments += ["-o", str(tmp_path / "adv.ply"), "--method", "fgm", "--json"]
+    arguments += ["--report", str(tmp_path / "report"), "--defence", "sor"]
+    run = CliRunner().invoke(app, arguments)
+    assert run.exit_code == 0, run.stderr
+    document = json.loads(run.stdout)
+    assert document == json.loads((tmp_path / "report" / "attack.json").read_text())
+    assert document["truth"] == "the clean prediction" and "attacked_defended" in str(document)
+    assert len(read_scan(tmp_path / "adv.ply").points) == document["points_in"]
+    names = {"before.obj", "after.obj", "perturbation.ply", "damage.ply", "attack.png"}
+    assert {p.name for p in (tmp_path / "report").iterdir()} == names | {"attack.json"}
+    before, after = (read_target(tmp_path / "report" / f"{n}.obj") for n in ("before", "after"))
+    assert document["transfer"]["pmd"] > 0 and not np.array_equal(before.vertices, after.vertices)
+    damage = read_scan(tmp_path / "report" / "damage.ply")
+    assert len(np.unique(damage.colors, axis=0)) > 10
+    again = CliRunner().invoke(app, arguments)
+    assert again.exit_code == 2 and "--overwrite" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--method", "deepfool"], "--method deepfool"),
+        (["--method", "igsm", "--norm", "l2"], "linf"),
+        (["--method", "igsm-t"], "--toward"),
+        (["--toward", "a.ply", "--turn", "10"], "two different poses"),
+        (["--defence", "prayer"], "--defence prayer"),
+        (["--adaptive"], "--defence"),
+        (["--method", "drop", "--share", "1"], "--share"),
+        (["--surrogate", "nobody"], "nobody"),
+    ],
+)
+def test_wrong_calls_end_in_one_line_and_no_file(
+    files: Path, tmp_path: Path, options: list[str], said: str
+) -> None:
+    output = tmp_path / "adv.ply"
+    arguments = ["attack", str(files / "scan.npz"), str(files / "target.obj"), "-o", str(output)]
+    run = CliRunner().invoke(app, [*arguments, *options])
+    assert run.exit_code in (2, 3) and said in run.stderr
+    assert "Traceback" not in run.stderr and not output.exists()
