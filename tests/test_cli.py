@@ -15,7 +15,8 @@ import pytest
 import typer
 
 from posetx import __version__
-from posetx.cli import COMMANDS, app, main
+from posetx.__main__ import main
+from posetx.cli import COMMANDS, app
 from posetx.cli.common import JsonOption, QuietOption, VerboseOption, emit_json, guarded
 from posetx.console import console
 from posetx.device import resolve_device
@@ -49,7 +50,7 @@ def run_child(*arguments: str, **environment: str) -> subprocess.CompletedProces
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["models", "--help"]])
 def test_start_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
-        "import sys; from posetx.cli import main; sys.argv = ['posetx', *sys.argv[1:]]\n"
+        "import sys; from posetx.__main__ import main; sys.argv = ['posetx', *sys.argv[1:]]\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\n"
