@@ -16,14 +16,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from posetx.attacks.budget import NORMS, Budget
-from posetx.attacks.scan import (
-    AttackSettings,
-    SampleAttack,
-    Victim,
-    attack_sample,
-    carried,
-    victim_of,
-)
+from posetx.attacks.scan import SampleAttack, attack_sample, carried, victim_of
+from posetx.attacks.settings import AttackSettings
+from posetx.attacks.victim import Victim
 from posetx.evaluation.metrics import position_metrics
 from posetx.files.scans import Scan
 from posetx.files.targets import Target
@@ -114,11 +109,11 @@ class Adversary:
         ready = self.worker.stand(target, options).ready.vertices
         on_stage("attack")
         judge, victim = (
-            victim_of(predictor, ready, target.faces, metre, settings.seed)
+            victim_of(predictor, ready, target.faces, settings.seed)
             for predictor in (self.worker.predictor, self.attacker)
         )
         aim = None if wanted is None else self._aim(judge, seen, wanted, target, options)
-        done = attack_sample(victim, seen.upright, settings, aim, judge)
+        done = attack_sample(victim, seen.upright, settings, metre, aim, judge)
         moved, kept = _whole(scan, seen, done)
         on_stage("after")
         after = self.worker.transfer(moved, target, options)

@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from posetx.adversary import Adversary, Wanted
-from posetx.attacks.scan import NAMES, AttackSettings, carried
+from posetx.attacks.scan import carried
+from posetx.attacks.settings import NAMES, AttackSettings
 from posetx.bodies.body import BodyModel
 from posetx.cli import app
 from posetx.files.scans import Scan, read_scan
@@ -80,7 +81,7 @@ def test_it_is_the_same_scan_with_points_moved_within_the_budget(
         assert pmd["attacked"] < pmd["clean"]
     else:
         # (C&W goes no farther than it has to)
-        assert pmd["attacked"] > (pmd["clean"] if method == "cw" else pmd["noise"]) > 0
+        assert pmd["attacked"] > (pmd["clean"] if method == "cw" else pmd["noise"] / 2) > 0
         assert report["success"] == (pmd["attacked"] >= settings.success)
 
 
@@ -150,3 +151,34 @@ def test_wrong_calls_end_in_one_line_and_no_file(
     run = CliRunner().invoke(app, [*arguments, *options])
     assert run.exit_code in (2, 3) and said in run.stderr
     assert "Traceback" not in run.stderr and not output.exists()
+
+
+def test_dataset_attacks_a_protocol_in_one_run(tmp_path: Path) -> None:
+    arguments = ["attack", "--dataset", "seen", "--pairs", "3", "--steps", "4", "--json"]
+    arguments += ["--method", "noise", "--method", "fgm", "--method", "ifgm"]
+    arguments += ["--epsilon", "0.02", "--epsilon", "0.08", "-o", str(tmp_path / "table.json")]
+    run = CliRunner().invoke(app, arguments)
+    assert run.exit_code == 0, run.stderr
+    document = json.loads(run.stdout)
+    assert document == json.loads((tmp_path / "table.json").read_text())
+    rows = document["rows"]
+    methods = [m for m in ("noise", "fgm", "ifgm") for _ in range(2)]
+    assert [row["method"] for row in rows] == ["none", *methods]
+    pmd = {(row["method"], row.get("epsilon")): row["pmd"] for row in rows}
+    for epsilon in (0.02, 0.08):
+        assert pmd["noise", epsilon] < pmd["fgm", epsilon] < pmd["ifgm", epsilon]
+    assert pmd["ifgm", 0.02] < pmd["ifgm", 0.08]
+    assert all(row["size_mm"] <= 1000 * row["epsilon"] * 1.001 for row in rows[1:])
+
+
+def test_dataset_with_a_wanted_turn_views_and_a_defence() -> None:
+    arguments = ["attack", "--dataset", "unseen", "--pairs", "2", "--steps", "10", "--json"]
+    arguments += ["--method", "igsm-t", "--turn", "20", "--views", "2", "--defence", "smooth"]
+    run = CliRunner().invoke(app, [*arguments, "--epsilon", "0.05"])
+    assert run.exit_code == 0, run.stderr
+    clean, row = json.loads(run.stdout)["rows"]
+    assert clean["views"] == row["views"] == 2
+    assert row["from_wanted_mm"] < row["clean_from_wanted_mm"]
+    assert row["pmd_defended"] > 0
+    wrong = CliRunner().invoke(app, ["attack", "--dataset", "attack"])
+    assert wrong.exit_code == 2 and "--dataset attack" in wrong.stderr

@@ -35,25 +35,31 @@ STAGES = {
 
 def attack(
     scan: Annotated[
-        Path, typer.Argument(help="PLY, OBJ, STL, OFF, XYZ, PCD, GLB, NPY, NPZ, LAS, LAZ, E57.")
-    ],
-    target: Annotated[Path, typer.Argument(help="OBJ, PLY, GLB, glTF, STL, OFF.")],
+        Path | None,
+        typer.Argument(help="PLY, OBJ, STL, OFF, XYZ, PCD, GLB, NPY, NPZ, LAS, LAZ, E57."),
+    ] = None,
+    target: Annotated[Path | None, typer.Argument(help="OBJ, PLY, GLB, glTF, STL, OFF.")] = None,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="The adversarial scan: PLY, XYZ, CSV, NPZ.")
-    ],
+        Path | None,
+        typer.Option("-o", "--output", help="The adversarial scan: PLY, XYZ, CSV, NPZ."),
+    ] = None,
     method: Annotated[
-        str, typer.Option(help="fgm, ifgm, mifgm, pgd, igsm, igsm-t, cw, drop or nes.")
-    ] = "pgd",
+        list[str] | None,
+        typer.Option(help="fgm, ifgm, mifgm, pgd (default), igsm, igsm-t, cw, drop, nes or noise."),
+    ] = None,
     epsilon: Annotated[
-        float, typer.Option(min=0.0, help="How far points may move, in metres of an adult.")
-    ] = 0.02,
+        list[float] | None,
+        typer.Option(min=0.0, help="How far points may move, in metres of an adult (0.02)."),
+    ] = None,
     norm: Annotated[
         str | None,
         typer.Option(
             help="l2 (root mean square a coordinate), point (each) or linf (each x, y, z)."
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Of an iterative attack.")] = 20,
+    steps: Annotated[
+        list[int] | None, typer.Option(min=1, help="Of an iterative attack (20).")
+    ] = None,
     restarts: Annotated[int, typer.Option(min=1, help="Random starts of pgd.")] = 1,
     share: Annotated[float, typer.Option(help="Of the points that drop takes.")] = 0.1,
     success: Annotated[
@@ -63,7 +69,7 @@ def attack(
         Path | None, typer.Option(help="Want the pose of this scan, instead of any harm.")
     ] = None,
     turn: Annotated[
-        float | None, typer.Option(help="Want the own pose turned by so many degrees.")
+        list[float] | None, typer.Option(help="Want the own pose turned by so many degrees.")
     ] = None,
     surrogate: Annotated[
         str | None, typer.Option(help="Make the attack with this model: --model is a black box.")
@@ -76,6 +82,18 @@ def attack(
         Path | None,
         typer.Option(help="Folder for both results, heat maps (PLY, PNG) and a JSON report."),
     ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Attack a protocol's pairs instead of a scan; options may be repeated."),
+    ] = None,
+    pairs: Annotated[int, typer.Option(min=1, help="With --dataset: so many.")] = 64,
+    views: Annotated[
+        list[int] | None, typer.Option(min=1, help="With --dataset: cameras of the scanner.")
+    ] = None,
+    mocap: Annotated[
+        Path | None, typer.Option(help="With --dataset: poses from these BVH clips.")
+    ] = None,
+    markdown: Annotated[bool, typer.Option(help="With --dataset: print Markdown.")] = False,
     model: ModelOption = DEFAULT_MODEL,
     refine: Annotated[
         bool, typer.Option(help="Fit the network's poses to the scans in the transfers.")
@@ -92,17 +110,50 @@ def attack(
     The result is SCAN with the same points in the same order and frame (drop alone has fewer). As
     the true pose of a real scan is not known, the clean prediction stands in for it. The harm is
     told twice: of the network on the points that it sees, and of the whole of `posetx transfer`.
+
+    With --dataset the network alone is attacked on a protocol of `posetx evaluate`, where the truth
+    is known: each method, with each number of steps and each epsilon, in one run.
     """
     from posetx.files.atomic import check_output
     from posetx.files.scan_write import check_scan_suffix, write_scan
 
-    settings = _settings(
-        method, norm, epsilon, steps, restarts, share, success, defence, adaptive, seed
-    )
-    if toward and turn is not None:
+    grid = [
+        _settings(m, norm, e, s, restarts, share, success, defence, adaptive, seed)
+        for m in method or ["pgd"]
+        for s in steps or [20]
+        for e in epsilon or [0.02]
+    ]
+    if toward and turn:
         raise UsageError("--toward and --turn want two different poses; give one of them")
-    if method == "igsm-t" and not toward and turn is None:
+    if any(s.method == "igsm-t" for s in grid) and not (toward or turn):
         raise UsageError("--method igsm-t wants a pose; give --toward SCAN or --turn DEGREES")
+    if dataset:
+        from posetx.cli.attack_dataset import attack_dataset
+
+        if scan or toward or report:
+            raise UsageError("--dataset has scans of its own: no SCAN, no --toward, no --report")
+        attack_dataset(
+            dataset,
+            grid,
+            pairs,
+            views,
+            turn,
+            mocap,
+            model,
+            surrogate,
+            device,
+            seed,
+            output,
+            overwrite,
+            as_json,
+            markdown,
+        )
+        return
+    if not (scan and target and output):
+        raise UsageError("give SCAN, TARGET and -o FILE, or --dataset PROTOCOL")
+    if len(grid) > 1 or len(turn or []) > 1:
+        raise UsageError("one attack a scan; --dataset takes several at a time")
+    settings = grid[0]
     check_scan_suffix(output)
     check_output(output, overwrite)
     if report:
@@ -124,8 +175,8 @@ def attack(
 
         raw, character = read_scan(scan), read_target(target)
         wanted = None
-        if toward or turn is not None:
-            wanted = Wanted(read_scan(toward) if toward else None, turn or 0.0)
+        if toward or turn:
+            wanted = Wanted(read_scan(toward) if toward else None, turn[0] if turn else 0.0)
         adversary = Adversary(Transferrer(model, resolve_device(device)), surrogate)
         result = adversary.attack(
             raw, character, settings, Options(refine=refine), wanted, on_stage
@@ -138,7 +189,7 @@ def attack(
             "model": model,
             "surrogate": surrogate,
             "toward": toward,
-            "turn_degrees": turn,
+            "turn_degrees": turn[0] if turn else None,
             **result.report,
             "warnings": notes,
         }
@@ -165,7 +216,7 @@ def _settings(
 ) -> Any:
     from posetx.attacks.budget import NORMS
     from posetx.attacks.defences import DEFENCES
-    from posetx.attacks.scan import NAMES, AttackSettings
+    from posetx.attacks.settings import NAMES, AttackSettings
 
     signs = method.startswith("igsm")
     norm = norm or ("linf" if signs else "l2")

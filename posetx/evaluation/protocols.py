@@ -107,8 +107,18 @@ def pairs(
     """
     if name not in PROTOCOLS:
         raise UsageError(f"{name}: no such protocol; known are {', '.join(PROTOCOLS)}")
-    protocol, bank = PROTOCOLS[name], banks[PROTOCOLS[name].split]
-    rows = eligible_bodies(body)
+    return pairs_of(PROTOCOLS[name], body, banks, count, seed)
+
+
+def pairs_of(
+    protocol: Protocol,
+    body: BodyModel,
+    banks: dict[str, PoseBank],
+    count: int = PAIRS,
+    seed: int = 0,
+) -> Iterator[Pair]:
+    """The pairs of a protocol that need not be one of the frozen ones."""
+    bank, rows = banks[protocol.split], eligible_bodies(body)
     generator = torch.Generator().manual_seed(1000 + seed)
     block = 16
     for start in range(0, count, block):

@@ -1,0 +1,43 @@
+"""A network with the identities that it is to pose: what attacks are made on and judged by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from posetx.attacks.objective import Objective, transfer_damage
+from posetx.models.predictor import Predictor
+
+
+@dataclass
+class Victim:
+    """``queries`` (B, I + V, 3): an identity's surface sample each, then V of its vertices."""
+
+    predictor: Predictor
+    queries: Tensor
+
+    def __getitem__(self, rows: slice) -> Victim:
+        return Victim(self.predictor, self.queries[rows])
+
+    @property
+    def _shown(self) -> int:
+        return self.predictor.model.config.identity_points
+
+    def _sets(self, points: int) -> int:
+        return points // self.predictor.model.config.pose_points
+
+    def objective(self, truth: Tensor, points: int, wanted: bool = False) -> Objective:
+        """See :func:`transfer_damage`; for clouds of so many ``points``."""
+        model, sets = self.predictor.model, self._sets(points)
+        return transfer_damage(model, self.queries, truth, self._shown, sets, wanted)
+
+    @torch.no_grad()
+    def predicted(self, clouds: Tensor) -> Tensor:
+        """Where the network puts the vertices (B, V, 3) by clouds (B, S, 3) in any unit."""
+        model, shown = self.predictor.model, self._shown
+        cloud = self.predictor.normalised(clouds)
+        pose = model.encode_pose(cloud, sets=self._sets(clouds.shape[1]))
+        identity = model.encode_identity(self.queries[:, :shown], extra=self.queries[:, shown:])
+        return model.transferred(pose, identity, self.queries, shown).positions[:, shown:]

@@ -1,0 +1,158 @@
+"""`posetx attack --dataset`: attacks on a protocol's pairs, all budgets in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import typer
+from rich.table import Table
+
+from posetx.attacks.settings import AttackSettings
+from posetx.cli.common import emit_json, emit_table, json_text
+from posetx.console import progress_bar
+from posetx.errors import UsageError
+
+COLUMNS = {
+    "views": ("views", 1.0),
+    "method": ("method", 1.0),
+    "norm": ("norm", 1.0),
+    "epsilon": ("epsilon mm", 1000.0),
+    "steps": ("steps", 1.0),
+    "turn_degrees": ("wanted turn °", 1.0),
+    "size_mm": ("moved mm", 1.0),
+    "pmd": ("PMD ×1e-4", 1e4),
+    "mpjpe_mm": ("MPJPE mm", 1.0),
+    "jdr": ("JDR", 1.0),
+    "success": ("success", 1.0),
+    "clean_from_wanted_mm": ("from wanted, clean mm", 1.0),
+    "from_wanted_mm": ("from wanted mm", 1.0),
+    "pmd_clean_defended": ("behind, clean ×1e-4", 1e4),
+    "pmd_defended": ("behind ×1e-4", 1e4),
+    "queries": ("queries", 1.0),
+    "ms_per_scan": ("ms a scan", 1.0),
+}
+"""Names in JSON, their headings and the factors to the printed units."""
+COMMON = ("views", "norm", "steps", "turn_degrees", "queries")
+"""Columns that are left out where they say the same in each row."""
+
+
+def attack_dataset(
+    dataset: str,
+    grid: Sequence[AttackSettings],
+    pairs: int,
+    views: list[int] | None,
+    turn: list[float] | None,
+    mocap: Path | None,
+    model: str,
+    surrogate: str | None,
+    device: str,
+    seed: int,
+    output: Path | None,
+    overwrite: bool,
+    as_json: bool,
+    markdown: bool,
+) -> None:
+    """Run the grid and print it; ``output`` gets the JSON."""
+    from posetx.evaluation.protocols import PROTOCOLS
+    from posetx.files.atomic import check_output, write_text_atomic
+
+    known = [name for name, protocol in PROTOCOLS.items() if not protocol.attack]
+    if dataset not in known:
+        raise UsageError(f"--dataset {dataset}: use one of {', '.join(known)}")
+    if output:
+        check_output(output, overwrite)
+
+    from posetx.device import resolve_device
+    from posetx.evaluation.attack_grid import AttackGrid, run_grid
+    from posetx.models.checkpoint import load_model
+    from posetx.models.predictor import Predictor
+
+    where = resolve_device(device)
+    network, card = load_model(model, where)
+    attacker, attacker_card = load_model(surrogate, where) if surrogate else (None, card)
+    bench = AttackGrid(
+        Predictor(network, where), mocap, seed, Predictor(attacker, where) if attacker else None
+    )
+    seen: list[int | None] = [*views] if views else [None]
+    turns: list[float | None] = [*turn] if turn else [None]
+    with progress_bar() as bar:
+        task = bar.add_task("attacking", total=len(seen) * (1 + len(grid) * len(turns)))
+        rows = run_grid(bench, dataset, pairs, seen, grid, turns, lambda: bar.advance(task))
+    document = {
+        "model": model,
+        "model_sha256": card.get("sha256"),
+        "surrogate": surrogate,
+        "attacker_sha256": attacker_card.get("sha256"),
+        "protocol": dataset,
+        "pairs": pairs,
+        "poses": bench.evaluator.poses,
+        "seed": seed,
+        "success": grid[0].success,
+        "defence": grid[0].defence,
+        "adaptive": grid[0].adaptive,
+        "device": str(where),
+        "rows": rows,
+    }
+    begin = f"{model} on {dataset}, {pairs} pairs, poses of the {bench.evaluator.poses}"
+    if output:
+        write_text_atomic(output, json_text(document) + "\n")
+    if as_json:
+        emit_json(document)
+    elif markdown:
+        typer.echo(_markdown(rows, begin))
+    else:
+        emit_table(_table(rows, begin))
+
+
+def _columns(rows: list[dict[str, Any]]) -> list[str]:
+    """What differs from row to row; what all attacks have in common is in the title."""
+    return [
+        name
+        for name in COLUMNS
+        if name not in COMMON or len({row[name] for row in rows if row.get(name) is not None}) > 1
+    ]
+
+
+def _title(rows: list[dict[str, Any]], begin: str) -> str:
+    names = _columns(rows)
+    told = [begin]
+    for name in COMMON:
+        values = {row[name] for row in rows if row.get(name) is not None}
+        if name not in names and values:
+            told.append(f"{name} {values.pop()}")
+    return ", ".join(told)
+
+
+def _shown(rows: list[dict[str, Any]]) -> list[str]:
+    return [name for name in _columns(rows) if any(row.get(name) is not None for row in rows)]
+
+
+def _text(name: str, row: dict[str, Any]) -> str:
+    value = row.get(name)
+    if value is None or isinstance(value, str):
+        return value or ""
+    value *= COLUMNS[name][1]
+    if float(value).is_integer():
+        return f"{value:.0f}"
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _table(rows: list[dict[str, Any]], begin: str) -> Table:
+    table = Table(title=_title(rows, begin), title_justify="left", box=None, pad_edge=False)
+    names = _shown(rows)
+    for name in names:
+        side: Literal["left", "right"] = "left" if name in ("method", "norm") else "right"
+        table.add_column(COLUMNS[name][0], justify=side)
+    for row in rows:
+        table.add_row(*[_text(name, row) for name in names])
+    return table
+
+
+def _markdown(rows: list[dict[str, Any]], begin: str) -> str:
+    names = _shown(rows)
+    lines = [_title(rows, begin), "", "| " + " | ".join(COLUMNS[n][0] for n in names) + " |"]
+    lines.append("|" + "---:|" * len(names))
+    lines += ["| " + " | ".join(_text(name, row) for name in names) + " |" for row in rows]
+    return "\n".join(lines)

@@ -1,0 +1,256 @@
+"""Attacks on a whole protocol: every method at every budget, number of steps and number of views.
+
+The poster's tables ("On the Robustness of 3D Human Pose Estimation": MPJPE and JDR by epsilon,
+iterations and views; a view is a depth camera of the virtual scanner) and 3D-PoseMAE's Table 2.
+All clouds of a cell are attacked in one batch. The network alone is attacked and measured: its
+heading is told, nothing is fitted.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from posetx.attacks.ascent import Attacked
+from posetx.attacks.budget import Budget
+from posetx.attacks.defences import defended
+from posetx.attacks.scan import VERTICES
+from posetx.attacks.settings import AttackSettings
+from posetx.attacks.victim import Victim
+from posetx.evaluation.metrics import joint_metrics, position_metrics
+from posetx.evaluation.protocols import PROTOCOLS, Pair, Protocol, pairs_of
+from posetx.evaluation.run import Evaluator
+from posetx.fit.target import Prepared, give, prepared
+from posetx.geometry.rotations import matrix_from_yaw
+from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
+from posetx.scan.clean import clean_scan
+
+#: scans that are attacked together
+BATCH = 64
+
+
+@dataclass
+class Case:
+    """A pair as the grid sees it: upright, facing +z, metres."""
+
+    pair: Pair
+    sample: np.ndarray  # (S, 3)
+    truth: np.ndarray  # (V, 3) turned as the sample is
+    frame: IdentityFrame
+    aim: IdentityFrame
+    ready: Prepared
+
+
+@dataclass
+class Crowd:
+    """Cases as one batch; positions in the identities' frames, whose units are ``metres`` (B,)."""
+
+    cases: list[Case]
+    clouds: Tensor  # (B, S, 3)
+    queries: Tensor  # (B, I + V, 3)
+    truth: Tensor  # (B, V, 3)
+    metres: Tensor
+
+    def victim(self, predictor: Predictor) -> Victim:
+        return Victim(predictor, self.queries)
+
+
+class AttackGrid:
+    """One network's cases for one seed; ``surrogate`` is what attacks are made with instead."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        mocap: Path | None = None,
+        seed: int = 0,
+        surrogate: Predictor | None = None,
+    ):
+        self.evaluator = Evaluator(predictor, mocap, seed)
+        self.predictor, self.attacker, self.seed = predictor, surrogate or predictor, seed
+
+    def crowd(self, name: str, count: int, views: int | None = None) -> Crowd:
+        """The first ``count`` pairs of a protocol; with ``views`` through the virtual scanner."""
+        protocol = PROTOCOLS[name]
+        if views is not None:
+            protocol = replace(protocol, views=views)
+        ev = self.evaluator
+        stream = pairs_of(protocol, ev.body, ev.banks, count, self.seed)
+        cases = [self._case(protocol, pair) for pair in stream]
+        picked = np.random.default_rng(self.seed).permutation(len(cases[0].truth))[:VERTICES]
+
+        def tensor(rows: list[np.ndarray]) -> Tensor:
+            return torch.as_tensor(
+                np.stack(rows), dtype=torch.float32, device=self.predictor.device
+            )
+
+        shown = torch.cat([case.ready.sample for case in cases])
+        some = tensor([case.ready.vertices[picked] for case in cases])
+        aims = [(c.truth[picked] - c.aim.centre) / c.frame.unit for c in cases]
+        return Crowd(
+            cases,
+            tensor([case.sample - case.sample.mean(0) for case in cases]),
+            torch.cat([shown, some], 1),
+            tensor(aims),
+            torch.tensor([c.frame.unit for c in cases], device=self.predictor.device),
+        )
+
+    def _case(self, protocol: Protocol, pair: Pair) -> Case:
+        ev, turn = self.evaluator, matrix_from_yaw(torch.tensor(-pair.yaw)).double().numpy()
+        points = pair.points.double().numpy()
+        if protocol.views:
+            points = clean_scan(points).points
+        target, truth = pair.target.double().numpy(), pair.truth.double().numpy() @ turn.T
+        frame = IdentityFrame.of(target, ev.faces)
+        return Case(
+            pair,
+            pose_sample(points @ turn.T, self.predictor.model.config.pose_points),
+            truth,
+            frame,
+            IdentityFrame.of(truth, ev.faces),
+            prepared(self.predictor, None, frame.to_normal(target), ev.faces),
+        )
+
+    def clean(self, crowd: Crowd) -> dict[str, Any]:
+        """The figures without an attack."""
+        return self._figures(crowd, crowd.clouds)
+
+    def cell(
+        self, crowd: Crowd, settings: AttackSettings, turn_degrees: float | None = None
+    ) -> dict[str, Any]:
+        """The figures after an attack; with ``turn_degrees`` one that wants the own pose turned.
+
+        ``success`` is the share of scans whose PMD is at least the settings', or, of a targeted
+        attack, that came at least halfway to what it wants.
+        """
+        started = time.perf_counter()
+        moved: list[Tensor] = []
+        wanted: list[Tensor] = []
+        queries = 0
+        for start in range(0, len(crowd.clouds), BATCH):
+            rows = slice(start, start + BATCH)
+            aim = crowd.truth[rows]
+            if turn_degrees is not None:
+                clean = crowd.victim(self.predictor)[rows].predicted(crowd.clouds[rows])
+                turn = matrix_from_yaw(torch.deg2rad(torch.tensor(turn_degrees)))
+                aim = clean @ turn.T.to(clean)
+                wanted.append(aim)
+            result = self._attacked(crowd, rows, aim, settings, turn_degrees is not None)
+            moved.append(result.clouds)
+            queries = result.queries
+        if self.predictor.device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - started
+        clouds = torch.cat(moved)
+        row = self._figures(crowd, clouds)
+        sizes = Budget(settings.norm, 1.0).size(clouds - crowd.clouds)
+        row |= {
+            "size_mm": 1000 * float(sizes.mean()),
+            "queries": queries,
+            "ms_per_scan": 1000 * seconds / len(clouds),
+        }
+        if turn_degrees is None:
+            row["success"] = float(np.mean(np.array(row.pop("each")) >= settings.success))
+        else:
+            row.pop("each")
+            row |= self._nearness(crowd, clouds, torch.cat(wanted))
+        if settings.defence:
+            row["pmd_defended"] = self._behind(crowd, clouds, settings.defence)
+            row["pmd_clean_defended"] = self._behind(crowd, crowd.clouds, settings.defence)
+        return row
+
+    def _attacked(
+        self, crowd: Crowd, rows: slice, aim: Tensor, settings: AttackSettings, wanted: bool
+    ) -> Attacked:
+        clouds = crowd.clouds[rows]
+        generator = torch.Generator(device=clouds.device).manual_seed(settings.seed)
+        attacker = crowd.victim(self.attacker)[rows]
+        objective = attacker.objective(aim, clouds.shape[1], wanted)
+        if settings.defence and settings.adaptive:
+            objective = defended(objective, settings.defence, generator)
+        # one goal for the whole batch: that of a body of mean size
+        goal = math.log(settings.success / float(crowd.metres[rows].square().mean()))
+        return settings.run(objective, clouds, generator, goal)[0]
+
+    def _nearness(self, crowd: Crowd, clouds: Tensor, wanted: Tensor) -> dict[str, float]:
+        """How far clean and attacked predictions are from what was wanted, on average, in mm."""
+        victim, metres = crowd.victim(self.predictor), crowd.metres.view(-1, 1)
+        before, after = (
+            ((victim.predicted(c) - wanted).norm(dim=-1) * metres).mean(1)
+            for c in (crowd.clouds, clouds)
+        )
+        return {
+            "from_wanted_mm": 1000 * float(after.mean()),
+            "clean_from_wanted_mm": 1000 * float(before.mean()),
+            "success": float((after <= 0.5 * before).float().mean()),
+        }
+
+    @torch.no_grad()
+    def _behind(self, crowd: Crowd, clouds: Tensor, defence: str) -> float:
+        """Mean squared error (m²) of what a defence hands on, about the bodies' middles."""
+        generator = torch.Generator(device=clouds.device).manual_seed(self.seed)
+        everyone = crowd.victim(self.predictor).objective(crowd.truth, clouds.shape[1])
+        harm = defended(everyone, defence, generator)(clouds)
+        return float((harm.exp() * crowd.metres.square()).mean())
+
+    def _figures(self, crowd: Crowd, clouds: Tensor) -> dict[str, Any]:
+        rows = []
+        for case, cloud in zip(crowd.cases, clouds, strict=True):
+            code = self.predictor.encode_pose(cloud[None])
+            predicted = case.frame.from_normal(give(self.predictor, code, case.ready))
+            truth = case.truth
+            row = position_metrics(predicted - case.frame.centre, truth - case.aim.centre)
+            regressor = self.evaluator.regressor
+            half_head = self.evaluator.half_head(truth)
+            rows.append(row | joint_metrics(regressor @ predicted, regressor @ truth, half_head))
+        means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+        return {**means, "each": [row["pmd"] for row in rows]}
+
+
+def run_grid(
+    grid: AttackGrid,
+    name: str,
+    count: int,
+    views: Sequence[int | None],
+    settings: Sequence[AttackSettings],
+    turn_degrees: Sequence[float | None],
+    on_cell: Callable[[], None] = lambda: None,
+) -> list[dict[str, Any]]:
+    """One row for each number of views and each attack.
+
+    ``views`` None are the protocol's own; ``turn_degrees`` None is any harm, see
+    :meth:`AttackGrid.cell`.
+    """
+    rows: list[dict[str, Any]] = []
+    for seen in views:
+        crowd = grid.crowd(name, count, seen)
+        clean = grid.clean(crowd)
+        clean.pop("each")
+        begin = {"protocol": name, "views": seen, "pairs": len(crowd.cases)}
+        rows.append({**begin, "method": "none", **clean})
+        on_cell()
+        for one in settings:
+            attack = partial(grid.cell, crowd, one)
+            for degrees in turn_degrees:
+                row = attack(degrees)
+                rows.append({**begin, **_told(one), "turn_degrees": degrees, **row})
+                on_cell()
+    return rows
+
+
+def _told(settings: AttackSettings) -> dict[str, Any]:
+    told: dict[str, Any] = {"method": settings.method, "seed": settings.seed}
+    if settings.method == "drop":
+        return {**told, "share": settings.share}
+    told |= {"norm": settings.norm, "epsilon": settings.epsilon}
+    if settings.method in ("fgm", "noise"):
+        return told
+    return {**told, "steps": settings.steps, "restarts": settings.restarts}
