@@ -63,21 +63,27 @@ def smoothed(clouds: Tensor, generator: torch.Generator) -> Tensor:
     return near.gather(2, index.unsqueeze(-1).expand(-1, -1, -1, 3)).mean(2)
 
 
-DEFENCES: dict[str, Defence] = {
+CLOUD_DEFENCES: dict[str, Defence] = {
     "sor": without_outliers,
     "subsample": subsampled,
     "smooth": smoothed,
 }
 """By name. One more is a function here and a line."""
-RANDOM = ("subsample",)
+MASK = "mask"
+"""The encoder's own masks, as in training: no change of the cloud, see `transfer_damage`."""
+DEFENCES = (*CLOUD_DEFENCES, MASK)
+RANDOM = ("subsample", MASK)
 """Those that differ from call to call."""
 
 
 def defended(
     objective: Objective, defence: str, generator: torch.Generator, draws: int = DRAWS
 ) -> Objective:
-    """The objective behind a defence, for attacks that know of it; random ones by their mean."""
-    apply = DEFENCES[defence]
+    """The objective behind a defence, for attacks that know of it; random ones by their mean.
+
+    Of ``mask`` the objective itself draws the masks.
+    """
+    apply = CLOUD_DEFENCES.get(defence, lambda clouds, _: clouds)
     times = draws if defence in RANDOM else 1
 
     def behind(clouds: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ def transfer_damage(
     sample: int | None = None,
     sets: int = 1,
     wanted: bool = False,
+    masks: torch.Generator | None = None,
 ) -> Objective:
     """The objective of a white-box attack on ``model`` (in eval mode): log mean squared error.
 
@@ -37,6 +38,7 @@ def transfer_damage(
     truth : (B, T, 3) where the last T of them should go.
     sets : as in :meth:`PoseMAE.encode_pose`.
     wanted : ``truth`` is where the attacker wants them: the less error the better.
+    masks : the encoder masks points at random as it does in training.
 
     The clouds may be in any unit; the normalisation is part of what is attacked.
     """
@@ -45,7 +47,11 @@ def transfer_damage(
         identity = model.encode_identity(queries[:, :sample], extra=queries[:, sample:])
 
     def damage(clouds: Tensor) -> Tensor:
-        pose = model.encode_pose(normalise_pose(clouds)[0], sets=sets)
+        ratio = 0.0
+        if masks is not None:  # a mask is a slice of points in random order
+            order = torch.randperm(clouds.shape[1], generator=masks, device=clouds.device)
+            clouds, ratio = clouds[:, order], model.config.mask_ratio
+        pose = model.encode_pose(normalise_pose(clouds)[0], ratio, sets)
         positions = model.transferred(pose, identity, queries, sample).positions
         positions = positions[:, -truth.shape[1] :]
         # float32's smallest step keeps the logarithm finite even for a perfect result

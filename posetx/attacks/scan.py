@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from posetx.attacks.defences import defended
 from posetx.attacks.objective import Objective
 from posetx.attacks.settings import AttackSettings
 from posetx.attacks.victim import Victim
@@ -78,29 +77,28 @@ def attack_sample(
     cloud = torch.as_tensor(sample, dtype=torch.float32, device=victim.predictor.device)[None]
     generator = torch.Generator(device=cloud.device)
 
-    def objective_of(who: Victim) -> Objective:
-        if wanted is not None:
-            return who.objective(wanted, len(sample), wanted=True)
-        return who.objective(who.predicted(cloud), len(sample))
+    def objective_of(who: Victim, defence: str | None) -> Objective:
+        truth = who.predicted(cloud) if wanted is None else wanted
+        return who.objective(truth, len(sample), wanted is not None, defence, generator)
 
-    known = objective_of(victim)
-    if settings.defence and settings.adaptive:
-        known = defended(known, settings.defence, generator)
+    known = objective_of(victim, settings.defence if settings.adaptive else None)
     nudge = NUDGE * settings.budget.random(cloud, generator.manual_seed(settings.seed))
     goal = math.log(settings.success / metre**2)
     result, left = settings.run(lambda clouds: known(clouds + nudge), cloud, generator, goal)
 
     noise = cloud + settings.budget.random(cloud, generator.manual_seed(settings.seed))
     shown = {"clean": cloud, "noise": noise, "attacked": result.clouds}
-    counts, sign = objective_of(judge), 1.0 if wanted is None else -1.0
+    sign = 1.0 if wanted is None else -1.0
 
     def squared(objective: Objective, clouds: Tensor) -> float:
         with torch.no_grad():
             return float((sign * objective(clouds)[0]).exp()) * metre**2
 
+    counts = objective_of(judge, None)
     harm = {name: squared(counts, clouds) for name, clouds in shown.items()}
     if settings.defence:
-        behind = defended(counts, settings.defence, generator.manual_seed(settings.seed))
+        generator.manual_seed(settings.seed)
+        behind = objective_of(judge, settings.defence)
         harm |= {f"{name}_defended": squared(behind, clouds) for name, clouds in shown.items()}
     return SampleAttack(
         result.clouds[0].cpu().double().numpy(),

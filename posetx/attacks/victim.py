@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from posetx.attacks.defences import MASK, defended
 from posetx.attacks.objective import Objective, transfer_damage
 from posetx.models.predictor import Predictor
 
@@ -28,10 +29,24 @@ class Victim:
     def _sets(self, points: int) -> int:
         return points // self.predictor.model.config.pose_points
 
-    def objective(self, truth: Tensor, points: int, wanted: bool = False) -> Objective:
-        """See :func:`transfer_damage`; for clouds of so many ``points``."""
+    def objective(
+        self,
+        truth: Tensor,
+        points: int,
+        wanted: bool = False,
+        defence: str | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Objective:
+        """See :func:`transfer_damage`; for clouds of so many ``points``, behind a ``defence``.
+
+        ``generator`` is what a defence takes its randomness from.
+        """
         model, sets = self.predictor.model, self._sets(points)
-        return transfer_damage(model, self.queries, truth, self._shown, sets, wanted)
+        masks = generator if defence == MASK else None
+        plain = transfer_damage(model, self.queries, truth, self._shown, sets, wanted, masks)
+        if defence is None or generator is None:
+            return plain
+        return defended(plain, defence, generator)
 
     @torch.no_grad()
     def predicted(self, clouds: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ def attack(
         str | None, typer.Option(help="Make the attack with this model: --model is a black box.")
     ] = None,
     defence: Annotated[
-        str | None, typer.Option(help="Also measure behind sor, subsample or smooth.")
+        str | None, typer.Option(help="Also measure behind sor, subsample, smooth or mask.")
     ] = None,
     adaptive: Annotated[bool, typer.Option(help="The attack knows of the defence.")] = False,
     report: Annotated[

@@ -22,7 +22,6 @@ from torch import Tensor
 
 from posetx.attacks.ascent import Attacked
 from posetx.attacks.budget import Budget
-from posetx.attacks.defences import defended
 from posetx.attacks.scan import VERTICES
 from posetx.attacks.settings import AttackSettings
 from posetx.attacks.victim import Victim
@@ -172,10 +171,10 @@ class AttackGrid:
     ) -> Attacked:
         clouds = crowd.clouds[rows]
         generator = torch.Generator(device=clouds.device).manual_seed(settings.seed)
-        attacker = crowd.victim(self.attacker)[rows]
-        objective = attacker.objective(aim, clouds.shape[1], wanted)
-        if settings.defence and settings.adaptive:
-            objective = defended(objective, settings.defence, generator)
+        attacker, defence = crowd.victim(self.attacker)[rows], None
+        if settings.adaptive:
+            defence = settings.defence
+        objective = attacker.objective(aim, clouds.shape[1], wanted, defence, generator)
         # one goal for the whole batch: that of a body of mean size
         goal = math.log(settings.success / float(crowd.metres[rows].square().mean()))
         return settings.run(objective, clouds, generator, goal)[0]
@@ -197,8 +196,8 @@ class AttackGrid:
     def _behind(self, crowd: Crowd, clouds: Tensor, defence: str) -> float:
         """Mean squared error (m²) of what a defence hands on, about the bodies' middles."""
         generator = torch.Generator(device=clouds.device).manual_seed(self.seed)
-        everyone = crowd.victim(self.predictor).objective(crowd.truth, clouds.shape[1])
-        harm = defended(everyone, defence, generator)(clouds)
+        victim = crowd.victim(self.predictor)
+        harm = victim.objective(crowd.truth, clouds.shape[1], False, defence, generator)(clouds)
         return float((harm.exp() * crowd.metres.square()).mean())
 
     def _figures(self, crowd: Crowd, clouds: Tensor) -> dict[str, Any]:

@@ -148,14 +148,16 @@ class PoseMAE(nn.Module):
         points than in training would be none that the network knows. The second look, which
         pools by means, sees all points at once.
         """
-        code, features = self.pose_encoder(points.reshape(len(points) * sets, -1, 3), mask_ratio)
+        clouds = points.reshape(len(points) * sets, -1, 3)
+        code, features = self.pose_encoder(clouds, mask_ratio)
+        # a mask keeps the first points of each set
+        shown = clouds[:, : features.parts.shape[1]].reshape(len(points), -1, 3)
         if sets > 1:
             code, features = code.unflatten(0, (-1, sets)).mean(1), features.joined(sets)
         sixd, joints = self.pose_head(code)
         first = estimate = Estimate(matrix_from_6d(sixd), joints)
         refined = features
         if self.pose_refiner is not None:
-            shown = points[:, : features.parts.shape[1]]  # a mask keeps the first points
             estimate, refined = self.pose_refiner(shown, features, code, first)
         return PoseCode(code, estimate, refined, first, features.logits)
 
