@@ -52,7 +52,11 @@ def scan(files: Path) -> Scan:
     return read_scan(files / "scan.npz")
 
 
-@pytest.mark.parametrize("method", NAMES)
+FAST = ("pgd", "drop", "igsm-t", "cw")
+METHODS = [pytest.param(n, marks=() if n in FAST else pytest.mark.slow) for n in NAMES]
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_it_is_the_same_scan_with_points_moved_within_the_budget(
     adversary: Adversary, target, scan: Scan, method: str
 ) -> None:
@@ -169,6 +173,9 @@ def test_dataset_attacks_a_protocol_in_one_run(tmp_path: Path) -> None:
         assert pmd["noise", epsilon] < pmd["fgm", epsilon] < pmd["ifgm", epsilon]
     assert pmd["ifgm", 0.02] < pmd["ifgm", 0.08]
     assert all(row["size_mm"] <= 1000 * row["epsilon"] * 1.001 for row in rows[1:])
+    for row in rows[1:]:
+        shares = [sum(p[k] for p in row["by_part"].values()) for k in ("perturbation", "points")]
+        assert shares == pytest.approx([1, 1])
 
 
 def test_dataset_with_a_wanted_turn_views_and_a_defence() -> None:

@@ -19,8 +19,10 @@ from posetx.attacks.objective import Objective
 
 #: weights of the harm that the search begins with and never exceeds
 BEGIN, MOST = 1.0, 1e4
-#: Adam's step, as a share of the budget
-RATE = 0.05
+#: Adam's step, as a share of the budget, and once there is a success of that one's displacement
+RATE, FINER = 0.05, 0.1
+#: how much of the smallest success the next search begins with
+AGAIN = 0.8
 
 
 def cw(
@@ -45,7 +47,9 @@ def cw(
     ascend, trace = slope(objective), []
     for _ in range(searches):
         done = torch.zeros_like(row, dtype=torch.bool)
-        moved = torch.zeros_like(clouds)
+        # what is wanted may be far smaller than the budget: a success sets the scale of the rest
+        moved = AGAIN * best
+        pace = torch.where(least < torch.inf, FINER * least.clamp(1e-3, 1), RATE * row) * unit
         mean, square = torch.zeros_like(clouds), torch.zeros_like(clouds)
         for step in range(1, steps + 1):
             harm, uphill = ascend(clouds + moved)
@@ -66,7 +70,7 @@ def cw(
             mean, square = mean.lerp(slant, 0.1), square.lerp(slant.square(), 0.01)
             scaled = mean / (1 - 0.9**step)
             scaled = scaled / ((square / (1 - 0.99**step)).sqrt() + 1e-9)
-            moved = budget.project(moved - RATE * unit.view(-1, 1, 1) * scaled)
+            moved = budget.project(moved - pace.view(-1, 1, 1) * scaled)
         high = torch.where(done, weight, high)
         low = torch.where(done, low, weight)
         between = torch.where(high < MOST, (low + high) / 2, 10 * weight)

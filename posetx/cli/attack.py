@@ -94,6 +94,9 @@ def attack(
         Path | None, typer.Option(help="With --dataset: poses from these BVH clips.")
     ] = None,
     markdown: Annotated[bool, typer.Option(help="With --dataset: print Markdown.")] = False,
+    by_part: Annotated[
+        bool, typer.Option(help="With --dataset: also which body parts are perturbed.")
+    ] = False,
     model: ModelOption = DEFAULT_MODEL,
     refine: Annotated[
         bool, typer.Option(help="Fit the network's poses to the scans in the transfers.")
@@ -147,6 +150,7 @@ def attack(
             overwrite,
             as_json,
             markdown,
+            by_part,
         )
         return
     if not (scan and target and output):

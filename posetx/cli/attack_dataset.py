@@ -53,6 +53,7 @@ def attack_dataset(
     overwrite: bool,
     as_json: bool,
     markdown: bool,
+    by_part: bool,
 ) -> None:
     """Run the grid and print it; ``output`` gets the JSON."""
     from posetx.evaluation.protocols import PROTOCOLS
@@ -104,6 +105,9 @@ def attack_dataset(
         typer.echo(_markdown(rows, begin))
     else:
         emit_table(_table(rows, begin))
+    for row in rows:
+        if by_part and not as_json and row.get("by_part"):
+            emit_table(_parts(row))
 
 
 def _columns(rows: list[dict[str, Any]]) -> list[str]:
@@ -156,3 +160,17 @@ def _markdown(rows: list[dict[str, Any]], begin: str) -> str:
     lines.append("|" + "---:|" * len(names))
     lines += ["| " + " | ".join(_text(name, row) for name in names) + " |" for row in rows]
     return "\n".join(lines)
+
+
+def _parts(row: dict[str, Any]) -> Table:
+    """Where an attack's perturbation is, next to where the points are."""
+    what = " ".join(_text(name, row) for name in ("method", "norm", "epsilon") if row.get(name))
+    table = Table(title=f"{what} mm by part", title_justify="left", box=None, pad_edge=False)
+    for name in ("part", "% of perturbation", "% of points", "ratio"):
+        table.add_column(name, justify="left" if name == "part" else "right")
+    parts = row["by_part"].items()
+    for name, share in sorted(parts, key=lambda item: -item[1]["perturbation"]):
+        ratio = share["perturbation"] / max(share["points"], 1e-12)
+        shares = (100 * share["perturbation"], 100 * share["points"])
+        table.add_row(name, *[f"{x:.1f}" for x in shares], f"{ratio:.2f}")
+    return table
