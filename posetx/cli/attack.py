@@ -32,6 +32,9 @@ STAGES = {
     "preview": "drawing",
 }
 
+ONE_STEP = ("fgm", "drop", "noise")
+"""Methods of which the number of steps says nothing."""
+
 
 def attack(
     scan: Annotated[
@@ -123,8 +126,8 @@ def attack(
     grid = [
         _settings(m, norm, e, s, restarts, share, success, defence, adaptive, seed)
         for m in method or ["pgd"]
-        for s in steps or [20]
-        for e in epsilon or [0.02]
+        for s in (steps or [20])[: 1 if m in ONE_STEP else None]
+        for e in (epsilon or [0.02])[: 1 if m == "drop" else None]
     ]
     if toward and turn:
         raise UsageError("--toward and --turn want two different poses; give one of them")
@@ -233,6 +236,8 @@ def _settings(
         raise UsageError(f"--defence {defence}: use one of {', '.join(DEFENCES)}")
     if adaptive and not defence:
         raise UsageError("--adaptive: adaptive to which --defence?")
+    if success <= 0:
+        raise UsageError(f"--success {success}: give a PMD above 0")
     if not 0 < share < 1:
         raise UsageError(f"--share {share}: give a number between 0 and 1")
     return AttackSettings(

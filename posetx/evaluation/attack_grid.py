@@ -12,7 +12,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +105,7 @@ class AttackGrid:
 
     def _case(self, protocol: Protocol, pair: Pair) -> Case:
         ev, turn = self.evaluator, matrix_from_yaw(torch.tensor(-pair.yaw)).double().numpy()
-        points = pair.points.double().numpy()
+        points = np.roll(pair.points.double().numpy(), -pair.roll, 1)
         if protocol.views:
             points = clean_scan(points).points
         target, truth = pair.target.double().numpy(), pair.truth.double().numpy() @ turn.T
@@ -122,7 +121,7 @@ class AttackGrid:
 
     def clean(self, crowd: Crowd) -> dict[str, Any]:
         """The figures without an attack."""
-        return self._figures(crowd, crowd.clouds)
+        return _mean(self._figures(crowd, crowd.clouds))
 
     def cell(
         self, crowd: Crowd, settings: AttackSettings, turn_degrees: float | None = None
@@ -132,37 +131,28 @@ class AttackGrid:
         ``success`` is the share of scans whose PMD is at least the settings', or, of a targeted
         attack, that came at least halfway to what it wants.
         """
+        targeted = turn_degrees is not None
+        aim = self._turned(crowd, turn_degrees) if turn_degrees is not None else crowd.truth
         started = time.perf_counter()
-        moved: list[Tensor] = []
-        wanted: list[Tensor] = []
-        queries = 0
-        for start in range(0, len(crowd.clouds), BATCH):
-            rows = slice(start, start + BATCH)
-            aim = crowd.truth[rows]
-            if turn_degrees is not None:
-                clean = crowd.victim(self.predictor)[rows].predicted(crowd.clouds[rows])
-                turn = matrix_from_yaw(torch.deg2rad(torch.tensor(turn_degrees)))
-                aim = clean @ turn.T.to(clean)
-                wanted.append(aim)
-            result = self._attacked(crowd, rows, aim, settings, turn_degrees is not None)
-            moved.append(result.clouds)
-            queries = result.queries
+        results = [
+            self._attacked(crowd, slice(start, start + BATCH), aim, settings, targeted)
+            for start in range(0, len(crowd.clouds), BATCH)
+        ]
         if self.predictor.device.type == "cuda":
             torch.cuda.synchronize()
         seconds = time.perf_counter() - started
-        clouds = torch.cat(moved)
-        row = self._figures(crowd, clouds)
+        clouds = torch.cat([result.clouds for result in results])
+        figures = self._figures(crowd, clouds)
         sizes = Budget(settings.norm, 1.0).size(clouds - crowd.clouds)
-        row |= {
+        row = {
+            **_mean(figures),
+            "success": float(np.mean([row["pmd"] >= settings.success for row in figures])),
             "size_mm": 1000 * float(sizes.mean()),
-            "queries": queries,
+            "queries": results[0].queries,
             "ms_per_scan": 1000 * seconds / len(clouds),
         }
-        if turn_degrees is None:
-            row["success"] = float(np.mean(np.array(row.pop("each")) >= settings.success))
-        else:
-            row.pop("each")
-            row |= self._nearness(crowd, clouds, torch.cat(wanted))
+        if targeted:
+            row |= self._nearness(crowd, clouds, aim)
         parts = self._by_part(crowd, clouds)
         if parts:
             row["by_part"] = parts
@@ -170,6 +160,11 @@ class AttackGrid:
             row["pmd_defended"] = self._behind(crowd, clouds, settings.defence)
             row["pmd_clean_defended"] = self._behind(crowd, crowd.clouds, settings.defence)
         return row
+
+    def _turned(self, crowd: Crowd, degrees: float) -> Tensor:
+        """The clean predictions (B, V, 3), turned about upright by so many degrees."""
+        clean = crowd.victim(self.predictor).predicted(crowd.clouds)
+        return clean @ matrix_from_yaw(torch.deg2rad(torch.tensor(degrees))).T.to(clean)
 
     def _attacked(
         self, crowd: Crowd, rows: slice, aim: Tensor, settings: AttackSettings, wanted: bool
@@ -179,7 +174,7 @@ class AttackGrid:
         attacker, defence = crowd.victim(self.attacker)[rows], None
         if settings.adaptive:
             defence = settings.defence
-        objective = attacker.objective(aim, clouds.shape[1], wanted, defence, generator)
+        objective = attacker.objective(aim[rows], clouds.shape[1], wanted, defence, generator)
         # one goal for the whole batch: that of a body of mean size
         goal = math.log(settings.success / float(crowd.metres[rows].square().mean()))
         return settings.run(objective, clouds, generator, goal)[0]
@@ -227,7 +222,7 @@ class AttackGrid:
         harm = victim.objective(crowd.truth, clouds.shape[1], False, defence, generator)(clouds)
         return float((harm.exp() * crowd.metres.square()).mean())
 
-    def _figures(self, crowd: Crowd, clouds: Tensor) -> dict[str, Any]:
+    def _figures(self, crowd: Crowd, clouds: Tensor) -> list[dict[str, float]]:
         rows = []
         for case, cloud in zip(crowd.cases, clouds, strict=True):
             code = self.predictor.encode_pose(cloud[None])
@@ -237,8 +232,7 @@ class AttackGrid:
             regressor = self.evaluator.regressor
             half_head = self.evaluator.half_head(truth)
             rows.append(row | joint_metrics(regressor @ predicted, regressor @ truth, half_head))
-        means = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
-        return {**means, "each": [row["pmd"] for row in rows]}
+        return rows
 
 
 def run_grid(
@@ -258,18 +252,19 @@ def run_grid(
     rows: list[dict[str, Any]] = []
     for seen in views:
         crowd = grid.crowd(name, count, seen)
-        clean = grid.clean(crowd)
-        clean.pop("each")
         begin = {"protocol": name, "views": seen, "pairs": len(crowd.cases)}
-        rows.append({**begin, "method": "none", **clean})
+        rows.append({**begin, "method": "none", **grid.clean(crowd)})
         on_cell()
         for one in settings:
-            attack = partial(grid.cell, crowd, one)
             for degrees in turn_degrees:
-                row = attack(degrees)
+                row = grid.cell(crowd, one, degrees)
                 rows.append({**begin, **_told(one), "turn_degrees": degrees, **row})
                 on_cell()
     return rows
+
+
+def _mean(rows: list[dict[str, float]]) -> dict[str, Any]:
+    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
 
 
 def _told(settings: AttackSettings) -> dict[str, Any]:
