@@ -13,6 +13,7 @@ import torch
 import trimesh
 
 from posetx.bodies.body import BodyModel
+from posetx.bodies.stream import BodyStream, StreamSettings
 from posetx.errors import MissingError, PosetxError
 from posetx.evaluation.protocols import PROTOCOLS, pairs, pose_banks
 from posetx.evaluation.run import Evaluator
@@ -20,6 +21,7 @@ from posetx.geometry.rotations import matrix_from_yaw
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
 from posetx.paths import find_model
+from posetx.reading import CLUTTER
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +99,19 @@ def test_the_network_alone_is_sane_on_scans(predictor: Predictor) -> None:
     figures = Evaluator(predictor).protocol("scan", 4, restored=0)
     assert figures["orientation_within_15"] >= 0.5
     assert figures["pmd"] < 150e-4
+
+
+def test_it_knows_what_is_no_body(predictor: Predictor) -> None:
+    """Of boxes against bodies it suspects most points, of the bodies few."""
+    body = BodyModel.load()
+    bank = pose_banks(body, None)["unseen"]
+    settings = StreamSettings(
+        pose_points=1024, pool=3000, scan_share=1.0, noise_share=0.0, object_share=1.0, more_share=0
+    )
+    batch = BodyStream(body, bank, settings, seed=5).draw(16)
+    with torch.no_grad():
+        pose = predictor.model.encode_pose(batch.pose, sets=8)
+    suspected = pose.features.shares.sum(-1) < 1 - CLUTTER
+    strange = batch.pose_part < 0
+    assert suspected[strange].float().mean() > 0.5
+    assert suspected[~strange].float().mean() < 0.15
