@@ -52,7 +52,7 @@ def scan(files: Path) -> Scan:
     return read_scan(files / "scan.npz")
 
 
-FAST = ("pgd", "drop", "igsm-t", "cw")
+FAST = ("pgd", "drop", "igsm-t")
 METHODS = [pytest.param(n, marks=() if n in FAST else pytest.mark.slow) for n in NAMES]
 
 

@@ -169,7 +169,12 @@ def test_signs_lead_to_the_pose_that_is_wanted(model, batch) -> None:
         igsm(wanted, batch.pose, Budget("l2", 0.1))
 
 
-@pytest.mark.parametrize("name", DEFENCES)
+FAST = ("sor", "mask")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in FAST else pytest.mark.slow) for n in DEFENCES]
+)
 def test_who_knows_of_a_defence_does_more_harm_behind_it(model, batch, name: str) -> None:
     victim = Victim(Predictor(model, torch.device("cpu")), batch.queries)
     truth, budget = batch.truth[:, batch.identity.shape[1] :], Budget("l2", 0.03)
