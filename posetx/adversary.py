@@ -18,12 +18,11 @@ from scipy.spatial import cKDTree
 from posetx.attacks.budget import NORMS, Budget
 from posetx.attacks.scan import SampleAttack, attack_sample, carried, victim_of
 from posetx.attacks.settings import AttackSettings
-from posetx.attacks.victim import Victim
+from posetx.attacks.victim import Victim, turned
 from posetx.evaluation.metrics import position_metrics
 from posetx.files.scans import Scan
 from posetx.files.targets import Target
 from posetx.geometry.mesh import area_centroid
-from posetx.geometry.rotations import matrix_from_yaw
 from posetx.models.checkpoint import load_model
 from posetx.models.frames import normalise_pose
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
@@ -105,13 +104,12 @@ class Adversary:
         on_stage("before")
         before = self.worker.transfer(scan, target, options)
         seen = self._seen(scan, before)
-        frame, metre = self.worker.stand(target, options).frame, self._metre()
-        ready = self.worker.stand(target, options).ready.vertices
+        stand, metre = self.worker.stand(target, options), self._metre()
         on_stage("attack")
-        judge, victim = (
-            victim_of(predictor, ready, target.faces, settings.seed)
-            for predictor in (self.worker.predictor, self.attacker)
-        )
+        ready = stand.ready.vertices
+        judge = victim = victim_of(self.worker.predictor, ready, target.faces, settings.seed)
+        if self.attacker is not self.worker.predictor:
+            victim = victim_of(self.attacker, ready, target.faces, settings.seed)
         aim = None if wanted is None else self._aim(judge, seen, wanted, target, options)
         done = attack_sample(victim, seen.upright, settings, metre, aim, judge)
         moved, kept = _whole(scan, seen, done)
@@ -119,7 +117,7 @@ class Adversary:
         after = self.worker.transfer(moved, target, options)
 
         first, second = (
-            (v - area_centroid(v, target.faces)) * metre / frame.unit
+            (v - area_centroid(v, target.faces)) * metre / stand.frame.unit
             for v in (before.vertices, after.vertices)
         )
         damage = np.linalg.norm(second - first, axis=1)
@@ -163,9 +161,7 @@ class Adversary:
         if wanted.scan is not None:
             seen = self._seen(wanted.scan, self.worker.transfer(wanted.scan, target, options))
         cloud = torch.as_tensor(seen.upright, dtype=torch.float32, device=judge.predictor.device)
-        predicted = judge.predicted(cloud[None])
-        turn = matrix_from_yaw(torch.deg2rad(torch.tensor(wanted.turn_degrees)))
-        return predicted @ turn.T.to(predicted)
+        return turned(judge.predicted(cloud[None]), wanted.turn_degrees)
 
     def _metre(self) -> float:
         """The identity frame's unit (square root of the surface) of a grown body, in metres."""

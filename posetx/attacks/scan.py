@@ -50,11 +50,16 @@ class SampleAttack:
     queries: int
 
 
+def picked_vertices(count: int, seed: int) -> NDArray[np.int64]:
+    """Which of a target's vertices the harm is measured on, VERTICES at most."""
+    return np.random.default_rng(seed).permutation(count)[:VERTICES]
+
+
 def victim_of(
     predictor: Predictor, vertices: Floats, faces: NDArray[np.int64], seed: int
 ) -> Victim:
     """A victim for a target (N, 3) in its normalised frame, upright and facing +z."""
-    picked = np.random.default_rng(seed).permutation(len(vertices))[:VERTICES]
+    picked = picked_vertices(len(vertices), seed)
     some = torch.as_tensor(vertices[picked], dtype=torch.float32, device=predictor.device)[None]
     return Victim(predictor, torch.cat([predictor.identity_sample(vertices, faces), some], 1))
 

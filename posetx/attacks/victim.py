@@ -9,7 +9,13 @@ from torch import Tensor
 
 from posetx.attacks.defences import MASK, defended
 from posetx.attacks.objective import Objective, transfer_damage
+from posetx.geometry.rotations import matrix_from_yaw
 from posetx.models.predictor import Predictor
+
+
+def turned(positions: Tensor, degrees: float) -> Tensor:
+    """Positions (B, V, 3) turned about upright, the pose that IGSM-T's attacker wants."""
+    return positions @ matrix_from_yaw(torch.deg2rad(torch.tensor(degrees))).T.to(positions)
 
 
 @dataclass

@@ -22,11 +22,10 @@ from torch import Tensor
 
 from posetx.attacks.ascent import Attacked
 from posetx.attacks.budget import Budget
-from posetx.attacks.scan import VERTICES
+from posetx.attacks.scan import picked_vertices
 from posetx.attacks.settings import AttackSettings
-from posetx.attacks.victim import Victim
+from posetx.attacks.victim import Victim, turned
 from posetx.bodies.skeleton import JOINTS
-from posetx.evaluation.metrics import joint_metrics, position_metrics
 from posetx.evaluation.protocols import PROTOCOLS, Pair, Protocol, pairs_of
 from posetx.evaluation.run import Evaluator
 from posetx.fit.target import Prepared, give, prepared
@@ -85,7 +84,7 @@ class AttackGrid:
         ev = self.evaluator
         stream = pairs_of(protocol, ev.body, ev.banks, count, self.seed)
         cases = [self._case(protocol, pair) for pair in stream]
-        picked = np.random.default_rng(self.seed).permutation(len(cases[0].truth))[:VERTICES]
+        picked = picked_vertices(len(cases[0].truth), self.seed)
 
         def tensor(rows: list[np.ndarray]) -> Tensor:
             return torch.as_tensor(
@@ -163,8 +162,7 @@ class AttackGrid:
 
     def _turned(self, crowd: Crowd, degrees: float) -> Tensor:
         """The clean predictions (B, V, 3), turned about upright by so many degrees."""
-        clean = crowd.victim(self.predictor).predicted(crowd.clouds)
-        return clean @ matrix_from_yaw(torch.deg2rad(torch.tensor(degrees))).T.to(clean)
+        return turned(crowd.victim(self.predictor).predicted(crowd.clouds), degrees)
 
     def _attacked(
         self, crowd: Crowd, rows: slice, aim: Tensor, settings: AttackSettings, wanted: bool
@@ -227,11 +225,7 @@ class AttackGrid:
         for case, cloud in zip(crowd.cases, clouds, strict=True):
             code = self.predictor.encode_pose(cloud[None])
             predicted = case.frame.from_normal(give(self.predictor, code, case.ready))
-            truth = case.truth
-            row = position_metrics(predicted - case.frame.centre, truth - case.aim.centre)
-            regressor = self.evaluator.regressor
-            half_head = self.evaluator.half_head(truth)
-            rows.append(row | joint_metrics(regressor @ predicted, regressor @ truth, half_head))
+            rows.append(self.evaluator.errors(predicted, case.frame, case.truth, case.aim))
         return rows
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from posetx.attacks.budget import Budget
 from posetx.attacks.methods import perturbed
-from posetx.attacks.objective import transfer_damage
+from posetx.attacks.scan import picked_vertices, victim_of
 from posetx.models.predictor import IdentityFrame, Predictor
 
 Floats = NDArray[np.float64]
@@ -16,8 +16,6 @@ Floats = NDArray[np.float64]
 #: root mean square of the displacement a coordinate, metres: the paper's Table 2
 EPSILON = 0.08
 PGD_STEPS = 20
-#: vertices of the target that the harm is measured on while attacking
-VERTICES = 1024
 
 
 def adversarial_sample(
@@ -31,21 +29,15 @@ def adversarial_sample(
 ) -> Floats:
     """``sample`` (S, 3), as :func:`pose_sample` makes it, after the attack; metres, same order."""
     frame, aim = IdentityFrame.of(target, faces), IdentityFrame.of(truth, faces)
-    picked = np.random.default_rng(seed).permutation(len(target))[:VERTICES]
-    normal = frame.to_normal(target)
-    shown = predictor.identity_sample(normal, faces)
+    picked = picked_vertices(len(target), seed)
 
     def tensor(values: Floats) -> torch.Tensor:
         return torch.as_tensor(values, dtype=torch.float32, device=predictor.device)[None]
 
+    victim = victim_of(predictor, frame.to_normal(target), faces, seed)
     # nothing is known of where the surface sample goes: the harm counts at the vertices only
-    objective = transfer_damage(
-        predictor.model,
-        torch.cat([shown, tensor(normal[picked])], 1),
-        tensor((truth[picked] - aim.centre) / frame.unit),
-        sample=shown.shape[1],
-        sets=len(sample) // predictor.model.config.pose_points,
-    )
+    right = tensor((truth[picked] - aim.centre) / frame.unit)
+    objective = victim.objective(right, len(sample))
     cloud = tensor(sample - sample.mean(0))
     budget = Budget("l2", EPSILON)
     generator = torch.Generator(device=predictor.device).manual_seed(seed)

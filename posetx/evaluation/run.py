@@ -85,9 +85,7 @@ class Evaluator:
             code = self.reader.pose(sample, turn)
         predicted = self.predict(code, turn, target)
         frame, aim = IdentityFrame.of(target, self.faces), IdentityFrame.of(truth, self.faces)
-        figures = position_metrics(predicted - frame.centre, truth - aim.centre)
-        half_head = self.half_head(truth)
-        figures.update(joint_metrics(self.regressor @ predicted, self.regressor @ truth, half_head))
+        figures = self.errors(predicted, frame, truth, aim)
         figures["edge"] = edge_distortion(target, self.faces, predicted)
         figures["edge_truth"] = edge_distortion(target, self.faces, truth)
         if protocol.views:
@@ -106,10 +104,16 @@ class Evaluator:
             figures["pmd_restored"] = position_metrics(kept, truth)["pmd"]
         return figures
 
-    def half_head(self, body: Floats) -> float:
-        """Half of a body's (V, 3) head, in its unit: JDR's measure."""
-        head = body[self.head]
-        return 0.5 * float(np.linalg.norm(head.max(0) - head.min(0))) / 3**0.5
+    def errors(
+        self, predicted: Floats, frame: IdentityFrame, truth: Floats, aim: IdentityFrame
+    ) -> dict[str, float]:
+        """Position and joint metrics of vertices (V, 3) in metres; each in its own frame."""
+        head = truth[self.head]
+        half_head = 0.5 * float(np.linalg.norm(head.max(0) - head.min(0))) / 3**0.5
+        return {
+            **position_metrics(predicted - frame.centre, truth - aim.centre),
+            **joint_metrics(self.regressor @ predicted, self.regressor @ truth, half_head),
+        }
 
     def read(self, pair: Pair, protocol: Protocol) -> tuple[Reading, Floats]:
         """What is read off a scan, as transfer does it, and the turn (3, 3) from y up to upright.

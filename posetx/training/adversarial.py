@@ -19,6 +19,9 @@ from posetx.bodies.stream import Batch
 from posetx.models.frames import normalise_pose
 from posetx.models.pose_mae import PoseMAE
 
+#: attacks that training may use: within the global budget, and cheap enough for every step
+METHODS = ("fgm", "pgd")
+
 
 @dataclass(frozen=True)
 class AdversarialSettings:

@@ -22,7 +22,6 @@ from pathlib import Path
 
 import torch
 
-from posetx.attacks.methods import METHODS
 from posetx.bodies.body import BodyModel
 from posetx.bodies.poses import PoseBank, read_banks, write_banks
 from posetx.bodies.stream import StreamSettings
@@ -31,7 +30,7 @@ from posetx.errors import PosetxError, UsageError
 from posetx.evaluation.protocols import pose_banks
 from posetx.models.pose_mae import PoseMAEConfig
 from posetx.training import distributed
-from posetx.training.adversarial import AdversarialSettings
+from posetx.training.adversarial import METHODS, AdversarialSettings
 from posetx.training.checkpoint import load_state
 from posetx.training.export import export
 from posetx.training.hardware import peak_memory
