@@ -136,7 +136,7 @@ def test_the_smallest_displacement_that_does_the_harm(model, batch) -> None:
     objective, budget = objective_of(model, batch), Budget("l2", 0.2)
     strong = pgd(objective, batch.pose, Budget("l2", 0.03), generator(), steps=20)
     goal = float(harm_of(objective, strong.clouds).median())
-    result = cw(objective, batch.pose, budget, goal, steps=30, searches=5)
+    result = cw(objective, batch.pose, budget, goal, steps=20, searches=4)
     harm, size = harm_of(objective, result.clouds), budget.size(result.clouds - batch.pose)
     assert (harm >= goal - 1e-4).all()
     assert size.median() < 0.03 and (size <= 0.2001).all()

@@ -172,6 +172,7 @@ def command(folder: Path, *more: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_one_command_for_one_and_for_several(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     out, err = torchrun(*command(folder, "--max-minutes", "0.03"))

@@ -24,7 +24,7 @@ from posetx.models.frames import normalise_pose
 from posetx.models.pose_mae import PoseCode
 from posetx.models.refine import Estimate
 
-POINTS = 500
+POINTS = 400
 
 
 @pytest.fixture(scope="module")

@@ -54,12 +54,18 @@ def degrees_off(code: PoseCode, rotations: torch.Tensor) -> float:
 
 
 def test_a_table_is_told_from_who_leans_on_it(reader, person, with_table, rotations) -> None:
+    told = reader.read(with_table, up="y", front="z")
+    assert told.of_body[: len(person)].mean() > 0.97
+    assert told.of_body[len(person) :].mean() < 0.4
+    assert degrees_off(told.code, rotations) < 12
+
+
+@pytest.mark.slow
+def test_the_table_told_apart_is_no_more_in_the_way(reader, with_table, rotations) -> None:
     plain = reader.read(with_table, up="y", front="z", furniture=False)
     told = reader.read(with_table, up="y", front="z")
     assert plain.of_body.all()
-    assert told.of_body[: len(person)].mean() > 0.97
-    assert told.of_body[len(person) :].mean() < 0.4
-    assert degrees_off(told.code, rotations) < min(12, degrees_off(plain.code, rotations))
+    assert degrees_off(told.code, rotations) < degrees_off(plain.code, rotations)
     # the whole scan is what the confidence is about
     assert (told.distance, told.missed) == (plain.distance, plain.missed)
 

@@ -76,6 +76,7 @@ def test_a_full_disk_leaves_the_old_file(files: Path, tmp_path: Path) -> None:
     assert output.read_text() == "old" and os.listdir(tmp_path) == ["out.obj"]
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_really_full(files: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -144,6 +144,7 @@ def test_masks_only_in_training() -> None:
         assert model.train()(pose, points).pose.features.parts.shape[1] == 96
 
 
+@pytest.mark.slow
 def test_a_million_vertices_fit_in_memory() -> None:
     """Decoding is chunked: what a million vertices add is their own coordinates, not features."""
     predictor = Predictor(random_model("skin"), torch.device("cpu"))

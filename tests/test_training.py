@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from posetx.bodies.body import BodyModel
 from posetx.bodies.stream import StreamSettings
+from posetx.cli import app
 from posetx.errors import PosetxError
 from posetx.evaluation.protocols import training_poses
 from posetx.models.checkpoint import load_model
@@ -36,40 +38,40 @@ def data():
 
 
 def trainer(folder: Path, data, samples: int) -> Trainer:
-    settings = TrainSettings(samples=samples, batch=16)
+    settings = TrainSettings(samples=samples, batch=8)
     return Trainer(folder, *data, settings, TINY, STREAM, CPU)
 
 
 def test_loss_falls(tmp_path: Path, data) -> None:
     seen = []
-    run = trainer(tmp_path, data, 16 * 120)
+    run = trainer(tmp_path, data, 8 * 60)
     run.run(lambda progress: seen.append(progress.terms), report_steps=20)
-    assert seen[-1]["pmd"] < 0.8 * seen[0]["pmd"]
+    assert seen[-1]["pmd"] < 0.9 * seen[0]["pmd"]
     assert seen[-1]["skinning"] < seen[0]["skinning"]
-    assert run.samples == 16 * 120
+    assert run.samples == 8 * 60
 
 
 def test_resumed_run_equals_an_unbroken_one(tmp_path: Path, data) -> None:
-    whole = trainer(tmp_path / "whole", data, 16 * 8)
+    whole = trainer(tmp_path / "whole", data, 8 * 8)
     whole.run(lambda progress: None)
 
-    broken = trainer(tmp_path / "broken", data, 16 * 8)
+    broken = trainer(tmp_path / "broken", data, 8 * 8)
     for _ in range(4):
         broken.step()
     broken.save()
-    resumed = Trainer.resumed(tmp_path / "broken", *data, TrainSettings(samples=16 * 8), CPU)
-    assert resumed.samples == 16 * 4
+    resumed = Trainer.resumed(tmp_path / "broken", *data, TrainSettings(samples=8 * 8), CPU)
+    assert resumed.samples == 8 * 4
     resumed.run(lambda progress: None)
     for name, value in whole.model.state_dict().items():
         assert torch.allclose(value, resumed.model.state_dict()[name], atol=1e-6), name
 
 
 def test_a_finished_run_goes_on_from_before_its_rate_fell(tmp_path: Path, data) -> None:
-    trainer(tmp_path, data, 16 * 8).run(lambda progress: None)
-    longer = Trainer.resumed(tmp_path, *data, TrainSettings(samples=16 * 40), CPU)
-    assert 16 * 8 * (1 - COOL_DOWN) <= longer.samples < 16 * 8
-    same = Trainer.resumed(tmp_path, *data, TrainSettings(samples=16 * 8), CPU)
-    assert same.samples == 16 * 8
+    trainer(tmp_path, data, 8 * 8).run(lambda progress: None)
+    longer = Trainer.resumed(tmp_path, *data, TrainSettings(samples=8 * 40), CPU)
+    assert 8 * 8 * (1 - COOL_DOWN) <= longer.samples < 8 * 8
+    same = Trainer.resumed(tmp_path, *data, TrainSettings(samples=8 * 8), CPU)
+    assert same.samples == 8 * 8
 
 
 def test_schedule_warms_up_stays_and_falls() -> None:
@@ -128,8 +130,8 @@ def test_killed_and_resumed_from_the_command_line(tmp_path: Path) -> None:
     assert report["samples"] == 96
     model, card = load_model(report["model"])
     assert card["training"]["samples"] == 96 and model.config.pose_points == 32
-    refused = subprocess.run(command(folder), env=environment, capture_output=True, text=True)
-    assert refused.returncode == 2 and "--resume" in refused.stderr
+    refused = CliRunner().invoke(app, command(folder)[3:])
+    assert refused.exit_code == 2 and "--resume" in refused.stderr
 
 
 def test_bf16_changes_little(tmp_path: Path, data) -> None:

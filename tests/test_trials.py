@@ -226,6 +226,7 @@ def test_adamw_is_the_one_optimiser_of_everything() -> None:
 # --- the search ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_all_learn_as_they_should_and_are_measured_on_the_same_clouds(
     body: BodyModel, banks: dict[str, PoseBank], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
