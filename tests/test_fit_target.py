@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from posetx.bodies.body import BodyModel
+from posetx.bodies.skeleton import JOINTS
 from posetx.evaluation.protocols import training_poses
 from posetx.fit.target import Prepared, TargetFit, give
-from posetx.geometry.rotations import geodesic_degrees
+from posetx.geometry.rotations import geodesic_degrees, matrix_from_axis_angle
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
 
@@ -103,3 +104,27 @@ def test_its_own_pose_gives_the_target_back(
     moved = give(predictor, code, ready)
     apart = np.linalg.norm((moved - moved.mean(0)) - (vertices - vertices.mean(0)), axis=1)
     assert apart.mean() < 0.03
+
+
+def test_an_arm_in_the_ribs_is_an_arm_whichever_way_the_triangles_are_wound(
+    fit: TargetFit, body: BodyModel
+) -> None:
+    """The normals tell two surfaces apart that run through each other; without any it still works."""
+    rotations = torch.eye(3).repeat(1, len(JOINTS), 1, 1)
+    for side, degrees in ((".L", -40.0), (".R", 40.0)):
+        hanging = matrix_from_axis_angle(torch.deg2rad(torch.tensor([0.0, 0.0, degrees])))
+        for part in ("upperarm", "forearm", "hand"):
+            rotations[:, JOINTS.index(part + side)] = hanging
+    sunk = body.pose(body.bank[:1], rotations)[0].double().numpy()
+    faces = body.faces.numpy()
+    vertices = IdentityFrame.of(sunk, faces).to_normal(sunk)
+    # every other triangle turned over: no side is the outside
+    muddled = np.where(np.arange(len(faces))[:, None] % 2, faces, faces[:, ::-1])
+    told, inward, untold = (
+        fit.prepare(vertices, wound).weights for wound in (faces, faces[:, ::-1], muddled)
+    )
+    assert told is not None and inward is not None and untold is not None
+    truth = body.weights.numpy()
+    wrong = [np.abs(weights - truth).sum(1).mean() for weights in (told, inward, untold)]
+    assert max(wrong[:2]) < 0.05, wrong
+    assert wrong[2] < 0.1

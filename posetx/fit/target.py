@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from posetx.bodies.body import BodyModel
 from posetx.fit.cloud import BodyFit, FitSettings
 from posetx.fit.figure import Figure
+from posetx.geometry.mesh import vertex_normals
 from posetx.geometry.sampling import sample_surface
 from posetx.models.pose_mae import PoseCode
 from posetx.models.predictor import Predictor, pose_sample
@@ -31,7 +32,12 @@ Floats = NDArray[np.float64]
 SURFACE = 8192
 #: body vertices that lend their weights to a vertex; each the less, the farther it is on the scale
 #: of WIDTH, and the less the network sees its part there: a hand on a thigh is no thigh
-NEIGHBOURS, WIDTH, LEAST_WORD = 8, 0.02, 0.02
+NEIGHBOURS, WIDTH, LEAST_WORD = 24, 0.02, 0.02
+#: where an arm lies against the ribs, or in them, the nearest vertex may be of either; the normal
+#: tells. A lender's share goes with ((1 + cosine) / 2) ** FACING, which is at least LEAST_FACING
+FACING, LEAST_FACING = 4, 0.02
+#: a mesh whose triangles are wound both ways has no outside: mean cosine to the body's normals
+LEAST_WOUND = 0.5
 #: distance from the body at which its word counts for 1/e; in the identity's frame, ~1.3 m
 TRUST = 0.06
 CHUNK = 32_768
@@ -83,7 +89,7 @@ class TargetFit:
         figure = self.fit.figures(cloud, predictor.look_at_identity(sample, cloud))
         estimate = Estimate(figure.rotations, self.fit.fine.place(figure).joints)
         own = predictor.part_weights(sample, estimate, vertices)
-        weights = self._weights(figure, vertices, own)
+        weights = self._weights(figure, vertices, vertex_normals(vertices, faces), own)
         return Prepared(vertices, sample, estimate, weights)
 
     @torch.no_grad()
@@ -94,10 +100,13 @@ class TargetFit:
         return (figure.size * surface + figure.where)[0].double().cpu().numpy()
 
     def _weights(
-        self, figure: Figure, vertices: Floats, own: NDArray[np.float32]
+        self, figure: Figure, vertices: Floats, normals: Floats, own: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         """Skinning weights (N, 19) of the vertices; ``own`` are the network's."""
-        tree = cKDTree(self._surface(figure))
+        surface = self._surface(figure)
+        tree = cKDTree(surface)
+        outside = vertex_normals(surface, self.body.faces.cpu().numpy())
+        normals = _outward(normals, outside[tree.query(vertices)[1]])
         lent = self.body.weights.cpu().numpy()
         out = np.empty_like(own)
         for start in range(0, len(vertices), CHUNK):
@@ -105,6 +114,8 @@ class TargetFit:
             distance, index = tree.query(vertices[rows], k=NEIGHBOURS)
             lenders = lent[index]  # (n, NEIGHBOURS, 19)
             word = np.einsum("nkj,nj->nk", lenders, own[rows]) + LEAST_WORD
+            cosine = np.einsum("nkj,nj->nk", outside[index], normals[rows])
+            word *= (0.5 * (1 + cosine)) ** FACING + LEAST_FACING
             nearness = distance**2 - distance[:, :1] ** 2
             share = np.exp(-0.5 * nearness / WIDTH**2) * word
             share /= share.sum(1, keepdims=True)
@@ -112,3 +123,9 @@ class TargetFit:
             mixed = np.einsum("nk,nkj->nj", share, lenders)
             out[rows] = trust * mixed + (1 - trust) * own[rows]
         return out
+
+
+def _outward(normals: Floats, of_body: Floats) -> Floats:
+    """A target's normals (N, 3) turned outward if they point inward, all 0 if no side is out."""
+    cosine = (normals * of_body).sum(1).mean() if len(normals) else 0.0
+    return normals * (np.sign(cosine) if abs(cosine) > LEAST_WOUND else 0.0)

@@ -47,6 +47,16 @@ def vertex_areas(vertices: Floats, faces: Indices) -> Floats:
     return areas
 
 
+def vertex_normals(vertices: Floats, faces: Indices) -> Floats:
+    """Unit normals (n, 3), the mean of the triangles round each vertex by area; 0 without any."""
+    cross = np.repeat(_cross_of_faces(vertices, faces), 3, axis=0)
+    corners = np.asarray(faces).ravel()
+    sums = [np.bincount(corners, weights=axis, minlength=len(vertices)) for axis in cross.T]
+    normals = np.stack(sums, axis=1)
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    return np.divide(normals, length, out=np.zeros_like(normals), where=length > 0.0)
+
+
 def unique_edges(faces: Indices) -> Indices:
     """Undirected edges (e, 2) of the triangles, each once, lower index first, sorted."""
     faces = np.asarray(faces, dtype=np.int64)
