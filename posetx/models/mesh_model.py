@@ -1,0 +1,53 @@
+"""What the field's other networks have in common: an identity's points in, the same points out.
+
+They take the stream's and the protocols' clouds as they are, in the frames of
+:class:`posetx.bodies.stream.Batch`, so that :mod:`posetx.training` and :mod:`posetx.attacks` need
+not know which network they have. Unlike PoseMAE they see all the points of an identity at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from posetx.bodies.body import BodyModel
+
+
+@dataclass
+class Moved:
+    """``positions`` (B, Q, 3): where the identity's points go, in the identity's frame."""
+
+    positions: Tensor
+
+
+class MeshModel(nn.Module):
+    """Base of the baselines; ``config`` is a frozen dataclass with ``pose_points`` at least."""
+
+    config: Any
+    #: its definition needs a pose point for each identity point; see :func:`with_count`
+    equal_counts = False
+
+    def forward(self, pose: Tensor, points: Tensor, sample: int | None = None) -> Moved:
+        """Where an identity's ``points`` go when it takes the pose.
+
+        Parameters
+        ----------
+        pose : (B, P, 3) normalised cloud, in random order.
+        points : (B, Q, 3) in the identity's frame.
+        sample : how many of ``points`` are a surface sample; of no meaning to most models.
+        """
+        raise NotImplementedError
+
+    def begin_on(self, body: BodyModel) -> None:
+        """Before training; nothing of a body model is known to these networks."""
+
+
+def with_count(cloud: Tensor, count: int) -> Tensor:
+    """A cloud (B, P, 3) of exactly ``count`` points: its first ones, or all of them over again.
+
+    What models whose definition needs equal counts are given.
+    """
+    return cloud[:, torch.arange(count, device=cloud.device) % cloud.shape[1]]
