@@ -14,14 +14,16 @@ import torch
 from torch import Tensor
 
 from posetx.models.frames import normalise_pose
-from posetx.models.pose_mae import PoseMAE
+from posetx.models.registry import Network
 
+#: share of the points that is masked of a network which knows no masks
+MASKED = 0.25
 #: clouds (B, P, 3) -> the harm done (B,)
 Objective = Callable[[Tensor], Tensor]
 
 
 def transfer_damage(
-    model: PoseMAE,
+    model: Network,
     queries: Tensor,
     truth: Tensor,
     sample: int | None = None,
@@ -36,24 +38,20 @@ def transfer_damage(
     queries : (B, Q, 3) an identity's points in its frame; the first ``sample`` (default: all)
         are its surface sample.
     truth : (B, T, 3) where the last T of them should go.
-    sets : as in :meth:`PoseMAE.encode_pose`.
+    sets : as in :meth:`PoseMAE.encode_pose`; of no meaning to other networks.
     wanted : ``truth`` is where the attacker wants them: the less error the better.
     masks : the encoder masks points at random as it does in training.
 
     The clouds may be in any unit; the normalisation is part of what is attacked.
     """
-    sample = sample or queries.shape[1]
-    with torch.no_grad():
-        identity = model.encode_identity(queries[:, :sample], extra=queries[:, sample:])
+    move = model.mover(queries, sample or queries.shape[1], sets)
 
     def damage(clouds: Tensor) -> Tensor:
         ratio = 0.0
         if masks is not None:  # a mask is a slice of points in random order
             order = torch.randperm(clouds.shape[1], generator=masks, device=clouds.device)
-            clouds, ratio = clouds[:, order], model.config.mask_ratio
-        pose = model.encode_pose(normalise_pose(clouds)[0], ratio, sets)
-        positions = model.transferred(pose, identity, queries, sample).positions
-        positions = positions[:, -truth.shape[1] :]
+            clouds, ratio = clouds[:, order], getattr(model.config, "mask_ratio", MASKED)
+        positions = move(normalise_pose(clouds)[0], ratio)[:, -truth.shape[1] :]
         # float32's smallest step keeps the logarithm finite even for a perfect result
         error = (positions - truth).square().mean((1, 2)).clamp_min(1e-12).log()
         return -error if wanted else error

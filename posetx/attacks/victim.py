@@ -10,7 +10,7 @@ from torch import Tensor
 from posetx.attacks.defences import MASK, defended
 from posetx.attacks.objective import Objective, transfer_damage
 from posetx.geometry.rotations import matrix_from_yaw
-from posetx.models.predictor import Predictor
+from posetx.models.predictor import NetworkPredictor
 
 
 def turned(positions: Tensor, degrees: float) -> Tensor:
@@ -22,7 +22,7 @@ def turned(positions: Tensor, degrees: float) -> Tensor:
 class Victim:
     """``queries`` (B, I + V, 3): an identity's surface sample each, then V of its vertices."""
 
-    predictor: Predictor
+    predictor: NetworkPredictor
     queries: Tensor
 
     def __getitem__(self, rows: slice) -> Victim:
@@ -30,10 +30,10 @@ class Victim:
 
     @property
     def _shown(self) -> int:
-        return self.predictor.model.config.identity_points
+        return self.predictor.network.config.identity_points
 
     def _sets(self, points: int) -> int:
-        return points // self.predictor.model.config.pose_points
+        return points // self.predictor.network.config.pose_points
 
     def objective(
         self,
@@ -47,7 +47,7 @@ class Victim:
 
         ``generator`` is what a defence takes its randomness from.
         """
-        model, sets = self.predictor.model, self._sets(points)
+        model, sets = self.predictor.network, self._sets(points)
         masks = generator if defence == MASK else None
         plain = transfer_damage(model, self.queries, truth, self._shown, sets, wanted, masks)
         if defence is None or generator is None:
@@ -57,8 +57,6 @@ class Victim:
     @torch.no_grad()
     def predicted(self, clouds: Tensor) -> Tensor:
         """Where the network puts the vertices (B, V, 3) by clouds (B, S, 3) in any unit."""
-        model, shown = self.predictor.model, self._shown
-        cloud = self.predictor.normalised(clouds)
-        pose = model.encode_pose(cloud, sets=self._sets(clouds.shape[1]))
-        identity = model.encode_identity(self.queries[:, :shown], extra=self.queries[:, shown:])
-        return model.transferred(pose, identity, self.queries, shown).positions[:, shown:]
+        shown = self._shown
+        move = self.predictor.network.mover(self.queries, shown, self._sets(clouds.shape[1]))
+        return move(self.predictor.normalised(clouds))[:, shown:]

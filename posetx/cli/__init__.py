@@ -23,6 +23,7 @@ COMMANDS = {
     "attack": "Make the adversarial scan that harms a transfer most.",
     "train": "Train a model on synthetic bodies or on your own meshes.",
     "evaluate": "Measure a model on the frozen protocols.",
+    "bench": "Train and measure the field's networks alike.",
     "bodies": "Write synthetic bodies, poses and simulated scans to disk.",
     "models": "List the weights that are here, with hashes and figures.",
     "doctor": "Say what is installed and whether it works.",

@@ -67,15 +67,13 @@ def attack_dataset(
 
     from posetx.device import resolve_device
     from posetx.evaluation.attack_grid import AttackGrid, run_grid
-    from posetx.models.checkpoint import load_model
-    from posetx.models.predictor import Predictor
+    from posetx.models.checkpoint import load_network
+    from posetx.models.predictor import predictor_of
 
     where = resolve_device(device)
-    network, card = load_model(model, where)
-    attacker, attacker_card = load_model(surrogate, where) if surrogate else (None, card)
-    bench = AttackGrid(
-        Predictor(network, where), mocap, seed, Predictor(attacker, where) if attacker else None
-    )
+    network, card = load_network(model, where)
+    attacker, attacker_card = load_network(surrogate, where) if surrogate else (network, card)
+    bench = AttackGrid(predictor_of(network, where), mocap, seed, predictor_of(attacker, where))
     seen: list[int | None] = [*views] if views else [None]
     turns: list[float | None] = [*turn] if turn else [None]
     with progress_bar() as bar:
@@ -88,7 +86,7 @@ def attack_dataset(
         "attacker_sha256": attacker_card.get("sha256"),
         "protocol": dataset,
         "pairs": pairs,
-        "poses": bench.evaluator.poses,
+        "poses": bench.subjects.poses,
         "seed": seed,
         "success": grid[0].success,
         "defence": grid[0].defence,
@@ -96,7 +94,7 @@ def attack_dataset(
         "device": str(where),
         "rows": rows,
     }
-    begin = f"{model} on {dataset}, {pairs} pairs, poses of the {bench.evaluator.poses}"
+    begin = f"{model} on {dataset}, {pairs} pairs, poses of the {bench.subjects.poses}"
     if output:
         write_text_atomic(output, json_text(document) + "\n")
     if as_json:

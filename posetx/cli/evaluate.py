@@ -62,7 +62,8 @@ def evaluate(
     """Measure a model: the same pairs and figures every time.
 
     What is measured is what transfer does; --no-refine measures the network alone. The attacks are
-    on the network, white box: what they found is then handed to the fits as well.
+    on the network, white box: what they found is then handed to the fits as well. A baseline
+    (`posetx train --model`) is measured alone and told how the pose source is turned.
 
     The targets are bodies of 1.5 to 2.0 m that no training saw in these shapes; poses of the
     protocols other than `seen` are of motion subjects that no training saw.
@@ -76,30 +77,41 @@ def evaluate(
             raise UsageError(f"--protocol {name}: not known; use {', '.join(PROTOCOLS)}")
 
     from posetx.device import resolve_device
+    from posetx.evaluation.alone import AttackGrid, figures_alone
     from posetx.evaluation.card import write_figures
     from posetx.evaluation.run import Evaluator
     from posetx.evaluation.tables import figures_markdown, figures_table
-    from posetx.models.checkpoint import load_model
-    from posetx.models.predictor import Predictor
+    from posetx.models.checkpoint import load_network
+    from posetx.models.predictor import Predictor, predictor_of
 
     where = resolve_device(device)
-    network, card = load_model(model, where)
-    evaluator = Evaluator(Predictor(network, where), mocap, seed, refine)
+    network, card = load_network(model, where)
+    predictor = predictor_of(network, where)
     figures: dict[str, dict[str, float]] = {}
     with progress_bar() as bar:
-        for name in names:
-            task = bar.add_task(name, total=pairs)
-            figures[name] = evaluator.protocol(name, pairs, restored, partial(bar.advance, task))
-    if details:
-        write_text_atomic(details, json.dumps(evaluator.details, indent=1) + "\n")
+        if isinstance(predictor, Predictor):
+            evaluator = Evaluator(predictor, mocap, seed, refine)
+            for name in names:
+                task = bar.add_task(name, total=pairs)
+                done = partial(bar.advance, task)
+                figures[name] = evaluator.protocol(name, pairs, restored, done)
+            if details:
+                write_text_atomic(details, json.dumps(evaluator.details, indent=1) + "\n")
+        elif details:
+            raise UsageError("--details: of a baseline there are means only")
+        else:
+            refine, grid = False, AttackGrid(predictor, mocap, seed)
+            for name in bar.track(names, description="protocols"):
+                figures[name] = figures_alone(grid, name, pairs)
+    poses = "clips" if mocap else "prior"
     if update_card:
-        write_figures(model, figures, evaluator.poses, refine)
+        write_figures(model, figures, poses, refine)
     if as_json:
         emit_json(
             {
                 "model": model,
                 "sha256": card.get("sha256"),
-                "poses": evaluator.poses,
+                "poses": poses,
                 "seed": seed,
                 "refine": refine,
                 "figures": figures,

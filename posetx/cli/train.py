@@ -39,9 +39,23 @@ def train(
     init_from: Annotated[
         str | None, typer.Option(help="Begin with the weights of a model, by name or path.")
     ] = None,
-    head: Annotated[str, typer.Option(help="skin or coords.")] = "skin",
+    model: Annotated[
+        str,
+        typer.Option(
+            "-m",
+            "--model",
+            help="posemae, or a baseline: npt, npt-mp, gc-transformer, corenet, mapconnet.",
+        ),
+    ] = "posemae",
+    width: Annotated[
+        int | None, typer.Option(min=8, help="The network's width; the paper's without.")
+    ] = None,
+    head: Annotated[str | None, typer.Option(help="Of posemae: skin (default) or coords.")] = None,
     batch: Annotated[int, typer.Option(min=2, help="Of all processes together.")] = 192,
-    lr: Annotated[float, typer.Option(min=0.0, help="Muon's; AdamW has half of it.")] = 2e-3,
+    lr: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="2e-3 for posemae (Muon's; AdamW has half of it), or 5e-4."),
+    ] = None,
     pose_points: Annotated[int, typer.Option(min=32, help="Points of a pose source.")] = 128,
     identity_points: Annotated[int, typer.Option(min=32, help="Points of an identity.")] = 128,
     early_points: Annotated[
@@ -76,9 +90,9 @@ def train(
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """Train a 3D-PoseMAE, on synthetic bodies or --data; stop and go on at any time.
+    """Train a network, on synthetic bodies or --data; stop and go on at any time.
 
-    Writes FOLDER/checkpoint.pt every few minutes and, at the end, FOLDER/posemae.safetensors with
+    Writes FOLDER/checkpoint.pt every few minutes and, at the end, FOLDER/MODEL.safetensors with
     its card. A run that is over can be prolonged: --resume with a larger budget. Several GPUs or
     machines: torchrun --nproc-per-node N -m posetx train FOLDER ...
     """
@@ -88,7 +102,7 @@ def train(
         raise UsageError("--data does not go with --mocap: its meshes have their poses already")
     if data and scan_share:
         raise UsageError("--data does not go with --scan-share: its meshes are not scanned")
-    if head not in ("skin", "coords"):
+    if head not in (None, "skin", "coords"):
         raise UsageError(f"--head {head}: use skin or coords")
     if adversarial not in ("none", "fgm", "pgd"):
         raise UsageError(f"--adversarial {adversarial}: use none, fgm or pgd")
@@ -105,7 +119,7 @@ def train(
     from posetx.device import resolve_device
     from posetx.evaluation.protocols import training_poses
     from posetx.models.checkpoint import read_model
-    from posetx.models.pose_mae import PoseMAEConfig
+    from posetx.models.registry import config_named, name_of
     from posetx.training import distributed
     from posetx.training.adversarial import AdversarialSettings
     from posetx.training.display import TrainingDisplay
@@ -140,7 +154,13 @@ def train(
     if resume:
         trainer = Trainer.resumed(folder, body, poses, settings, where)
     else:
-        config = PoseMAEConfig(head=head, pose_points=pose_points, identity_points=identity_points)
+        sizes = {"width": width, "head": head}
+        config = config_named(
+            model,
+            pose_points=pose_points,
+            identity_points=identity_points,
+            **{name: size for name, size in sizes.items() if size is not None},
+        )
         share = StreamSettings.scan_share if scan_share is None else scan_share
         stream = StreamSettings(pose_points, identity_points, scan_share=share)
         trainer = Trainer(folder, body, poses, settings, config, stream, where)
@@ -153,7 +173,7 @@ def train(
         trainer.run(display.update)
     if not distributed.finish():
         return
-    path = folder / "posemae.safetensors"
+    path = folder / f"{name_of(trainer.model.config)}.safetensors"
     source = f"clips of {mocap}, without subjects 13 and 14" if mocap else "the shipped pose prior"
     sha256 = export(trainer, path, str(poses) if data else source)
     minutes = trainer.seconds / 60

@@ -27,10 +27,10 @@ from posetx.attacks.settings import AttackSettings
 from posetx.attacks.victim import Victim, turned
 from posetx.bodies.skeleton import JOINTS
 from posetx.evaluation.protocols import PROTOCOLS, Pair, Protocol, pairs_of
-from posetx.evaluation.run import Evaluator
-from posetx.fit.target import Prepared, give, prepared
+from posetx.evaluation.subjects import Subjects
+from posetx.geometry.mesh import edge_distortion
 from posetx.geometry.rotations import matrix_from_yaw
-from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
+from posetx.models.predictor import IdentityFrame, NetworkPredictor, pose_sample
 from posetx.scan.clean import clean_scan
 
 #: scans that are attacked together
@@ -46,7 +46,8 @@ class Case:
     truth: np.ndarray  # (V, 3) turned as the sample is
     frame: IdentityFrame
     aim: IdentityFrame
-    ready: Prepared
+    vertices: np.ndarray  # (V, 3) the target in its frame
+    shown: Tensor  # (1, I, 3) its surface sample
 
 
 @dataclass
@@ -59,7 +60,7 @@ class Crowd:
     truth: Tensor  # (B, V, 3)
     metres: Tensor
 
-    def victim(self, predictor: Predictor) -> Victim:
+    def victim(self, predictor: NetworkPredictor) -> Victim:
         return Victim(predictor, self.queries)
 
 
@@ -68,12 +69,12 @@ class AttackGrid:
 
     def __init__(
         self,
-        predictor: Predictor,
+        predictor: NetworkPredictor,
         mocap: Path | None = None,
         seed: int = 0,
-        surrogate: Predictor | None = None,
+        surrogate: NetworkPredictor | None = None,
     ):
-        self.evaluator = Evaluator(predictor, mocap, seed)
+        self.subjects = Subjects(mocap, seed)
         self.predictor, self.attacker, self.seed = predictor, surrogate or predictor, seed
 
     def crowd(self, name: str, count: int, views: int | None = None) -> Crowd:
@@ -81,7 +82,7 @@ class AttackGrid:
         protocol = PROTOCOLS[name]
         if views is not None:
             protocol = replace(protocol, views=views)
-        ev = self.evaluator
+        ev = self.subjects
         stream = pairs_of(protocol, ev.body, ev.banks, count, self.seed)
         cases = [self._case(protocol, pair) for pair in stream]
         picked = picked_vertices(len(cases[0].truth), self.seed)
@@ -91,8 +92,8 @@ class AttackGrid:
                 np.stack(rows), dtype=torch.float32, device=self.predictor.device
             )
 
-        shown = torch.cat([case.ready.sample for case in cases])
-        some = tensor([case.ready.vertices[picked] for case in cases])
+        shown = torch.cat([case.shown for case in cases])
+        some = tensor([case.vertices[picked] for case in cases])
         aims = [(c.truth[picked] - c.aim.centre) / c.frame.unit for c in cases]
         return Crowd(
             cases,
@@ -103,24 +104,26 @@ class AttackGrid:
         )
 
     def _case(self, protocol: Protocol, pair: Pair) -> Case:
-        ev, turn = self.evaluator, matrix_from_yaw(torch.tensor(-pair.yaw)).double().numpy()
+        ev, turn = self.subjects, matrix_from_yaw(torch.tensor(-pair.yaw)).double().numpy()
         points = np.roll(pair.points.double().numpy(), -pair.roll, 1)
         if protocol.views:
             points = clean_scan(points).points
         target, truth = pair.target.double().numpy(), pair.truth.double().numpy() @ turn.T
         frame = IdentityFrame.of(target, ev.faces)
+        normal = frame.to_normal(target)
         return Case(
             pair,
-            pose_sample(points @ turn.T, self.predictor.model.config.pose_points),
+            pose_sample(points @ turn.T, self.predictor.network.config.pose_points),
             truth,
             frame,
             IdentityFrame.of(truth, ev.faces),
-            prepared(self.predictor, None, frame.to_normal(target), ev.faces),
+            normal,
+            self.predictor.identity_sample(normal, ev.faces),
         )
 
-    def clean(self, crowd: Crowd) -> dict[str, Any]:
-        """The figures without an attack."""
-        return _mean(self._figures(crowd, crowd.clouds))
+    def figures(self, crowd: Crowd, clouds: Tensor) -> dict[str, float]:
+        """Mean figures of these clouds (B, S, 3) instead of the crowd's own."""
+        return _mean(self._figures(crowd, clouds))
 
     def cell(
         self, crowd: Crowd, settings: AttackSettings, turn_degrees: float | None = None
@@ -133,21 +136,18 @@ class AttackGrid:
         targeted = turn_degrees is not None
         aim = self._turned(crowd, turn_degrees) if turn_degrees is not None else crowd.truth
         started = time.perf_counter()
-        results = [
-            self._attacked(crowd, slice(start, start + BATCH), aim, settings, targeted)
-            for start in range(0, len(crowd.clouds), BATCH)
-        ]
+        result = self.attacked(crowd, settings, aim if targeted else None)
         if self.predictor.device.type == "cuda":
             torch.cuda.synchronize()
         seconds = time.perf_counter() - started
-        clouds = torch.cat([result.clouds for result in results])
+        clouds = result.clouds
         figures = self._figures(crowd, clouds)
         sizes = Budget(settings.norm, 1.0).size(clouds - crowd.clouds)
         row = {
             **_mean(figures),
             "success": float(np.mean([row["pmd"] >= settings.success for row in figures])),
             "size_mm": 1000 * float(sizes.mean()),
-            "queries": results[0].queries,
+            "queries": result.queries,
             "ms_per_scan": 1000 * seconds / len(clouds),
         }
         if targeted:
@@ -164,7 +164,19 @@ class AttackGrid:
         """The clean predictions (B, V, 3), turned about upright by so many degrees."""
         return turned(crowd.victim(self.predictor).predicted(crowd.clouds), degrees)
 
-    def _attacked(
+    def attacked(
+        self, crowd: Crowd, settings: AttackSettings, wanted: Tensor | None = None
+    ) -> Attacked:
+        """The crowd's clouds after an attack, BATCH at a time; ``wanted`` (B, V, 3) is its aim."""
+        aim = crowd.truth if wanted is None else wanted
+        results = [
+            self._batch(crowd, slice(start, start + BATCH), aim, settings, wanted is not None)
+            for start in range(0, len(crowd.clouds), BATCH)
+        ]
+        clouds, traces = ([getattr(r, name) for r in results] for name in ("clouds", "trace"))
+        return Attacked(torch.cat(clouds), torch.cat(traces, 1), results[0].queries)
+
+    def _batch(
         self, crowd: Crowd, rows: slice, aim: Tensor, settings: AttackSettings, wanted: bool
     ) -> Attacked:
         clouds = crowd.clouds[rows]
@@ -195,7 +207,7 @@ class AttackGrid:
 
         3D-PoseMAE's Figure 5 as figures. Empty for scans: they do not know whose points are whose.
         """
-        vertices = self.evaluator.body.weights
+        vertices = self.subjects.body.weights
         if len(crowd.cases[0].pair.points) != len(vertices):
             return {}
         own = vertices.argmax(1).cpu().numpy()
@@ -223,9 +235,12 @@ class AttackGrid:
     def _figures(self, crowd: Crowd, clouds: Tensor) -> list[dict[str, float]]:
         rows = []
         for case, cloud in zip(crowd.cases, clouds, strict=True):
-            code = self.predictor.encode_pose(cloud[None])
-            predicted = case.frame.from_normal(give(self.predictor, code, case.ready))
-            rows.append(self.evaluator.errors(predicted, case.frame, case.truth, case.aim))
+            moved = self.predictor.move(cloud[None], case.vertices, case.shown)
+            predicted = case.frame.from_normal(moved)
+            errors = self.subjects.errors(predicted, case.frame, case.truth, case.aim)
+            target, faces = case.frame.from_normal(case.vertices), self.subjects.faces
+            errors["edge"] = edge_distortion(target, faces, predicted)
+            rows.append(errors)
         return rows
 
 
@@ -247,7 +262,7 @@ def run_grid(
     for seen in views:
         crowd = grid.crowd(name, count, seen)
         begin = {"protocol": name, "views": seen, "pairs": len(crowd.cases)}
-        rows.append({**begin, "method": "none", **grid.clean(crowd)})
+        rows.append({**begin, "method": "none", **grid.figures(crowd, crowd.clouds)})
         on_cell()
         for one in settings:
             for degrees in turn_degrees:

@@ -66,6 +66,7 @@ class Pair:
     points: Tensor  # (N, 3) the pose source
     target: Tensor  # (V, 3) the identity's vertices
     truth: Tensor  # (V, 3) where they must go
+    rest: Tensor  # (V, 3) the pose source's body as the target stands at rest
     yaw: float  # the pose source's heading in radians
     roll: int = 0  # places by which the pose source's axes are rolled: with 1, z is up
 
@@ -141,9 +142,11 @@ def pairs_of(
             points = _scanned(body, points, protocol, generator)
         shown = body.pose(target, other if protocol.reposed else rest)
         truth = body.pose(target, rotations)
+        own = body.pose(source, rest)
         for i in range(min(block, count - start)):
             roll = i % 3 if protocol.any_up else 0
-            yield Pair(points[i].roll(roll, 1), shown[i], truth[i], float(yaw[i]), roll)
+            cloud = points[i].roll(roll, 1)
+            yield Pair(cloud, shown[i], truth[i], own[i], float(yaw[i]), roll)
 
 
 def _scanned(

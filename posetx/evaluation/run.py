@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from posetx.bodies.body import BodyModel
 from posetx.evaluation.attacked import adversarial_sample
-from posetx.evaluation.metrics import joint_metrics, joint_regressor, position_metrics
-from posetx.evaluation.protocols import PAIRS, PROTOCOLS, Pair, Protocol, pairs, pose_banks
+from posetx.evaluation.metrics import position_metrics
+from posetx.evaluation.protocols import PAIRS, PROTOCOLS, Pair, Protocol, pairs
+from posetx.evaluation.subjects import Subjects
 from posetx.fit.target import TargetFit, give, prepared
 from posetx.geometry.mesh import edge_distortion, flipped_share
 from posetx.geometry.restore import restore_detail
@@ -29,8 +29,8 @@ Floats = NDArray[np.float64]
 RESTORED = 40
 
 
-class Evaluator:
-    """One model on the test bodies."""
+class Evaluator(Subjects):
+    """One 3D-PoseMAE on the test bodies, used as transfer uses it."""
 
     def __init__(
         self,
@@ -39,16 +39,11 @@ class Evaluator:
         seed: int = 0,
         refine: bool = False,
     ):
-        self.predictor, self.seed = predictor, seed
-        self.body = BodyModel.load()
+        super().__init__(mocap, seed)
+        self.predictor = predictor
         self.reader = PoseReader(predictor, self.body, refine)
         self.targets = TargetFit(predictor, self.body.to(predictor.device)) if refine else None
-        self.banks = pose_banks(self.body, mocap, seed)
-        self.poses = "clips" if mocap else "prior"
-        self.faces = self.body.faces.numpy()
-        self.regressor = joint_regressor(self.body.weights.double().numpy())
         self.details: dict[str, list[dict[str, float]]] = {}
-        self.head = self.body.weights[:, 4].numpy() > 0.5
 
     def protocol(
         self,
@@ -103,17 +98,6 @@ class Evaluator:
             figures["pmd_unrestored"] = figures["pmd"]  # of the same few pairs
             figures["pmd_restored"] = position_metrics(kept, truth)["pmd"]
         return figures
-
-    def errors(
-        self, predicted: Floats, frame: IdentityFrame, truth: Floats, aim: IdentityFrame
-    ) -> dict[str, float]:
-        """Position and joint metrics of vertices (V, 3) in metres; each in its own frame."""
-        head = truth[self.head]
-        half_head = 0.5 * float(np.linalg.norm(head.max(0) - head.min(0))) / 3**0.5
-        return {
-            **position_metrics(predicted - frame.centre, truth - aim.centre),
-            **joint_metrics(self.regressor @ predicted, self.regressor @ truth, half_head),
-        }
 
     def read(self, pair: Pair, protocol: Protocol) -> tuple[Reading, Floats]:
         """What is read off a scan, as transfer does it, and the turn (3, 3) from y up to upright.

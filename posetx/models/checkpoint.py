@@ -21,25 +21,32 @@ from torch import Tensor
 
 from posetx.errors import MissingError, PosetxError
 from posetx.files.atomic import write_bytes_atomic, write_text_atomic
-from posetx.models.pose_mae import PoseMAE, PoseMAEConfig
+from posetx.models.pose_mae import PoseMAE
+from posetx.models.registry import (
+    ARCHITECTURES,
+    Config,
+    Network,
+    architecture_of,
+    build,
+    config_of,
+    name_of,
+)
 from posetx.paths import find_model
 from posetx.shipped import file_sha256, read_card
 
-ARCHITECTURE = "PoseMAE"
 
-
-def save_model(path: Path, config: PoseMAEConfig, weights: dict[str, Tensor], card: dict) -> str:
+def save_model(path: Path, config: Config, weights: dict[str, Tensor], card: dict) -> str:
     """Write ``path`` (.safetensors, fp16) and its card (.json); returns the sha256.
 
     The card is ``card`` with architecture, config, parameter count and sha256 added.
     """
     half = {name: value.detach().cpu().half().contiguous() for name, value in weights.items()}
-    metadata = {"architecture": ARCHITECTURE, "config": json.dumps(asdict(config))}
+    metadata = {"architecture": architecture_of(config), "config": json.dumps(asdict(config))}
     data = save(half, metadata=metadata)
     sha256 = hashlib.sha256(data).hexdigest()
     document = {
         "name": path.stem,
-        "architecture": ARCHITECTURE,
+        "architecture": architecture_of(config),
         "config": asdict(config),
         "parameters": sum(value.numel() for value in half.values()),
         "sha256": sha256,
@@ -50,8 +57,8 @@ def save_model(path: Path, config: PoseMAEConfig, weights: dict[str, Tensor], ca
     return sha256
 
 
-def read_model(name: str) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, Any]]:
-    """The configuration, weights (fp32, on the CPU) and card of a model by name or path.
+def read_model(name: str) -> tuple[Config, dict[str, Tensor], dict[str, Any]]:
+    """The sizes, weights (fp32, on the CPU) and card of a model by name or path.
 
     Raises
     ------
@@ -67,19 +74,31 @@ def read_model(name: str) -> tuple[dict[str, Any], dict[str, Tensor], dict[str, 
             metadata = file.metadata() or {}
             weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
         config = json.loads(metadata.get("config", "null"))
-    if metadata.get("architecture") != ARCHITECTURE or not isinstance(config, dict):
+    architecture = metadata.get("architecture")
+    if architecture not in ARCHITECTURES or not isinstance(config, dict):
         raise PosetxError(f"{path}: safetensors, but not a posetx model; see `posetx models`")
-    return config, weights, card or {}
+    with _refused(path):
+        return config_of(architecture, config), weights, card or {}
+
+
+def load_network(name: str, device: torch.device | str = "cpu") -> tuple[Network, dict[str, Any]]:
+    """A network of any kind in eval mode and its card, by name or path. Raises as read_model."""
+    config, weights, card = read_model(name)
+    with _refused(find_model(name)):
+        model = build(config)
+        model.load_state_dict(weights)
+    return model.to(device).eval(), card
 
 
 def load_model(name: str, device: torch.device | str = "cpu") -> tuple[PoseMAE, dict[str, Any]]:
-    """A model in eval mode and its card, by name (``posemae``) or path. Raises as read_model."""
-    config, weights, card = read_model(name)
-    with _refused(find_model(name)):
-        # files from before the second look have no word of it
-        model = PoseMAE(PoseMAEConfig(**{"refine": False, "clutter": False, **config}))
-        model.load_state_dict(weights)
-    return model.to(device).eval(), card
+    """As :func:`load_network`, of what transfer needs: raises PosetxError for a baseline."""
+    model, card = load_network(name, device)
+    if not isinstance(model, PoseMAE):
+        raise PosetxError(
+            f"{name}: {name_of(model.config)} finds neither directions nor joints; it can be "
+            "trained, evaluated and attacked (--dataset), for transfer take a posemae"
+        )
+    return model, card
 
 
 @contextmanager

@@ -7,6 +7,7 @@ not know which network they have. Unlike PoseMAE they see all the points of an i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from posetx.bodies.body import BodyModel
+
+#: a normalised cloud (B, P, 3), maybe a share of it to be masked -> positions (B, Q, 3)
+Mover = Callable[..., Tensor]
 
 
 @dataclass
@@ -40,6 +44,16 @@ class MeshModel(nn.Module):
         sample : how many of ``points`` are a surface sample; of no meaning to most models.
         """
         raise NotImplementedError
+
+    def mover(self, points: Tensor, sample: int, sets: int = 1) -> Mover:
+        """Where ``points`` (B, Q, 3) go, as a function of the pose; see :meth:`PoseMAE.mover`."""
+
+        def move(pose: Tensor, mask_ratio: float = 0.0) -> Tensor:
+            if mask_ratio:
+                pose = pose[:, : max(int(pose.shape[1] * (1 - mask_ratio)), 1)]
+            return self(pose, points, sample).positions
+
+        return move
 
     def begin_on(self, body: BodyModel) -> None:
         """Before training; nothing of a body model is known to these networks."""

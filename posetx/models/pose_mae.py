@@ -24,6 +24,7 @@ from posetx.geometry.rotations import full_precision, matrix_from_6d
 from posetx.models.decoder import Decoder, Statistics
 from posetx.models.encoder import MultiScaleEncoder, PointFeatures, PoseHead, ResidualMLP
 from posetx.models.frames import normalise_pose
+from posetx.models.mesh_model import Mover
 from posetx.models.refine import Estimate, PartRefiner
 
 
@@ -213,6 +214,20 @@ class PoseMAE(nn.Module):
         source = self.encode_pose(pose, self.config.mask_ratio if self.training else 0.0)
         target = self.encode_identity(points[:, :sample], extra=points[:, sample:])
         return self.transferred(source, target, points, sample)
+
+    def mover(self, points: Tensor, sample: int, sets: int = 1) -> Mover:
+        """Where ``points`` (B, Q, 3) of known identities go, as a function of the pose alone.
+
+        ``sample`` is :meth:`forward`'s, ``sets`` :meth:`encode_pose`'s. Gradients reach the pose.
+        """
+        with torch.no_grad():
+            identity = self.encode_identity(points[:, :sample], extra=points[:, sample:])
+
+        def move(pose: Tensor, mask_ratio: float = 0.0) -> Tensor:
+            source = self.encode_pose(pose, mask_ratio, sets)
+            return self.transferred(source, identity, points, sample).positions
+
+        return move
 
     def transferred(
         self, source: PoseCode, target: PoseCode, points: Tensor, sample: int

@@ -21,6 +21,7 @@ from posetx.geometry.sampling import farthest_points, sample_surface
 from posetx.models.frames import normalise_pose
 from posetx.models.pose_mae import IdentityContext, PoseCode, PoseMAE
 from posetx.models.refine import Estimate
+from posetx.models.registry import Network
 
 Floats = NDArray[np.float64]
 
@@ -78,15 +79,39 @@ def pose_sample(points: Floats, config_points: int) -> Floats:
     return chosen.reshape(config_points, POSE_SETS, 3).transpose(1, 0, 2).reshape(-1, 3)
 
 
-class Predictor:
-    """A model with what it takes to use it on arrays in any frame (y up, facing +z)."""
+class NetworkPredictor:
+    """A network of any kind, used on arrays in any frame (y up, facing +z)."""
 
-    def __init__(self, model: PoseMAE, device: torch.device):
-        self.model, self.device = model, device
+    def __init__(self, model: Network, device: torch.device):
+        self.network, self.device = model, device
 
     def normalised(self, samples: Floats | Tensor) -> Tensor:
         """Clouds (B, N, 3) in their normalised frames, on the device."""
         return normalise_pose(torch.as_tensor(samples, dtype=torch.float32, device=self.device))[0]
+
+    @torch.inference_mode()
+    def identity_sample(self, vertices: Floats, faces: NDArray[np.int64]) -> Tensor:
+        """(1, I, 3) surface sample of an identity in its normalised frame."""
+        points, _, _ = sample_surface(vertices, faces, self.network.config.identity_points)
+        return torch.as_tensor(points, dtype=torch.float32, device=self.device).unsqueeze(0)
+
+    @torch.inference_mode()
+    def move(self, samples: Floats | Tensor, vertices: Floats, shown: Tensor) -> Floats:
+        """All vertices (N, 3) of an identity in the pose of a cloud (1, P, 3): (N, 3).
+
+        ``shown`` is its :meth:`identity_sample`, of which only a PoseMAE has need.
+        """
+        points = torch.as_tensor(vertices[None], dtype=torch.float32, device=self.device)
+        moved = self.network(self.normalised(samples), points).positions
+        return moved[0].double().cpu().numpy()
+
+
+class Predictor(NetworkPredictor):
+    """A 3D-PoseMAE: also what it knows of poses, parts and directions."""
+
+    def __init__(self, model: PoseMAE, device: torch.device):
+        super().__init__(model, device)
+        self.model = model
 
     @torch.inference_mode()
     def encode_pose(self, samples: Floats | Tensor) -> PoseCode:
@@ -97,11 +122,8 @@ class Predictor:
         cloud = self.normalised(samples)
         return self.model.encode_pose(cloud, sets=cloud.shape[1] // self.model.config.pose_points)
 
-    @torch.inference_mode()
-    def identity_sample(self, vertices: Floats, faces: NDArray[np.int64]) -> Tensor:
-        """(1, I, 3) surface sample of an identity in its normalised frame."""
-        points, _, _ = sample_surface(vertices, faces, self.model.config.identity_points)
-        return torch.as_tensor(points, dtype=torch.float32, device=self.device).unsqueeze(0)
+    def move(self, samples: Floats | Tensor, vertices: Floats, shown: Tensor) -> Floats:
+        return self.decode(self.context(self.encode_pose(samples), shown), vertices)[0]
 
     @torch.inference_mode()
     def look_at_identity(self, identity: Tensor, cloud: Tensor) -> PoseCode:
@@ -163,3 +185,10 @@ class Predictor:
         for start in range(0, len(points), step):
             part = torch.as_tensor(points[start : start + step], dtype=torch.float32)
             yield part.to(self.device)[None]
+
+
+def predictor_of(network: Network, device: torch.device) -> NetworkPredictor:
+    """What uses a network of any kind."""
+    if isinstance(network, PoseMAE):
+        return Predictor(network, device)
+    return NetworkPredictor(network, device)

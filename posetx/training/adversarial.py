@@ -17,7 +17,7 @@ from posetx.attacks.methods import perturbed
 from posetx.attacks.objective import transfer_damage
 from posetx.bodies.stream import Batch
 from posetx.models.frames import normalise_pose
-from posetx.models.pose_mae import PoseMAE
+from posetx.models.registry import Network
 
 #: attacks that training may use: within the global budget, and cheap enough for every step
 METHODS = ("fgm", "pgd")
@@ -39,7 +39,7 @@ class AdversarialSettings:
 
 
 def attacked(
-    model: PoseMAE, batch: Batch, settings: AdversarialSettings, generator: torch.Generator
+    model: Network, batch: Batch, settings: AdversarialSettings, generator: torch.Generator
 ) -> Batch:
     """The batch with a share of its pose clouds made adversarial to ``model``.
 

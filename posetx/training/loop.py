@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from posetx.bodies.body import BodyModel
 from posetx.bodies.poses import PoseBank
-from posetx.bodies.stream import Batch, StreamSettings
+from posetx.bodies.stream import StreamSettings
 from posetx.errors import PosetxError
-from posetx.models.pose_mae import Output, PoseMAE, PoseMAEConfig
+from posetx.models.registry import Config, architecture_of, config_of
 from posetx.training import distributed
 from posetx.training.adversarial import AdversarialSettings, attacked
 from posetx.training.checkpoint import load_state, save_state
 from posetx.training.folder import MeshFolder, make_stream
-from posetx.training.losses import frame_pmd, training_loss
-from posetx.training.optimizer import COOL_DOWN, learning_rate_factor, make_optimizers
+from posetx.training.learners import Learner, learner_of
+from posetx.training.losses import frame_pmd
+from posetx.training.optimizer import COOL_DOWN, learning_rate_factor
 
 
 @dataclass
@@ -33,7 +34,8 @@ class TrainSettings:
     samples: int | None = None
     #: of all processes together
     batch: int = 192
-    lr: float = 2e-3
+    #: the learner's own without
+    lr: float | None = None
     seed: int = 0
     precision: str = "auto"
     ema_decay: float = 0.998
@@ -43,17 +45,6 @@ class TrainSettings:
     adversarial: AdversarialSettings | None = None
     #: in the first half of a run more samples teach more than more points do
     early_points: int = 80
-
-
-@dataclass(frozen=True)
-class Learner:
-    """What learns, what it is told and by which rule: :mod:`posetx.training.trials` changes it."""
-
-    network: Callable[[PoseMAEConfig], PoseMAE] = PoseMAE
-    #: the loss and its terms
-    loss: Callable[[Output, Batch], tuple[Tensor, dict[str, Tensor]]] = training_loss
-    #: of a network, at a learning rate
-    optimizers: Callable[[nn.Module, float], list[torch.optim.Optimizer]] = make_optimizers
 
 
 #: share of a run's budget in which samples have ``early_points``
@@ -90,13 +81,13 @@ class Trainer:
         body: BodyModel,
         poses: PoseBank | MeshFolder,
         settings: TrainSettings,
-        model_config: PoseMAEConfig,
+        model_config: Config,
         stream_settings: StreamSettings,
         device: torch.device,
         learner: Learner | None = None,
     ):
         self.folder, self.settings, self.device = folder, settings, device
-        self.learner = learner or Learner()
+        self.learner = learner or learner_of(model_config)
         self.processes = distributed.world()
         self.own_batch = distributed.own_share(settings.batch)
         torch.manual_seed(settings.seed)
@@ -104,7 +95,7 @@ class Trainer:
         self.model.begin_on(body)
         self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.stream = make_stream(body, poses, stream_settings, settings.seed)
-        self.optimizers = self.learner.optimizers(self.model, settings.lr)
+        self.optimizers = self.learner.optimizers(self.model, settings.lr or self.learner.lr)
         self.base_lr = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
         self.samples = 0
         self.seconds = 0.0
@@ -227,6 +218,7 @@ class Trainer:
         save_state(
             path or self.checkpoint,
             {
+                "architecture": architecture_of(self.model.config),
                 "model_config": asdict(self.model.config),
                 "settings": asdict(self.settings),
                 "stream": type(self.stream).__name__,
@@ -269,7 +261,7 @@ class Trainer:
             body,
             poses,
             settings,
-            PoseMAEConfig(**state["model_config"]),
+            config_of(state.get("architecture", "PoseMAE"), state["model_config"]),
             StreamSettings(**state["stream_settings"]),
             device,
         )

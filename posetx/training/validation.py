@@ -15,7 +15,7 @@ from torch import Tensor
 from posetx.bodies.body import BodyModel
 from posetx.bodies.poses import PoseBank
 from posetx.bodies.stream import BodyStream, StreamSettings
-from posetx.models.pose_mae import PoseMAE
+from posetx.models.registry import Network
 from posetx.training.losses import frame_pmd
 
 #: what differs from a clean pose source and a target at rest
@@ -37,7 +37,7 @@ class PlainBank(PoseBank):
 
 @torch.no_grad()
 def validate(
-    model: PoseMAE,
+    model: Network,
     weights: dict[str, Tensor],
     body: BodyModel,
     poses: PoseBank,

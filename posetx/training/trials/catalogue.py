@@ -12,7 +12,7 @@ from torch import Tensor
 from posetx.bodies.poses import PoseBank
 from posetx.bodies.stream import StreamSettings
 from posetx.models.pose_mae import PoseMAEConfig
-from posetx.training.loop import Learner
+from posetx.training.learners import Learner
 from posetx.training.losses import WEIGHTS, training_loss
 from posetx.training.trials.variants import (
     ONE,

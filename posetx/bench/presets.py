@@ -1,0 +1,46 @@
+"""What `posetx bench` trains, and how long: the same for all networks of a preset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+#: in the order of their papers, the subject of all this last
+NETWORKS = ("npt", "npt-mp", "corenet", "gc-transformer", "mapconnet", "posemae")
+#: what is compared: clean poses, raw scans, white-box attacks
+PROTOCOLS = ("seen", "unseen", "noise", "scan", "attack", "attack-pgd")
+#: vertices of SMPL, of a dense character, of a raw mesh
+SIZES = (6_890, 27_000, 100_000)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Equal samples, points and batches; ``widths`` are those of networks that get a smaller one.
+
+    ``minutes`` is the most that one training may take: what it stopped is said in the tables.
+    """
+
+    samples: int
+    batch: int
+    points: int
+    pairs: int
+    minutes: float
+    widths: dict[str, int] = field(default_factory=dict)
+    #: a forward pass that takes longer (seconds) is not measured
+    patience: float = 120.0
+
+
+PRESETS = {
+    # a quarter of the papers' widths: two cores then see enough samples to tell anything
+    "small": Preset(
+        samples=40_000,
+        batch=32,
+        points=128,
+        pairs=32,
+        minutes=20.0,
+        widths={
+            **dict.fromkeys(("npt", "npt-mp", "gc-transformer"), 256),
+            **dict.fromkeys(("corenet", "mapconnet"), 16),
+        },
+    ),
+    "full": Preset(samples=4_000_000, batch=192, points=512, pairs=400, minutes=480.0),
+}

@@ -1,0 +1,148 @@
+"""Trains and measures all networks alike; what is done is kept, so that a study goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from posetx.bench.cost import forward_cost
+from posetx.bench.presets import NETWORKS, PROTOCOLS, SIZES, Preset
+from posetx.bodies.body import BodyModel
+from posetx.bodies.poses import PoseBank
+from posetx.bodies.stream import StreamSettings
+from posetx.errors import UsageError
+from posetx.evaluation.alone import figures_alone
+from posetx.evaluation.attack_grid import AttackGrid
+from posetx.evaluation.classic import figures_of_deformation_transfer
+from posetx.evaluation.protocols import training_poses
+from posetx.files.atomic import write_text_atomic
+from posetx.models.checkpoint import load_network
+from posetx.models.predictor import predictor_of
+from posetx.models.registry import CONFIGS, build, config_named
+from posetx.training.adversarial import AdversarialSettings
+from posetx.training.export import export
+from posetx.training.hardware import describe
+from posetx.training.loop import Progress, Trainer, TrainSettings
+
+#: what a folder's results are of; another study does not go on with them
+SETUP = ("preset", "seed", "poses")
+#: half of each batch is attacked, from the first step on
+ADVERSARIAL = AdversarialSettings()
+CLASSIC = "deformation transfer"
+
+#: is told how far a long step is
+Tell = Callable[[str], None]
+
+
+class Study:
+    """A folder with a run for each network, and ``bench.json``, which holds what was measured.
+
+    Raises UsageError where the folder holds a study of another setup.
+    """
+
+    def __init__(
+        self, folder: Path, preset: Preset, mocap: Path | None, seed: int, device: torch.device
+    ):
+        self.folder, self.preset, self.mocap = folder, preset, mocap
+        self.seed, self.device = seed, device
+        self.body = BodyModel.load(device)
+        self._poses: PoseBank | None = None
+        self.results: dict[str, Any] = {
+            "preset": asdict(preset),
+            "seed": seed,
+            "poses": "clips" if mocap else "prior",
+            "hardware": describe(device),
+            "trained": {},
+            "figures": {},
+            "cost": {},
+        }
+        if self.path.is_file():
+            old = json.loads(self.path.read_text())
+            for name in SETUP:
+                if old[name] != self.results[name]:
+                    raise UsageError(f"{folder}: a study with another {name}; name a new folder")
+            self.results = old
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "bench.json"
+
+    def steps(self, names: tuple[str, ...] = NETWORKS) -> list[tuple[str, Callable[[Tell], None]]]:
+        """What is still to do, by what it is called; each saves what it found."""
+        todo: list[tuple[str, Callable[[Tell], None]]] = []
+        for name in names:
+            for run in (name, f"{name}-adv"):
+                if run not in self.results["trained"]:
+                    todo.append((f"train {run}", partial(self._train, run)))
+                missing = [p for p in PROTOCOLS if p not in self.results["figures"].get(run, {})]
+                todo += [(f"{run} on {p}", partial(self._measure, run, p)) for p in missing]
+        if CLASSIC not in self.results["figures"]:
+            todo.append((CLASSIC, self._classic))
+        for name in names:
+            for size in SIZES:
+                if str(size) not in self.results["cost"].get(name, {}):
+                    told = f"forward pass of {name} at {size}"
+                    todo.append((told, partial(self._cost, name, size)))
+        return todo
+
+    def _train(self, run: str, tell: Tell) -> None:
+        """One network, trained on clean poses or, for ``NAME-adv``, adversarially."""
+        name, preset, folder = run.removesuffix("-adv"), self.preset, self.folder / run
+        settings = TrainSettings(preset.minutes, preset.samples, preset.batch, seed=self.seed)
+        if run != name:
+            settings.adversarial = ADVERSARIAL
+        if self._poses is None:
+            self._poses = training_poses(self.body, self.mocap, self.seed).to(self.device)
+        if (folder / "checkpoint.pt").is_file():
+            trainer = Trainer.resumed(folder, self.body, self._poses, settings, self.device)
+        else:
+            sizes = {"width": preset.widths[name]} if name in preset.widths else {}
+            points = {"pose_points": preset.points, "identity_points": preset.points}
+            config = config_named(name, **points, **sizes)
+            stream = StreamSettings(preset.points, preset.points)
+            trainer = Trainer(folder, self.body, self._poses, settings, config, stream, self.device)
+
+        def show(progress: Progress) -> None:
+            tell(f"{progress.samples} samples, {progress.samples_per_second:.0f}/s")
+
+        trainer.run(show)
+        sha256 = export(trainer, self._model(run), self.results["poses"])
+        self.results["trained"][run] = {
+            "samples": trainer.samples,
+            "minutes": trainer.seconds / 60,
+            "parameters": sum(p.numel() for p in trainer.model.parameters()),
+            "sha256": sha256,
+        }
+        self._save()
+
+    def _model(self, run: str) -> Path:
+        return self.folder / run / f"{run}.safetensors"
+
+    def _measure(self, run: str, protocol: str, tell: Tell) -> None:
+        network, _ = load_network(str(self._model(run)), self.device)
+        grid = AttackGrid(predictor_of(network, self.device), self.mocap, self.seed)
+        figures = figures_alone(grid, protocol, self.preset.pairs)
+        self.results["figures"].setdefault(run, {})[protocol] = figures
+        self._save()
+
+    def _classic(self, tell: Tell) -> None:
+        found = figures_of_deformation_transfer(self.mocap, self.preset.pairs, self.seed)
+        self.results["figures"][CLASSIC] = found
+        self._save()
+
+    def _cost(self, name: str, size: int, tell: Tell) -> None:
+        found = forward_cost(name, size, self.preset.patience, torch.get_num_threads())
+        network = build(CONFIGS[name])
+        found["parameters"] = sum(p.numel() for p in network.parameters())
+        self.results["cost"].setdefault(name, {})[str(size)] = found
+        self._save()
+
+    def _save(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_text_atomic(self.path, json.dumps(self.results, indent=1) + "\n")

@@ -1,0 +1,21 @@
+"""A network of any kind on the protocols, its heading told: how baselines are measured.
+
+None of the field's networks finds out how a scan is turned, so that all of them, PoseMAE too where
+it is compared with them, are told; nothing is fitted and nothing restored.
+"""
+
+from __future__ import annotations
+
+from posetx.attacks.settings import AttackSettings
+from posetx.evaluation.attack_grid import AttackGrid
+from posetx.evaluation.attacked import EPSILON, PGD_STEPS
+from posetx.evaluation.protocols import PAIRS, PROTOCOLS
+
+
+def figures_alone(grid: AttackGrid, name: str, count: int = PAIRS) -> dict[str, float]:
+    """Mean figures of one protocol over ``count`` pairs."""
+    crowd, method = grid.crowd(name, count), PROTOCOLS[name].attack
+    if method:
+        settings = AttackSettings(method, epsilon=EPSILON, steps=PGD_STEPS, seed=grid.seed)
+        return {"pairs": count, **grid.figures(crowd, grid.attacked(crowd, settings).clouds)}
+    return {"pairs": count, **grid.figures(crowd, crowd.clouds)}

@@ -1,0 +1,301 @@
+"""Deformation transfer (Sumner & Popović 2004): a source mesh's change of pose, on another mesh.
+
+Each source triangle's change from rest to pose is an affine map, whose linear part is (eq. 3, 4)
+
+    S = V~ V^-1,   V = [v2 - v1, v3 - v1, v4 - v1],   v4 = v1 + N / sqrt|N|,   N the cross product
+
+and the target's vertices are those whose own such maps T_j come nearest to the S of the source
+triangles they correspond to: min sum_j a_j |S_s(j) - T_j|_F^2 (eq. 6). A target's v4 belongs to
+its triangle alone, and whatever the other three vertices do, the best v4 makes T_j and S agree
+along the normal. So it drops out, without approximation, and leaves with the gradients g_k of a
+triangle's hat functions T_j = sum_k x_k g_k^T within the triangle's plane, so the normal equations
+
+    sum_j a_j sum_l (g_k . g_l) x_l = sum_j a_j S_s(j) g_k          for every target vertex k,
+
+one symmetric matrix for all three coordinates. The paper counts every triangle as 1; here a_j is
+its area (Botsch et al. 2006, "Deformation transfer for detail-preserving surface editing"), or
+the answer would hang on how finely each place is triangulated, and tiny triangles would rule it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.linalg import splu
+from scipy.spatial import cKDTree
+
+from posetx.geometry.mesh import connected_parts, weld
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+SLIVER = 1e-5
+"""A triangle less high than this share of its longest edge is degenerate: it has no map."""
+
+CONTACT = 0.01
+"""Parts touch within this length, in roots of the target's area; beyond, distance^-4 counts ..."""
+
+FAR = 1e-6
+"""... but never less than this."""
+
+NEIGHBOURS = (16, 256)
+"""How many nearest triangles are searched for one that faces the same way, round by round."""
+
+
+def triangle_correspondences(
+    source_rest: Floats, source_faces: Indices, target_rest: Floats, target_faces: Indices
+) -> Indices:
+    """The source triangle for each target triangle: the closest that faces the same way.
+
+    Closest by the distance of centroids, among those whose normals are within 90 degrees (the
+    paper's closest compatible triangle). The caller aligns the two meshes before, in place, size
+    and pose, for instance by a body model fitted to each; nothing is aligned here.
+
+    Parameters
+    ----------
+    source_rest : (n_source, 3), in the unit of the target
+    source_faces : (m_source, 3); degenerate triangles correspond to none
+    target_rest : (n_target, 3)
+    target_faces : (m_target, 3); degenerate ones get a triangle as well
+
+    Returns
+    -------
+    (m_target,) indices into `source_faces`. Where none of the 256 nearest faces the same way
+    (a target turned inside out), the nearest whichever way it faces.
+
+    Raises
+    ------
+    ValueError : shapes, faces out of range, non-finite coordinates, a source without area
+    """
+    source_rest, source_faces = _mesh("source", source_rest, source_faces)
+    target_rest, target_faces = _mesh("target", target_rest, target_faces)
+    candidates = _regular("source", source_rest, source_faces)
+    normals = _normals(source_rest, source_faces[candidates])
+    own_normals = _normals(target_rest, target_faces)
+    tree = cKDTree(source_rest[source_faces[candidates]].mean(axis=1))
+    centres = target_rest[target_faces].mean(axis=1)
+    nearest = tree.query(centres)[1].astype(np.int64)
+    left = np.flatnonzero(np.einsum("mi,mi->m", normals[nearest], own_normals) < 0.0)
+    for count in NEIGHBOURS:
+        count = min(count, len(candidates))
+        index = tree.query(centres[left], k=np.arange(1, count + 1))[1]
+        same = np.einsum("mki,mi->mk", normals[index], own_normals[left]) >= 0.0
+        found = same.any(axis=1)
+        nearest[left[found]] = index[found, same[found].argmax(axis=1)]
+        left = left[~found]
+    return candidates[nearest]
+
+
+def deformation_transfer(
+    source_rest: Floats,
+    source_posed: Floats,
+    source_faces: Indices,
+    target_rest: Floats,
+    target_faces: Indices,
+    correspondence: Indices,
+) -> Floats:
+    """The target's vertices in the source's pose.
+
+    Parameters
+    ----------
+    source_rest, source_posed : (n_source, 3), the source before and after, in one unit
+    source_faces : (m_source, 3)
+    target_rest : (n_target, 3), in the unit and frame of `source_rest`
+    target_faces : (m_target, 3)
+    correspondence : (m_target,), a source triangle for each target triangle
+
+    Returns
+    -------
+    (n_target, 3) posed vertices, in the frame of `source_posed`.
+
+    Place: the target's centroid (by area) follows the mean displacement of the source triangles it
+    corresponds to, each taken where the target's triangle is, by the source triangle's affine map,
+    so that a rigid motion is carried over whole. Several connected parts share that centroid; each
+    is displaced as its source triangles are *relative* to those of the surface that it touches or
+    is nearest to, or the eyes of a target taller than the source would leave its head.
+
+    Vertices at exactly the same rest position stay together, so seams do not open. A degenerate
+    target triangle has no equation; a degenerate source triangle has no map, and the regular one
+    with the nearest centroid stands in for it. A vertex without a regular triangle follows the
+    nearest vertex that has one, turned by the mean map of the triangles round that.
+
+    Raises
+    ------
+    ValueError : shapes or counts that do not match, indices out of range, non-finite coordinates,
+        or no regular triangle in the source or in the target
+    """
+    source_rest, source_faces = _mesh("source", source_rest, source_faces)
+    target_rest, target_faces = _mesh("target", target_rest, target_faces)
+    source_posed, _ = _mesh("posed source", source_posed, source_faces)
+    wanted = np.asarray(correspondence, dtype=np.int64)
+    if source_posed.shape != source_rest.shape:
+        raise ValueError(f"source rest {source_rest.shape} and posed {source_posed.shape} differ")
+    if wanted.shape != (len(target_faces),):
+        raise ValueError(f"correspondence {wanted.shape} must be ({len(target_faces)},)")
+    if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(source_faces):
+        raise ValueError(f"correspondence refers to faces outside 0..{len(source_faces) - 1}")
+
+    # Everything below happens on welded vertices; `group` takes the result back to all of them.
+    first, group = weld(target_rest)
+    rest, faces, count = target_rest[first], group[target_faces], len(first)
+    regular = _regular("target", rest, faces)
+    faces = faces[regular]
+    maps, offsets = _affine_maps(source_rest, source_posed, source_faces, wanted[regular])
+    areas = 0.5 * np.linalg.norm(_normals(rest, faces), axis=1)
+
+    gradients = _gradients(rest, faces)
+    blocks = areas[:, None, None] * np.einsum("mki,mli->mkl", gradients, gradients)
+    places = (np.repeat(faces, 3, axis=1).ravel(), np.tile(faces, 3).ravel())
+    matrix = sp.coo_array((blocks.ravel(), places), shape=(count, count))
+    right = np.einsum("mij,mkj->mki", areas[:, None, None] * maps, gradients)
+    _, part = connected_parts(faces, count)
+    posed = _solve(matrix, _sums(right.reshape(-1, 3), faces.ravel(), count), part)
+    short = np.einsum("mij,mj->mi", maps, rest[faces].mean(axis=1)) + offsets
+    short -= posed[faces].mean(axis=1)
+    posed += _shifts(rest, faces, areas, short, part)[part]
+
+    used = np.bincount(faces.ravel(), minlength=count) > 0
+    own = np.flatnonzero(used)
+    anchor = own[cKDTree(rest[own]).query(rest[~used])[1]]
+    turns = _vertex_means(maps.reshape(-1, 9), areas, faces, count)[anchor].reshape(-1, 3, 3)
+    posed[~used] = posed[anchor] + np.einsum("nij,nj->ni", turns, rest[~used] - rest[anchor])
+    return posed[group]
+
+
+def _affine_maps(
+    rest: Floats, posed: Floats, faces: Indices, wanted: Indices
+) -> tuple[Floats, Floats]:
+    """S (k, 3, 3) and offsets (k, 3) of the wanted (k,) triangles: r goes to S r + offset."""
+    regular = _regular("source", rest, faces)
+    stand_in = np.full(len(faces), -1)
+    stand_in[regular] = np.arange(len(regular))
+    bad = np.flatnonzero(stand_in < 0)
+    centres = rest[faces].mean(axis=1)
+    stand_in[bad] = cKDTree(centres[regular]).query(centres[bad])[1]
+    faces, centres, corners = faces[regular], centres[regular], posed[faces[regular]]
+    # V^-1 in closed form: the gradients of the hat functions, and v4 - v1 over its square.
+    normals, posed_normals = _normals(rest, faces), _normals(posed, faces)
+    inverse = normals / np.linalg.norm(normals, axis=1, keepdims=True) ** 1.5
+    size = np.sqrt(np.linalg.norm(posed_normals, axis=1, keepdims=True))
+    fourth = np.divide(posed_normals, size, out=np.zeros_like(size * normals), where=size > 0.0)
+    posed_centres = corners.mean(axis=1)
+    maps = np.einsum("mki,mkj->mij", corners - posed_centres[:, None], _gradients(rest, faces))
+    maps += fourth[:, :, None] * inverse[:, None, :]
+    offsets = posed_centres - np.einsum("mij,mj->mi", maps, centres)
+    return maps[stand_in[wanted]], offsets[stand_in[wanted]]
+
+
+def _solve(matrix: sp.coo_array, right: Floats, part: Indices) -> Floats:
+    """Solve for (n, 3), holding at 0 the first of each `part` (n,), whose place is open."""
+    free = np.ones(len(right), dtype=bool)
+    free[np.unique(part, return_index=True)[1]] = False
+    result = np.zeros_like(right)
+    if free.any():
+        # Positive definite without those: no pivoting, and an ordering for symmetric matrices.
+        system, options = matrix.tocsc()[free][:, free], {"SymmetricMode": True}
+        solver = splu(system, "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
+        result[free] = solver.solve(right[free])
+    return result
+
+
+def _shifts(rest: Floats, faces: Indices, areas: Floats, short: Floats, part: Indices) -> Floats:
+    """How each part moves (parts, 3), from what each triangle is short of its place (m, 3)."""
+    own, count = part[faces[:, 0]], int(part.max()) + 1
+    total = _sums(areas[:, None], own, count)[:, 0]
+    shifts = _sums(areas[:, None] * short, own, count) / np.where(total > 0.0, total, 1.0)[:, None]
+    # What two neighbours in different parts are still short of differs: the parts shall meet it.
+    left = _vertex_means(short - shifts[own], areas, faces, len(rest))
+    one, other, distance = _links(rest, part, total)
+    weight = np.maximum((1.0 + distance**2 / (CONTACT**2 * areas.sum())) ** -2, FAR)
+    a, b = part[one], part[other]
+    pull = weight[:, None] * (left[one] - left[other])
+    entries = np.concatenate([weight, weight, -weight, -weight])
+    places = (np.concatenate([a, b, a, b]), np.concatenate([a, b, b, a]))
+    matrix = sp.coo_array((entries, places), shape=(count, count))
+    right = _sums(np.concatenate([pull, -pull]), np.concatenate([a, b]), count)
+    shifts += _solve(matrix, right, np.where(total > 0.0, -1, np.arange(count)))
+    result: Floats = shifts + (areas @ short - total @ shifts) / areas.sum()
+    return result
+
+
+def _links(rest: Floats, part: Indices, total: Floats) -> tuple[Indices, Indices, Floats]:
+    """Vertices (k,), the nearest of any part larger in area (`total`) than theirs, and how far.
+
+    The largest part's vertices have no such link, the loose ones (parts of area 0) no link at all.
+    """
+    rank = np.argsort(np.argsort(-total, kind="stable"))[part]
+    order = np.argsort(rank, kind="stable")
+    starts = np.searchsorted(rank[order], np.arange(np.count_nonzero(total) + 1))
+    points, nearest, distance = rest[order], np.zeros_like(order), np.full(len(order), np.inf)
+    # The smaller half of the parts looks into the larger, then each half goes on within itself:
+    # a vertex meets every larger part once, in a logarithmic number of trees.
+    halves = [(0, len(starts) - 1)]
+    while halves:
+        low, high = halves.pop()
+        if high - low > 1:
+            middle = (low + high) // 2
+            halves += [(low, middle), (middle, high)]
+            a, b, c = starts[[low, middle, high]]
+            away, index = cKDTree(points[a:b]).query(points[b:c])
+            nearest[b:c] = np.where(away < distance[b:c], a + index, nearest[b:c])
+            distance[b:c] = np.minimum(away, distance[b:c])
+    linked = slice(starts[1], starts[-1])
+    return order[linked], order[nearest[linked]], distance[linked]
+
+
+def _mesh(name: str, vertices: Floats, faces: Indices) -> tuple[Floats, Indices]:
+    """Vertices (n, 3) and faces (m, 3) as arrays. Raises ValueError where they are no mesh."""
+    vertices, faces = np.asarray(vertices, dtype=np.float64), np.asarray(faces, dtype=np.int64)
+    if vertices.ndim != 2 or vertices.shape[1] != 3 or not np.isfinite(vertices).all():
+        raise ValueError(f"{name}: vertices {vertices.shape} must be (n, 3), finite")
+    if faces.ndim != 2 or faces.shape[1] != 3:
+        raise ValueError(f"{name}: faces {faces.shape} must be (m, 3)")
+    if len(faces) and (faces.min() < 0 or faces.max() >= len(vertices)):
+        raise ValueError(f"{name}: faces refer to vertices outside 0..{len(vertices) - 1}")
+    return vertices, faces
+
+
+def _normals(vertices: Floats, faces: Indices) -> Floats:
+    """Normals (m, 3), twice the triangle's area long."""
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    return np.cross(b - a, c - a)
+
+
+def _opposite(vertices: Floats, faces: Indices) -> Floats:
+    """The edge (m, 3, 3) opposite to each corner, all the same way round."""
+    corners = vertices[faces]
+    return np.roll(corners, 1, axis=1) - np.roll(corners, -1, axis=1)
+
+
+def _regular(name: str, vertices: Floats, faces: Indices) -> Indices:
+    """Indices (k,) of the triangles that have a map. Raises ValueError where there is none."""
+    longest = (_opposite(vertices, faces) ** 2).sum(axis=2).max(axis=1, initial=0.0)
+    doubled = np.linalg.norm(_normals(vertices, faces), axis=1)
+    regular = np.flatnonzero(doubled > SLIVER * longest)
+    if not len(regular):
+        raise ValueError(f"the {name} has no triangle with an area")
+    return regular
+
+
+def _gradients(vertices: Floats, faces: Indices) -> Floats:
+    """Gradients (m, 3, 3) of the hat functions of a triangle's corners (one a row), in its plane.
+
+    For positions x_k of the corners, sum_k x_k g_k^T maps the triangle's plane onto theirs.
+    """
+    normals = _normals(vertices, faces)
+    squared = (normals**2).sum(axis=1)[:, None, None]
+    return np.cross(normals[:, None], _opposite(vertices, faces)) / squared
+
+
+def _sums(values: Floats, group: Indices, count: int) -> Floats:
+    """Sums (count, k) of the rows of values (n, k) of each group."""
+    return np.stack([np.bincount(group, column, minlength=count) for column in values.T], axis=1)
+
+
+def _vertex_means(values: Floats, areas: Floats, faces: Indices, count: int) -> Floats:
+    """Mean (count, k) by area of the values (m, k) of the triangles round each vertex, or 0."""
+    areas = np.repeat(areas, 3)[:, None]
+    sums = _sums(areas * np.repeat(values, 3, axis=0), faces.ravel(), count)
+    total = _sums(areas, faces.ravel(), count)
+    return np.divide(sums, total, out=sums, where=total > 0.0)

@@ -1,0 +1,91 @@
+"""How each network learns: its loss, its optimiser and, unless told otherwise, its learning rate.
+
+Baselines have their papers' losses and Adam, and like all of them this tool's schedule. The papers'
+learning rates are for a thousand epochs; the ones here reached the lowest loss after ten thousand
+samples, of a few that were tried (README, "Baselines").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from posetx.bodies.stream import EDGES, Batch
+from posetx.models.gc_transformer import central_geodesic_loss
+from posetx.models.mesh_model import Moved
+from posetx.models.registry import Config, Network, architecture_of, build
+from posetx.training.contrastive import supervised_terms
+from posetx.training.losses import WEIGHTS, edge_loss, training_loss
+from posetx.training.optimizer import make_optimizers
+
+#: the central geodesic term's share, next to the mean squared error
+GEODESIC = 5e-4
+#: either triplet term's: 1 next to 1000 times the mean squared error
+TRIPLET = 1e-3
+
+Terms = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What learns, what it is told and by which rule: :mod:`posetx.training.trials` changes it."""
+
+    network: Callable[[Any], Network] = build
+    #: the loss and its terms, of a network's output
+    loss: Callable[[Any, Batch], tuple[Tensor, Terms]] = training_loss
+    #: of a network, at a learning rate
+    optimizers: Callable[[nn.Module, float], list[torch.optim.Optimizer]] = make_optimizers
+    lr: float = 2e-3
+
+
+def mesh_loss(
+    output: Moved, batch: Batch, more: Callable[[Any, Batch], Terms] | None = None
+) -> tuple[Tensor, Terms]:
+    """Squared error and edge lengths, as all baselines have them; ``more`` terms are weighted."""
+    terms = {
+        "position": (output.positions - batch.truth).square().mean(),
+        "edge": edge_loss(output.positions[:, -2 * EDGES :], batch.queries[:, -2 * EDGES :]),
+    }
+    loss = terms["position"] + WEIGHTS["edge"] * terms["edge"]
+    for name, term in (more(output, batch) if more else {}).items():
+        loss, terms[name] = loss + term, term
+    return loss, {name: term.detach() for name, term in terms.items()}
+
+
+def _geodesic(output: Moved, batch: Batch) -> Terms:
+    loss = central_geodesic_loss(output.positions, batch.queries, batch.truth)
+    return {"geodesic": GEODESIC * loss}
+
+
+def _contrast(output: Any, batch: Batch) -> Terms:
+    return {name: TRIPLET * term for name, term in supervised_terms(output).items()}
+
+
+def adam(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
+    """NPT's and GC-Transformer's."""
+    return [torch.optim.Adam(model.parameters(), lr)]
+
+
+def gan_adam(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
+    """3D-CoreNet's and MAPConNet's: no momentum, and an epsilon that slows small gradients."""
+    return [torch.optim.Adam(model.parameters(), lr, betas=(0.0, 0.9), eps=1e-3)]
+
+
+#: by what files call the network
+LEARNERS: dict[str, Learner] = {
+    "PoseMAE": Learner(),
+    "NPT": Learner(loss=mesh_loss, optimizers=adam, lr=5e-4),
+    "GCTransformer": Learner(loss=partial(mesh_loss, more=_geodesic), optimizers=adam, lr=5e-4),
+    "CoreNet": Learner(loss=mesh_loss, optimizers=gan_adam, lr=5e-4),
+    "MAPConNet": Learner(loss=partial(mesh_loss, more=_contrast), optimizers=gan_adam, lr=5e-4),
+}
+
+
+def learner_of(config: Config) -> Learner:
+    """How a network of these sizes learns."""
+    return LEARNERS[architecture_of(config)]
