@@ -19,9 +19,15 @@ from posetx.attacks.budget import NORMS, Budget
 from posetx.attacks.scan import SampleAttack, attack_sample, carried, victim_of
 from posetx.attacks.settings import AttackSettings
 from posetx.attacks.victim import Victim, turned
-from posetx.evaluation.metrics import position_metrics
+from posetx.evaluation.metrics import (
+    half_head,
+    joint_metrics,
+    joint_regressor,
+    position_metrics,
+)
 from posetx.files.scans import Scan
 from posetx.files.targets import Target
+from posetx.fit.target import Prepared
 from posetx.geometry.mesh import area_centroid
 from posetx.models.checkpoint import load_model
 from posetx.models.frames import normalise_pose
@@ -141,6 +147,7 @@ class Adversary:
             },
             "transfer": {
                 **position_metrics(second, first),
+                **self._joints(stand.ready, second, first),
                 "confidence_before": before.report["confidence"],
                 "confidence_after": after.report["confidence"],
             },
@@ -162,6 +169,16 @@ class Adversary:
             seen = self._seen(wanted.scan, self.worker.transfer(wanted.scan, target, options))
         cloud = torch.as_tensor(seen.upright, dtype=torch.float32, device=judge.predictor.device)
         return turned(judge.predicted(cloud[None]), wanted.turn_degrees)
+
+    def _joints(self, ready: Prepared, after: Floats, before: Floats) -> dict[str, float]:
+        """MPJPE and JDR of the target's joints, which its skinning weights tell."""
+        weights, predictor = ready.weights, self.worker.predictor
+        if weights is None:  # without fits: the network's own
+            estimate = predictor.look_at_identity(ready.sample, ready.sample).estimate
+            weights = predictor.part_weights(ready.sample, estimate, ready.vertices)
+        shares = weights.astype(np.float64)
+        regressor = joint_regressor(shares)
+        return joint_metrics(regressor @ after, regressor @ before, half_head(shares, before))
 
     def _metre(self) -> float:
         """The identity frame's unit (square root of the surface) of a grown body, in metres."""

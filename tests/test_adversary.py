@@ -127,6 +127,7 @@ def test_command_with_report(files: Path, tmp_path: Path) -> None:
     names = {"before.obj", "after.obj", "perturbation.ply", "damage.ply", "attack.png"}
     assert {p.name for p in (tmp_path / "report").iterdir()} == names | {"attack.json"}
     before, after = (read_target(tmp_path / "report" / f"{n}.obj") for n in ("before", "after"))
+    assert document["transfer"]["mpjpe_mm"] > 1 and 0 <= document["transfer"]["jdr"] <= 1
     assert document["transfer"]["pmd"] > 0 and not np.array_equal(before.vertices, after.vertices)
     damage = read_scan(tmp_path / "report" / "damage.ply")
     assert len(np.unique(damage.colors, axis=0)) > 10

@@ -144,10 +144,13 @@ def test_a_finer_mesh_of_the_same_surface_follows():
     source, source_faces = ball(4)
     fine, faces = trimesh.remesh.subdivide(*ball(4))
     posed = bend(source)
-    correspondence = triangle_correspondences(source, source_faces, fine, faces)
-    result = deformation_transfer(source, posed, source_faces, fine, faces, correspondence)
     wanted, _ = trimesh.remesh.subdivide(posed, source_faces)
-    assert away(result, wanted) < 1e-9
+    parents = np.repeat(every(source_faces), 4)
+    found = triangle_correspondences(source, source_faces, fine, faces)
+    # a corner of a long triangle may lie nearer to the centroid of the next
+    for correspondence, most in ((parents, 1e-9), (found, 0.004)):
+        result = deformation_transfer(source, posed, source_faces, fine, faces, correspondence)
+        assert away(result, wanted) < most
     # and a coarse one that shares no vertex
     coarse, faces = ball(3)
     coarse = coarse @ Rotation.from_euler("y", 10, degrees=True).as_matrix()
@@ -165,7 +168,7 @@ def test_the_other_side_of_a_thin_plate_is_not_taken():
     chosen = triangle_correspondences(source, faces, target, faces)
     assert (np.einsum("mi,mi->m", normals[chosen], normals) > 0).all()
     inside_out = triangle_correspondences(source, faces, target, faces[:, ::-1])
-    assert ((0 <= inside_out) & (inside_out < len(faces))).all()
+    assert ((inside_out >= 0) & (inside_out < len(faces))).all()
 
 
 def test_degenerate_triangles_do_no_harm():

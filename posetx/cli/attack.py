@@ -287,7 +287,8 @@ def _say(output: Path, document: dict[str, Any]) -> None:
         f"average, {size['max']:.1f} mm at most (of an adult)\n"
         f"  network on its sample: PMD {_pmd(pmd['attacked'])} from {document['truth']} "
         f"(clean {_pmd(pmd['clean'])}, noise of that size {_pmd(pmd['noise'])})\n"
-        f"  the whole transfer: PMD {_pmd(whole['pmd'])} between before and after",
+        f"  the whole transfer: PMD {_pmd(whole['pmd'])}, MPJPE {whole['mpjpe_mm']:.0f} mm "
+        "between before and after",
         soft_wrap=True,
     )
     if "attacked_defended" in pmd:

@@ -65,7 +65,16 @@ def joint_regressor(weights: Floats) -> Floats:
             for joint, parent in enumerate(PARENTS)
         ]
     )
-    return rows / rows.sum(1, keepdims=True)
+    # a target without some part: that joint is nowhere before and after
+    return rows / np.maximum(rows.sum(1, keepdims=True), 1e-12)
+
+
+def half_head(weights: Floats, vertices: Floats) -> float:
+    """Half the head's size, JDR's measure, of a body (V, 3) with skinning weights (V, J)."""
+    from posetx.bodies.skeleton import JOINTS
+
+    head = vertices[weights[:, JOINTS.index("head")] > 0.5]
+    return 0.5 * float(np.linalg.norm(np.ptp(head, axis=0))) / 3**0.5 if len(head) else 0.0
 
 
 def joint_metrics(predicted: Floats, truth: Floats, half_head: float) -> dict[str, float]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetx.bodies.body import BodyModel
-from posetx.evaluation.metrics import joint_metrics, joint_regressor, position_metrics
+from posetx.evaluation.metrics import half_head, joint_metrics, joint_regressor, position_metrics
 from posetx.evaluation.protocols import pose_banks
 from posetx.models.predictor import IdentityFrame
 
@@ -24,16 +24,15 @@ class Subjects:
         self.banks = pose_banks(self.body, mocap, seed)
         self.poses = "clips" if mocap else "prior"
         self.faces = self.body.faces.numpy()
-        self.regressor = joint_regressor(self.body.weights.double().numpy())
-        self.head = self.body.weights[:, 4].numpy() > 0.5
+        self.weights = self.body.weights.double().numpy()
+        self.regressor = joint_regressor(self.weights)
 
     def errors(
         self, predicted: Floats, frame: IdentityFrame, truth: Floats, aim: IdentityFrame
     ) -> dict[str, float]:
         """Position and joint metrics of vertices (V, 3) in metres; each in its own frame."""
-        head = truth[self.head]
-        half_head = 0.5 * float(np.linalg.norm(head.max(0) - head.min(0))) / 3**0.5
+        within = half_head(self.weights, truth)
         return {
             **position_metrics(predicted - frame.centre, truth - aim.centre),
-            **joint_metrics(self.regressor @ predicted, self.regressor @ truth, half_head),
+            **joint_metrics(self.regressor @ predicted, self.regressor @ truth, within),
         }

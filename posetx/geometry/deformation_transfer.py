@@ -141,9 +141,8 @@ def deformation_transfer(
     rest, faces, count = target_rest[first], group[target_faces], len(first)
     regular = _regular("target", rest, faces)
     faces = faces[regular]
-    maps, offsets = _affine_maps(source_rest, source_posed, source_faces, wanted[regular])
+    maps, before, after = _affine_maps(source_rest, source_posed, source_faces, wanted[regular])
     areas = 0.5 * np.linalg.norm(_normals(rest, faces), axis=1)
-
     gradients = _gradients(rest, faces)
     blocks = areas[:, None, None] * np.einsum("mki,mli->mkl", gradients, gradients)
     places = (np.repeat(faces, 3, axis=1).ravel(), np.tile(faces, 3).ravel())
@@ -151,9 +150,8 @@ def deformation_transfer(
     right = np.einsum("mij,mkj->mki", areas[:, None, None] * maps, gradients)
     _, part = connected_parts(faces, count)
     posed = _solve(matrix, _sums(right.reshape(-1, 3), faces.ravel(), count), part)
-    short = np.einsum("mij,mj->mi", maps, rest[faces].mean(axis=1)) + offsets
-    short -= posed[faces].mean(axis=1)
-    posed += _shifts(rest, faces, areas, short, part)[part]
+    off, lack = rest[faces].mean(axis=1) - before, after - posed[faces].mean(axis=1)
+    posed += _shifts(rest, faces, areas, part, maps, off, lack)[part]
 
     used = np.bincount(faces.ravel(), minlength=count) > 0
     own = np.flatnonzero(used)
@@ -165,8 +163,8 @@ def deformation_transfer(
 
 def _affine_maps(
     rest: Floats, posed: Floats, faces: Indices, wanted: Indices
-) -> tuple[Floats, Floats]:
-    """S (k, 3, 3) and offsets (k, 3) of the wanted (k,) triangles: r goes to S r + offset."""
+) -> tuple[Floats, Floats, Floats]:
+    """S (k, 3, 3) of the wanted (k,) triangles, and their centroids (k, 3) before and after."""
     regular = _regular("source", rest, faces)
     stand_in = np.full(len(faces), -1)
     stand_in[regular] = np.arange(len(regular))
@@ -182,8 +180,8 @@ def _affine_maps(
     posed_centres = corners.mean(axis=1)
     maps = np.einsum("mki,mkj->mij", corners - posed_centres[:, None], _gradients(rest, faces))
     maps += fourth[:, :, None] * inverse[:, None, :]
-    offsets = posed_centres - np.einsum("mij,mj->mi", maps, centres)
-    return maps[stand_in[wanted]], offsets[stand_in[wanted]]
+    wanted = stand_in[wanted]
+    return maps[wanted], centres[wanted], posed_centres[wanted]
 
 
 def _solve(matrix: sp.coo_array, right: Floats, part: Indices) -> Floats:
@@ -199,23 +197,39 @@ def _solve(matrix: sp.coo_array, right: Floats, part: Indices) -> Floats:
     return result
 
 
-def _shifts(rest: Floats, faces: Indices, areas: Floats, short: Floats, part: Indices) -> Floats:
-    """How each part moves (parts, 3), from what each triangle is short of its place (m, 3)."""
+def _shifts(
+    rest: Floats,
+    faces: Indices,
+    areas: Floats,
+    part: Indices,
+    maps: Floats,
+    off: Floats,
+    lack: Floats,
+) -> Floats:
+    """How each part moves (parts, 3); its triangles are `off` (m, 3) from those they correspond to
+
+    at rest, and `lack` (m, 3) is the way to them when posed.
+    """
     own, count = part[faces[:, 0]], int(part.max()) + 1
     total = _sums(areas[:, None], own, count)[:, 0]
-    shifts = _sums(areas[:, None] * short, own, count) / np.where(total > 0.0, total, 1.0)[:, None]
-    # What two neighbours in different parts are still short of differs: the parts shall meet it.
-    left = _vertex_means(short - shifts[own], areas, faces, len(rest))
+    short = areas[:, None] * (lack + np.einsum("mij,mj->mi", maps, off))
+    shifts = _sums(short, own, count) / np.where(total > 0.0, total, 1.0)[:, None]
+    # Two neighbours in different parts shall end as far apart as their source triangles, plus the
+    # difference of `off`, for which they share a map: each its own, a large `off` would part them.
     one, other, distance = _links(rest, part, total)
+    near = np.concatenate([maps.reshape(-1, 9), off, lack - shifts[own]], axis=1)
+    near = _vertex_means(near, areas, faces, len(rest))
+    turn = 0.5 * (near[one, :9] + near[other, :9]).reshape(-1, 3, 3)
+    apart = near[one, 9:] - near[other, 9:]
     weight = np.maximum((1.0 + distance**2 / (CONTACT**2 * areas.sum())) ** -2, FAR)
+    pull = weight[:, None] * (apart[:, 3:] + np.einsum("kij,kj->ki", turn, apart[:, :3]))
     a, b = part[one], part[other]
-    pull = weight[:, None] * (left[one] - left[other])
     entries = np.concatenate([weight, weight, -weight, -weight])
     places = (np.concatenate([a, b, a, b]), np.concatenate([a, b, b, a]))
     matrix = sp.coo_array((entries, places), shape=(count, count))
     right = _sums(np.concatenate([pull, -pull]), np.concatenate([a, b]), count)
     shifts += _solve(matrix, right, np.where(total > 0.0, -1, np.arange(count)))
-    result: Floats = shifts + (areas @ short - total @ shifts) / areas.sum()
+    result: Floats = shifts + (short.sum(axis=0) - total @ shifts) / areas.sum()
     return result
 
 

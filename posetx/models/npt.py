@@ -117,7 +117,10 @@ class NPT(MeshModel):
             [nn.Linear(a, b, bias=False) for a, b in zip(sizes, sizes[1:], strict=False)]
         )
         self.blocks = nn.ModuleList(
-            [SPAdaINBlock(size, normalised=bool(i) or not c.pool) for i, size in enumerate(sizes[1:])]
+            [
+                SPAdaINBlock(size, normalised=bool(i) or not c.pool)
+                for i, size in enumerate(sizes[1:])
+            ]
         )
         self.out = nn.Linear(sizes[-1], 3)
         begin_small(self)
