@@ -33,6 +33,13 @@ def train(
             "+z, as in SMPL-NPT: train on those instead of synthetic bodies."
         ),
     ] = None,
+    unsupervised: Annotated[
+        bool,
+        typer.Option(
+            help="Without ground truth (mapconnet): --data needs no poses in common, just a folder "
+            "of meshes for each identity, people or animals."
+        ),
+    ] = False,
     max_minutes: Annotated[float | None, typer.Option(min=0.01, help="Time budget.")] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Sample budget.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the folder's checkpoint.")] = False,
@@ -44,9 +51,9 @@ def train(
         typer.Option(
             "-m",
             "--model",
-            help="posemae, or a baseline: npt, npt-mp, gc-transformer, corenet, mapconnet.",
+            help="posemae (default), or npt, npt-mp, gc-transformer, corenet, mapconnet.",
         ),
-    ] = "posemae",
+    ] = "",
     width: Annotated[
         int | None, typer.Option(min=8, help="The network's width; the paper's without.")
     ] = None,
@@ -106,6 +113,9 @@ def train(
         raise UsageError(f"--head {head}: use skin or coords")
     if adversarial not in ("none", "fgm", "pgd"):
         raise UsageError(f"--adversarial {adversarial}: use none, fgm or pgd")
+    if unsupervised and adversarial != "none":
+        raise UsageError("--unsupervised does not go with --adversarial: it attacks ground truth")
+    model = model or ("mapconnet" if unsupervised else "posemae")
     if precision not in ("auto", "bf16", "fp32"):
         raise UsageError(f"--precision {precision}: use auto, bf16 or fp32")
     if (folder / "checkpoint.pt").exists() and not (resume or overwrite):
@@ -114,7 +124,6 @@ def train(
     import torch
 
     from posetx.bodies.body import BodyModel
-    from posetx.bodies.poses import PoseBank
     from posetx.bodies.stream import StreamSettings
     from posetx.device import resolve_device
     from posetx.evaluation.protocols import training_poses
@@ -125,7 +134,9 @@ def train(
     from posetx.training.display import TrainingDisplay
     from posetx.training.export import export
     from posetx.training.folder import MeshFolder
+    from posetx.training.groups import MeshGroups
     from posetx.training.loop import Trainer, TrainSettings
+    from posetx.training.sources import PoseSource
 
     if threads:
         torch.set_num_threads(threads)
@@ -140,15 +151,16 @@ def train(
         precision,
         checkpoint_minutes=checkpoint_minutes,
         early_points=early_points,
+        unsupervised=unsupervised,
     )
     if adversarial != "none":
         settings.adversarial = AdversarialSettings(
             adversarial, epsilon, adversarial_share, adversarial_from
         )
     body = BodyModel.load(where)
-    poses: PoseBank | MeshFolder
+    poses: PoseSource
     if data:
-        poses = MeshFolder.read(data, where)
+        poses = MeshGroups.read(data, where) if unsupervised else MeshFolder.read(data, where)
     else:
         poses = training_poses(body, mocap, seed).to(where)
     if resume:

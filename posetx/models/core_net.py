@@ -5,11 +5,13 @@ gives both clouds' points features; the transport plan between them warps the po
 coarse mesh with the identity's points; a refiner, normalised by the identity's features (ElaIN),
 moves these to where they belong.
 
-Two things differ from the published network (24,461,447 parameters; 24,452,807 here):
+What differs from the published network (24,461,447 parameters; 24,452,807 here):
 
 * Its first refiner layer is a convolution of kernel 3 along the vertex index. A mesh's vertices
   have no order, so the result changes with how a file lists them; the kernel here is 1.
 * Biases before an instance normalisation are left out, which takes them away again.
+* Weights begin as torch's linear layers do. Published is a fiftieth of Xavier's, at which the first
+  normalisation has a variance of less than its epsilon to divide by.
 """
 
 from __future__ import annotations

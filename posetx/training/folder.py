@@ -16,9 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posetx.bodies.body import BodyModel
-from posetx.bodies.poses import PoseBank
-from posetx.bodies.stream import EDGES, Batch, BodyStream, StreamSettings
+from posetx.bodies.stream import EDGES, Batch, StreamSettings
 from posetx.files.checks import problem
 from posetx.files.targets.base import TARGET_SUFFIXES, Target, read_target
 from posetx.geometry.mesh import area_centroid, face_areas
@@ -82,7 +80,7 @@ class MeshFolder:
             task = bar.add_task("meshes", total=len(files), visible=False)
             for row, file in enumerate(files.values()):
                 mesh = read_target(file) if row else first
-                _check_topology(mesh, first)
+                check_topology(mesh, first)
                 area = face_areas(mesh.vertices, mesh.faces)
                 whole = area.sum()
                 if not 0 < whole < np.inf:
@@ -146,7 +144,7 @@ def _table(folder: Path, keys: list[tuple[int, int]]) -> Tensor:
     return table
 
 
-def _check_topology(mesh: Target, first: Target) -> None:
+def check_topology(mesh: Target, first: Target) -> None:
     """Raises PosetxError unless a mesh has the faces of the folder's first one."""
     if len(mesh.vertices) != len(first.vertices):
         what = f"has {len(mesh.vertices)} vertices, {first.path.name} has {len(first.vertices)}"
@@ -258,12 +256,3 @@ class FolderStream:
 
     def _rand(self, *shape: int) -> Tensor:
         return torch.rand(*shape, generator=self.generator, device=self.device)
-
-
-def make_stream(
-    body: BodyModel, source: PoseBank | MeshFolder, settings: StreamSettings, seed: int
-) -> BodyStream | FolderStream:
-    """The batches that a run learns from: synthetic bodies in poses, or meshes from files."""
-    if isinstance(source, MeshFolder):
-        return FolderStream(source, settings, seed)
-    return BodyStream(body, source, settings, seed)

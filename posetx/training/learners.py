@@ -16,17 +16,18 @@ import torch
 from torch import Tensor, nn
 
 from posetx.bodies.stream import EDGES, Batch
+from posetx.errors import UsageError
 from posetx.models.gc_transformer import central_geodesic_loss
+from posetx.models.mapconnet import MAPConNet, MAPConNetConfig
 from posetx.models.mesh_model import Moved
-from posetx.models.registry import Config, Network, architecture_of, build
-from posetx.training.contrastive import supervised_terms
-from posetx.training.losses import WEIGHTS, edge_loss, training_loss
+from posetx.models.registry import Config, Network, architecture_of, build, name_of
+from posetx.training.contrastive import TRIPLET, supervised_terms
+from posetx.training.losses import WEIGHTS, edge_loss, frame_pmd, training_loss
 from posetx.training.optimizer import make_optimizers
+from posetx.training.unsupervised import UnpairedBatch, unsupervised_loss
 
 #: the central geodesic term's share, next to the mean squared error
 GEODESIC = 5e-4
-#: either triplet term's: 1 next to 1000 times the mean squared error
-TRIPLET = 1e-3
 
 Terms = dict[str, Tensor]
 
@@ -41,6 +42,24 @@ class Learner:
     #: of a network, at a learning rate
     optimizers: Callable[[nn.Module, float], list[torch.optim.Optimizer]] = make_optimizers
     lr: float = 2e-3
+
+    def objective(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Terms]:
+        """The loss of a step and its terms; ``pmd``, the gauge that is shown, is one of them."""
+        output = model(batch.pose, batch.queries, batch.identity.shape[1])
+        loss, terms = self.loss(output, batch)
+        return loss, {**terms, "pmd": frame_pmd(output.positions.detach(), batch)}
+
+
+class Unsupervised(Learner):
+    """MAPConNet without ground truth: all that is used of a batch is its identities.
+
+    Each is there in two poses, ``queries`` and ``truth``; ``pmd`` is that of cross-consistency.
+    """
+
+    def objective(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Terms]:
+        assert isinstance(model, MAPConNet)  # the only one with the features for it
+        loss, terms = unsupervised_loss(model, UnpairedBatch.of(batch))
+        return loss, {**terms, "pmd": terms["cross_position"] * batch.metres.square().mean()}
 
 
 def mesh_loss(
@@ -86,6 +105,11 @@ LEARNERS: dict[str, Learner] = {
 }
 
 
-def learner_of(config: Config) -> Learner:
-    """How a network of these sizes learns."""
-    return LEARNERS[architecture_of(config)]
+def learner_of(config: Config, unsupervised: bool = False) -> Learner:
+    """How a network of these sizes learns. Raises UsageError for one that needs ground truth."""
+    learner = LEARNERS[architecture_of(config)]
+    if not unsupervised:
+        return learner
+    if not isinstance(config, MAPConNetConfig):
+        raise UsageError(f"{name_of(config)} needs ground truth; without it learns: mapconnet")
+    return Unsupervised(optimizers=learner.optimizers, lr=learner.lr)

@@ -13,17 +13,15 @@ import torch
 from torch import Tensor
 
 from posetx.bodies.body import BodyModel
-from posetx.bodies.poses import PoseBank
 from posetx.bodies.stream import StreamSettings
 from posetx.errors import PosetxError
 from posetx.models.registry import Config, architecture_of, config_of
 from posetx.training import distributed
 from posetx.training.adversarial import AdversarialSettings, attacked
 from posetx.training.checkpoint import load_state, save_state
-from posetx.training.folder import MeshFolder, make_stream
 from posetx.training.learners import Learner, learner_of
-from posetx.training.losses import frame_pmd
 from posetx.training.optimizer import COOL_DOWN, learning_rate_factor
+from posetx.training.sources import PoseSource, make_stream, told
 
 
 @dataclass
@@ -43,6 +41,8 @@ class TrainSettings:
     checkpoint_minutes: float = 3.0
     #: None: clean training only
     adversarial: AdversarialSettings | None = None
+    #: without ground truth, which only MAPConNet can
+    unsupervised: bool = False
     #: in the first half of a run more samples teach more than more points do
     early_points: int = 80
 
@@ -79,7 +79,7 @@ class Trainer:
         self,
         folder: Path,
         body: BodyModel,
-        poses: PoseBank | MeshFolder,
+        poses: PoseSource,
         settings: TrainSettings,
         model_config: Config,
         stream_settings: StreamSettings,
@@ -87,7 +87,7 @@ class Trainer:
         learner: Learner | None = None,
     ):
         self.folder, self.settings, self.device = folder, settings, device
-        self.learner = learner or learner_of(model_config)
+        self.learner = learner or learner_of(model_config, settings.unsupervised)
         self.processes = distributed.world()
         self.own_batch = distributed.own_share(settings.batch)
         torch.manual_seed(settings.seed)
@@ -151,8 +151,7 @@ class Trainer:
             with self.autocast:
                 batch = attacked(self.model, batch, adversarial, self.stream.generator)
         with self.autocast:
-            output = self.model(batch.pose, batch.queries, batch.identity.shape[1])
-            loss, terms = self.learner.loss(output, batch)
+            loss, terms = self.learner.objective(self.model, batch)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -165,7 +164,6 @@ class Trainer:
             optimizer.step()
         self._average()
         self.samples += self.settings.batch
-        terms["pmd"] = frame_pmd(output.positions.detach(), batch)
         return terms
 
     def run(
@@ -240,7 +238,7 @@ class Trainer:
         cls,
         folder: Path,
         body: BodyModel,
-        poses: PoseBank | MeshFolder,
+        poses: PoseSource,
         budget: TrainSettings,
         device: torch.device,
     ) -> Trainer:
@@ -265,9 +263,9 @@ class Trainer:
             StreamSettings(**state["stream_settings"]),
             device,
         )
-        if state.get("stream", "BodyStream") != type(trainer.stream).__name__:
-            told = "without" if isinstance(poses, MeshFolder) else "with"
-            raise PosetxError(f"{folder}: this run was begun {told} --data; resume it likewise")
+        begun = state.get("stream", "BodyStream")
+        if begun != type(trainer.stream).__name__:
+            raise PosetxError(f"{folder}: this run was begun {told(begun)}; resume it likewise")
         trainer._load(state)
         prolonged = trainer.share_done() < 1 - COOL_DOWN
         if state["cooling"] and prolonged and trainer.stable_checkpoint.is_file():
