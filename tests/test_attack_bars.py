@@ -14,6 +14,7 @@ import torch
 from posetx.attacks.settings import AttackSettings
 from posetx.attacks.victim import turned
 from posetx.evaluation.attack_grid import AttackGrid, Crowd
+from posetx.evaluation.subjects import Subjects
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import Predictor
 
@@ -24,7 +25,7 @@ SUCCESS = AttackSettings().success
 
 @pytest.fixture(scope="module")
 def grid() -> AttackGrid:
-    return AttackGrid(Predictor(load_model("posemae")[0], torch.device("cpu")))
+    return AttackGrid(Predictor(load_model("posemae")[0], torch.device("cpu")), Subjects())
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_a_black_box_is_harder(crowd: Crowd, grid: AttackGrid) -> None:
         for value in other.parameters():
             noise = torch.randn(value.shape, generator=generator)
             value += 0.1 * value.std(correction=0) * noise
-    blind = AttackGrid(grid.predictor, surrogate=Predictor(other, torch.device("cpu")))
+    blind = AttackGrid(grid.predictor, grid.subjects, Predictor(other, torch.device("cpu")))
     black = pmd(blind, crowd, "pgd", 0.02)
     assert pmd(grid, crowd, "noise", 0.02) < black < 0.9 * pmd(grid, crowd, "pgd", 0.02)
 

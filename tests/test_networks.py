@@ -20,6 +20,7 @@ from posetx.errors import PosetxError, UsageError
 from posetx.evaluation.alone import figures_alone
 from posetx.evaluation.attack_grid import AttackGrid
 from posetx.evaluation.protocols import training_poses
+from posetx.evaluation.subjects import Subjects
 from posetx.models.checkpoint import load_model, load_network, save_model
 from posetx.models.predictor import predictor_of
 from posetx.models.registry import (
@@ -137,7 +138,7 @@ def test_it_is_attacked_as_posemae_is(name: str, batch: Batch) -> None:
 @pytest.mark.parametrize("name", ["npt-mp", "mapconnet"])
 def test_it_is_measured_on_the_protocols(name: str) -> None:
     torch.manual_seed(1)
-    grid = AttackGrid(predictor_of(build(small(name)).eval(), CPU))
+    grid = AttackGrid(predictor_of(build(small(name)).eval(), CPU), Subjects())
     for protocol in ("seen", "scan", "attack"):
         figures = figures_alone(grid, protocol, 1)
         assert np.isfinite(list(figures.values())).all() and figures["pmd"] > 0

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 NETWORKS = ("npt", "npt-mp", "corenet", "gc-transformer", "mapconnet", "posemae")
 #: what is compared: clean poses, raw scans, white-box attacks
 PROTOCOLS = ("seen", "unseen", "noise", "scan", "attack", "attack-pgd")
-#: vertices of SMPL, of a dense character, of a raw mesh
-SIZES = (6_890, 27_000, 100_000)
 
 
 @dataclass(frozen=True)
@@ -25,6 +23,9 @@ class Preset:
     pairs: int
     minutes: float
     widths: dict[str, int] = field(default_factory=dict)
+    protocols: tuple[str, ...] = PROTOCOLS
+    #: forward passes at: SMPL's vertices, a dense character's, a raw mesh's
+    sizes: tuple[int, ...] = (6_890, 27_000, 100_000)
     #: a forward pass that takes longer (seconds) is not measured
     patience: float = 120.0
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from posetx.bench.cost import forward_cost
-from posetx.bench.presets import NETWORKS, PROTOCOLS, SIZES, Preset
+from posetx.bench.presets import NETWORKS, Preset
 from posetx.bodies.body import BodyModel
-from posetx.bodies.poses import PoseBank
 from posetx.bodies.stream import StreamSettings
 from posetx.errors import UsageError
 from posetx.evaluation.alone import figures_alone
 from posetx.evaluation.attack_grid import AttackGrid
 from posetx.evaluation.classic import figures_of_deformation_transfer
-from posetx.evaluation.protocols import training_poses
+from posetx.evaluation.subjects import Subjects
 from posetx.files.atomic import write_text_atomic
 from posetx.models.checkpoint import load_network
 from posetx.models.predictor import predictor_of
@@ -52,9 +51,8 @@ class Study:
         self.folder, self.preset, self.mocap = folder, preset, mocap
         self.seed, self.device = seed, device
         self.body = BodyModel.load(device)
-        self._poses: PoseBank | None = None
         self.results: dict[str, Any] = {
-            "preset": asdict(preset),
+            "preset": json.loads(json.dumps(asdict(preset))),
             "seed": seed,
             "poses": "clips" if mocap else "prior",
             "hardware": describe(device),
@@ -73,6 +71,10 @@ class Study:
     def path(self) -> Path:
         return self.folder / "bench.json"
 
+    @cached_property
+    def subjects(self) -> Subjects:
+        return Subjects(self.mocap, self.seed)
+
     def steps(self, names: tuple[str, ...] = NETWORKS) -> list[tuple[str, Callable[[Tell], None]]]:
         """What is still to do, by what it is called; each saves what it found."""
         todo: list[tuple[str, Callable[[Tell], None]]] = []
@@ -80,12 +82,16 @@ class Study:
             for run in (name, f"{name}-adv"):
                 if run not in self.results["trained"]:
                     todo.append((f"train {run}", partial(self._train, run)))
-                missing = [p for p in PROTOCOLS if p not in self.results["figures"].get(run, {})]
+                missing = [
+                    p
+                    for p in self.preset.protocols
+                    if p not in self.results["figures"].get(run, {})
+                ]
                 todo += [(f"{run} on {p}", partial(self._measure, run, p)) for p in missing]
         if CLASSIC not in self.results["figures"]:
             todo.append((CLASSIC, self._classic))
         for name in names:
-            for size in SIZES:
+            for size in self.preset.sizes:
                 if str(size) not in self.results["cost"].get(name, {}):
                     told = f"forward pass of {name} at {size}"
                     todo.append((told, partial(self._cost, name, size)))
@@ -97,16 +103,15 @@ class Study:
         settings = TrainSettings(preset.minutes, preset.samples, preset.batch, seed=self.seed)
         if run != name:
             settings.adversarial = ADVERSARIAL
-        if self._poses is None:
-            self._poses = training_poses(self.body, self.mocap, self.seed).to(self.device)
+        poses = self.subjects.banks["train"].to(self.device)
         if (folder / "checkpoint.pt").is_file():
-            trainer = Trainer.resumed(folder, self.body, self._poses, settings, self.device)
+            trainer = Trainer.resumed(folder, self.body, poses, settings, self.device)
         else:
             sizes = {"width": preset.widths[name]} if name in preset.widths else {}
             points = {"pose_points": preset.points, "identity_points": preset.points}
             config = config_named(name, **points, **sizes)
             stream = StreamSettings(preset.points, preset.points)
-            trainer = Trainer(folder, self.body, self._poses, settings, config, stream, self.device)
+            trainer = Trainer(folder, self.body, poses, settings, config, stream, self.device)
 
         def show(progress: Progress) -> None:
             tell(f"{progress.samples} samples, {progress.samples_per_second:.0f}/s")
@@ -126,13 +131,13 @@ class Study:
 
     def _measure(self, run: str, protocol: str, tell: Tell) -> None:
         network, _ = load_network(str(self._model(run)), self.device)
-        grid = AttackGrid(predictor_of(network, self.device), self.mocap, self.seed)
+        grid = AttackGrid(predictor_of(network, self.device), self.subjects)
         figures = figures_alone(grid, protocol, self.preset.pairs)
         self.results["figures"].setdefault(run, {})[protocol] = figures
         self._save()
 
     def _classic(self, tell: Tell) -> None:
-        found = figures_of_deformation_transfer(self.mocap, self.preset.pairs, self.seed)
+        found = figures_of_deformation_transfer(self.subjects, self.preset.pairs, self.seed)
         self.results["figures"][CLASSIC] = found
         self._save()
 

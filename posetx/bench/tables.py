@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from posetx.bench.presets import NETWORKS, SIZES
+from posetx.bench.presets import NETWORKS
 from posetx.bench.study import CLASSIC
 
 TITLES = {
@@ -92,16 +92,16 @@ def _scans(results: Results) -> str:
 
 
 def _cost(results: Results) -> str:
-    rows = []
+    rows, sizes = [], results["preset"]["sizes"]
     for name in NETWORKS:
         cells = results["cost"].get(name)
         if cells:
             parameters = next(iter(cells.values()))["parameters"]
-            told = [_cell(cells.get(str(size))) for size in SIZES]
+            told = [_cell(cells.get(str(size))) for size in sizes]
             rows.append(
                 (TITLES[name], f"{parameters / 1e6:.2f} M", f"{parameters / 5e5:.1f}", *told)
             )
-    heads = ("parameters", "MB (fp16)", *(f"{size:,} vertices" for size in SIZES))
+    heads = ("parameters", "MB (fp16)", *(f"{size:,} vertices" for size in sizes))
     return _table("A forward pass, the papers' sizes (ms, peak MiB)", heads, rows)
 
 

@@ -67,13 +67,16 @@ def attack_dataset(
 
     from posetx.device import resolve_device
     from posetx.evaluation.attack_grid import AttackGrid, run_grid
+    from posetx.evaluation.subjects import Subjects
     from posetx.models.checkpoint import load_network
     from posetx.models.predictor import predictor_of
 
     where = resolve_device(device)
     network, card = load_network(model, where)
     attacker, attacker_card = load_network(surrogate, where) if surrogate else (network, card)
-    bench = AttackGrid(predictor_of(network, where), mocap, seed, predictor_of(attacker, where))
+    bench = AttackGrid(
+        predictor_of(network, where), Subjects(mocap, seed), predictor_of(attacker, where)
+    )
     seen: list[int | None] = [*views] if views else [None]
     turns: list[float | None] = [*turn] if turn else [None]
     with progress_bar() as bar:

@@ -80,6 +80,7 @@ def evaluate(
     from posetx.evaluation.alone import AttackGrid, figures_alone
     from posetx.evaluation.card import write_figures
     from posetx.evaluation.run import Evaluator
+    from posetx.evaluation.subjects import Subjects
     from posetx.evaluation.tables import figures_markdown, figures_table
     from posetx.models.checkpoint import load_network
     from posetx.models.predictor import Predictor, predictor_of
@@ -100,7 +101,7 @@ def evaluate(
         elif details:
             raise UsageError("--details: of a baseline there are means only")
         else:
-            refine, grid = False, AttackGrid(predictor, mocap, seed)
+            refine, grid = False, AttackGrid(predictor, Subjects(mocap, seed))
             for name in bar.track(names, description="protocols"):
                 figures[name] = figures_alone(grid, name, pairs)
     poses = "clips" if mocap else "prior"

@@ -12,7 +12,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,12 +69,11 @@ class AttackGrid:
     def __init__(
         self,
         predictor: NetworkPredictor,
-        mocap: Path | None = None,
-        seed: int = 0,
+        subjects: Subjects,
         surrogate: NetworkPredictor | None = None,
     ):
-        self.subjects = Subjects(mocap, seed)
-        self.predictor, self.attacker, self.seed = predictor, surrogate or predictor, seed
+        self.subjects, self.seed = subjects, subjects.seed
+        self.predictor, self.attacker = predictor, surrogate or predictor
 
     def crowd(self, name: str, count: int, views: int | None = None) -> Crowd:
         """The first ``count`` pairs of a protocol; with ``views`` through the virtual scanner."""

@@ -7,8 +7,6 @@ hand.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from posetx.evaluation.protocols import PROTOCOLS, pairs
@@ -22,10 +20,9 @@ WHOLE = ("seen", "unseen", "noise")
 
 
 def figures_of_deformation_transfer(
-    mocap: Path | None, count: int, seed: int = 0
+    subjects: Subjects, count: int, seed: int = 0
 ) -> dict[str, dict[str, float]]:
     """Mean figures over ``count`` pairs of each protocol in WHOLE."""
-    subjects = Subjects(mocap, seed)
     faces = subjects.faces
     same = np.arange(len(faces))
     figures: dict[str, dict[str, float]] = {}

@@ -11,6 +11,7 @@ same index. So equal counts are needed, and as in NPT the result depends on whic
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -67,9 +68,7 @@ class GCTransformer(MeshModel):
         self.config = c = config or GCTransformerConfig()
         self.encoder = PointEncoder(c.width)
         sizes = (c.width, c.width, c.width // 2, c.width // 2, c.width // 4)
-        self.enter = nn.ModuleList(
-            [nn.Linear(a, b, bias=False) for a, b in zip(sizes, sizes[1:], strict=False)]
-        )
+        self.enter = nn.ModuleList([nn.Linear(a, b, bias=False) for a, b in pairwise(sizes)])
         self.attention = nn.ModuleList([CGPAttention(size) for size in sizes[1:]])
         self.blocks = nn.ModuleList([SPAdaINBlock(size) for size in sizes[1:]])
         self.out = nn.Linear(sizes[-1], 3)

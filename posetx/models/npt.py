@@ -14,6 +14,7 @@ features' maximum to each point instead: any counts, no matter which order of th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -61,9 +62,7 @@ class PointEncoder(nn.Module):
     def __init__(self, width: int):
         super().__init__()
         sizes = (3, width // 16, width // 8, width)
-        self.layers = nn.ModuleList(
-            [nn.Linear(a, b, bias=False) for a, b in zip(sizes, sizes[1:], strict=False)]
-        )
+        self.layers = nn.ModuleList([nn.Linear(a, b, bias=False) for a, b in pairwise(sizes)])
 
     def forward(self, cloud: Tensor) -> Tensor:
         x = cloud
@@ -113,9 +112,7 @@ class NPT(MeshModel):
         self.encoder = PointEncoder(c.width)
         joined = c.width + 3
         sizes = (joined, joined, joined // 2, joined // 4)
-        self.enter = nn.ModuleList(
-            [nn.Linear(a, b, bias=False) for a, b in zip(sizes, sizes[1:], strict=False)]
-        )
+        self.enter = nn.ModuleList([nn.Linear(a, b, bias=False) for a, b in pairwise(sizes)])
         self.blocks = nn.ModuleList(
             [
                 SPAdaINBlock(size, normalised=bool(i) or not c.pool)
