@@ -109,7 +109,7 @@ def test_its_own_pose_gives_the_target_back(
 def test_an_arm_in_the_ribs_is_an_arm_whichever_way_the_triangles_are_wound(
     fit: TargetFit, body: BodyModel
 ) -> None:
-    """The normals tell two surfaces apart that run through each other; without any it still works."""
+    """Normals tell two surfaces apart that run through each other; without any it still works."""
     rotations = torch.eye(3).repeat(1, len(JOINTS), 1, 1)
     for side, degrees in ((".L", -40.0), (".R", 40.0)):
         hanging = matrix_from_axis_angle(torch.deg2rad(torch.tensor([0.0, 0.0, degrees])))

@@ -82,11 +82,8 @@ class Study:
             for run in (name, f"{name}-adv"):
                 if run not in self.results["trained"]:
                     todo.append((f"train {run}", partial(self._train, run)))
-                missing = [
-                    p
-                    for p in self.preset.protocols
-                    if p not in self.results["figures"].get(run, {})
-                ]
+                known = self.results["figures"].get(run, {})
+                missing = [p for p in self.preset.protocols if p not in known]
                 todo += [(f"{run} on {p}", partial(self._measure, run, p)) for p in missing]
         if CLASSIC not in self.results["figures"]:
             todo.append((CLASSIC, self._classic))
