@@ -78,8 +78,9 @@ class Study:
     def steps(self, names: tuple[str, ...] = NETWORKS) -> list[tuple[str, Callable[[Tell], None]]]:
         """What is still to do, by what it is called; each saves what it found."""
         todo: list[tuple[str, Callable[[Tell], None]]] = []
-        for name in names:
-            for run in (name, f"{name}-adv"):
+        # all clean ones first: after a while there is a whole table
+        for kind in ("", "-adv"):
+            for run in (f"{name}{kind}" for name in names):
                 if run not in self.results["trained"]:
                     todo.append((f"train {run}", partial(self._train, run)))
                 known = self.results["figures"].get(run, {})

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
-from posetx.geometry.mesh import connected_parts, weld
+from posetx.geometry.mesh import connected_parts, face_areas, weld
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -142,7 +142,7 @@ def deformation_transfer(
     regular = _regular("target", rest, faces)
     faces = faces[regular]
     maps, before, after = _affine_maps(source_rest, source_posed, source_faces, wanted[regular])
-    areas = 0.5 * np.linalg.norm(_normals(rest, faces), axis=1)
+    areas = face_areas(rest, faces)
     gradients = _gradients(rest, faces)
     blocks = areas[:, None, None] * np.einsum("mki,mli->mkl", gradients, gradients)
     places = (np.repeat(faces, 3, axis=1).ravel(), np.tile(faces, 3).ravel())
@@ -151,13 +151,13 @@ def deformation_transfer(
     _, part = connected_parts(faces, count)
     posed = _solve(matrix, _sums(right.reshape(-1, 3), faces.ravel(), count), part)
     off, lack = rest[faces].mean(axis=1) - before, after - posed[faces].mean(axis=1)
-    posed += _shifts(rest, faces, areas, part, maps, off, lack)[part]
+    posed += _shifts(rest, faces, part, maps, off, lack)[part]
 
-    used = np.bincount(faces.ravel(), minlength=count) > 0
-    own = np.flatnonzero(used)
-    anchor = own[cKDTree(rest[own]).query(rest[~used])[1]]
+    own = np.unique(faces)
+    loose = np.setdiff1d(np.arange(count), own)
+    anchor = own[cKDTree(rest[own]).query(rest[loose])[1]]
     turns = _vertex_means(maps.reshape(-1, 9), areas, faces, count)[anchor].reshape(-1, 3, 3)
-    posed[~used] = posed[anchor] + np.einsum("nij,nj->ni", turns, rest[~used] - rest[anchor])
+    posed[loose] = posed[anchor] + np.einsum("nij,nj->ni", turns, rest[loose] - rest[anchor])
     return posed[group]
 
 
@@ -190,33 +190,29 @@ def _solve(matrix: sp.coo_array, right: Floats, part: Indices) -> Floats:
     free[np.unique(part, return_index=True)[1]] = False
     result = np.zeros_like(right)
     if free.any():
-        # Positive definite without those: no pivoting, and an ordering for symmetric matrices.
-        system, options = matrix.tocsc()[free][:, free], {"SymmetricMode": True}
-        solver = splu(system, "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
+        # Positive definite without those, so no pivoting. Not MMD_AT_PLUS_A, which hangs on some
+        # subdivided meshes.
+        solver = splu(matrix.tocsc()[free][:, free], "COLAMD", diag_pivot_thresh=0.0)
         result[free] = solver.solve(right[free])
     return result
 
 
 def _shifts(
-    rest: Floats,
-    faces: Indices,
-    areas: Floats,
-    part: Indices,
-    maps: Floats,
-    off: Floats,
-    lack: Floats,
+    rest: Floats, faces: Indices, part: Indices, maps: Floats, off: Floats, lack: Floats
 ) -> Floats:
-    """How each part moves (parts, 3); its triangles are `off` (m, 3) from those they correspond to
+    """How each part moves (parts, 3).
 
-    at rest, and `lack` (m, 3) is the way to them when posed.
+    A triangle's centroid is `off` (m, 3) its source triangle's at rest, and `lack` short of it now.
     """
-    own, count = part[faces[:, 0]], int(part.max()) + 1
+    own, count, areas = part[faces[:, 0]], int(part.max()) + 1, face_areas(rest, faces)
     total = _sums(areas[:, None], own, count)[:, 0]
     short = areas[:, None] * (lack + np.einsum("mij,mj->mi", maps, off))
     shifts = _sums(short, own, count) / np.where(total > 0.0, total, 1.0)[:, None]
     # Two neighbours in different parts shall end as far apart as their source triangles, plus the
     # difference of `off`, for which they share a map: each its own, a large `off` would part them.
     one, other, distance = _links(rest, part, total)
+    if not len(one):
+        return shifts
     near = np.concatenate([maps.reshape(-1, 9), off, lack - shifts[own]], axis=1)
     near = _vertex_means(near, areas, faces, len(rest))
     turn = 0.5 * (near[one, :9] + near[other, :9]).reshape(-1, 3, 3)
@@ -238,7 +234,9 @@ def _links(rest: Floats, part: Indices, total: Floats) -> tuple[Indices, Indices
 
     The largest part's vertices have no such link, the loose ones (parts of area 0) no link at all.
     """
-    rank = np.argsort(np.argsort(-total, kind="stable"))[part]
+    # Among equal areas by place; in single precision, or rounding would tell left from right.
+    key = np.column_stack([_sums(rest, part, len(total)), -total / total.max()])
+    rank = np.argsort(np.lexsort(key.astype(np.float32).T))[part]
     order = np.argsort(rank, kind="stable")
     starts = np.searchsorted(rank[order], np.arange(np.count_nonzero(total) + 1))
     points, nearest, distance = rest[order], np.zeros_like(order), np.full(len(order), np.inf)
@@ -272,7 +270,7 @@ def _mesh(name: str, vertices: Floats, faces: Indices) -> tuple[Floats, Indices]
 
 def _normals(vertices: Floats, faces: Indices) -> Floats:
     """Normals (m, 3), twice the triangle's area long."""
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    a, b, c = vertices[faces.T]
     return np.cross(b - a, c - a)
 
 

@@ -115,8 +115,8 @@ def warp(plan: Tensor, pose: Tensor) -> Tensor:
 class ElaIN(nn.Module):
     """Elastic instance normalisation: each channel's style from the identity, or kept as it was.
 
-    A weight per channel, from the means of both clouds, blends the identity's scale
-    and shift at each point with the deviation and mean that the normalisation took away.
+    A weight per channel, from the means of both clouds, blends the identity's scale and shift at
+    each point with the deviation and mean that the normalisation took away.
     """
 
     def __init__(self, channels: int, style: int):
