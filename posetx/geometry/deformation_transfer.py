@@ -6,9 +6,9 @@ Each source triangle's change from rest to pose is an affine map, whose linear p
 
 and the target's vertices are those whose own such maps T_j come nearest to the S of the source
 triangles they correspond to: min sum_j a_j |S_s(j) - T_j|_F^2 (eq. 6). A target's v4 belongs to
-its triangle alone, and whatever the other three vertices do, the best v4 makes T_j and S agree
-along the normal. So it drops out, without approximation, and leaves with the gradients g_k of a
-triangle's hat functions T_j = sum_k x_k g_k^T within the triangle's plane, so the normal equations
+its triangle alone, and the best one makes T_j and S agree along the normal, wherever the others
+are. So v4 drops out, exactly; within the triangle's plane T_j = sum_k x_k g_k^T with the gradients
+g_k of its three hat functions, and the normal equations are
 
     sum_j a_j sum_l (g_k . g_l) x_l = sum_j a_j S_s(j) g_k          for every target vertex k,
 
@@ -22,6 +22,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import laplacian
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
@@ -78,8 +79,7 @@ def triangle_correspondences(
     nearest = tree.query(centres)[1].astype(np.int64)
     left = np.flatnonzero(np.einsum("mi,mi->m", normals[nearest], own_normals) < 0.0)
     for count in NEIGHBOURS:
-        count = min(count, len(candidates))
-        index = tree.query(centres[left], k=np.arange(1, count + 1))[1]
+        index = tree.query(centres[left], k=np.arange(min(count, len(normals))) + 1)[1]
         same = np.einsum("mki,mi->mk", normals[index], own_normals[left]) >= 0.0
         found = same.any(axis=1)
         nearest[left[found]] = index[found, same[found].argmax(axis=1)]
@@ -111,9 +111,9 @@ def deformation_transfer(
 
     Place: the target's centroid (by area) follows the mean displacement of the source triangles it
     corresponds to, each taken where the target's triangle is, by the source triangle's affine map,
-    so that a rigid motion is carried over whole. Several connected parts share that centroid; each
-    is displaced as its source triangles are *relative* to those of the surface that it touches or
-    is nearest to, or the eyes of a target taller than the source would leave its head.
+    so that a rigid motion is carried over whole. Several connected parts share it; each moves as
+    its source triangles do *against* those of the surface it touches or is nearest to, or the eyes
+    of a target taller than the source would leave its head.
 
     Vertices at exactly the same rest position stay together, so seams do not open. A degenerate
     target triangle has no equation; a degenerate source triangle has no map, and the regular one
@@ -152,7 +152,6 @@ def deformation_transfer(
     posed = _solve(matrix, _sums(right.reshape(-1, 3), faces.ravel(), count), part)
     off, lack = rest[faces].mean(axis=1) - before, after - posed[faces].mean(axis=1)
     posed += _shifts(rest, faces, part, maps, off, lack)[part]
-
     own = np.unique(faces)
     loose = np.setdiff1d(np.arange(count), own)
     anchor = own[cKDTree(rest[own]).query(rest[loose])[1]]
@@ -177,11 +176,10 @@ def _affine_maps(
     inverse = normals / np.linalg.norm(normals, axis=1, keepdims=True) ** 1.5
     size = np.sqrt(np.linalg.norm(posed_normals, axis=1, keepdims=True))
     fourth = np.divide(posed_normals, size, out=np.zeros_like(size * normals), where=size > 0.0)
-    posed_centres = corners.mean(axis=1)
-    maps = np.einsum("mki,mkj->mij", corners - posed_centres[:, None], _gradients(rest, faces))
+    after, wanted = corners.mean(axis=1), stand_in[wanted]
+    maps = np.einsum("mki,mkj->mij", corners - after[:, None], _gradients(rest, faces))
     maps += fourth[:, :, None] * inverse[:, None, :]
-    wanted = stand_in[wanted]
-    return maps[wanted], centres[wanted], posed_centres[wanted]
+    return maps[wanted], centres[wanted], after[wanted]
 
 
 def _solve(matrix: sp.coo_array, right: Floats, part: Indices) -> Floats:
@@ -189,11 +187,9 @@ def _solve(matrix: sp.coo_array, right: Floats, part: Indices) -> Floats:
     free = np.ones(len(right), dtype=bool)
     free[np.unique(part, return_index=True)[1]] = False
     result = np.zeros_like(right)
-    if free.any():
-        # Positive definite without those, so no pivoting. Not MMD_AT_PLUS_A, which hangs on some
-        # subdivided meshes.
-        solver = splu(matrix.tocsc()[free][:, free], "COLAMD", diag_pivot_thresh=0.0)
-        result[free] = solver.solve(right[free])
+    # Positive definite without those: no pivoting. MMD_AT_PLUS_A hangs on some subdivided meshes.
+    solver = splu(matrix.tocsc()[free][:, free], "COLAMD", diag_pivot_thresh=0.0)
+    result[free] = solver.solve(right[free])
     return result
 
 
@@ -220,9 +216,7 @@ def _shifts(
     weight = np.maximum((1.0 + distance**2 / (CONTACT**2 * areas.sum())) ** -2, FAR)
     pull = weight[:, None] * (apart[:, 3:] + np.einsum("kij,kj->ki", turn, apart[:, :3]))
     a, b = part[one], part[other]
-    entries = np.concatenate([weight, weight, -weight, -weight])
-    places = (np.concatenate([a, b, a, b]), np.concatenate([a, b, b, a]))
-    matrix = sp.coo_array((entries, places), shape=(count, count))
+    matrix = laplacian(sp.csr_array((weight, (a, b)), shape=(count, count)), symmetrized=True)
     right = _sums(np.concatenate([pull, -pull]), np.concatenate([a, b]), count)
     shifts += _solve(matrix, right, np.where(total > 0.0, -1, np.arange(count)))
     result: Floats = shifts + (short.sum(axis=0) - total @ shifts) / areas.sum()
@@ -259,10 +253,8 @@ def _links(rest: Floats, part: Indices, total: Floats) -> tuple[Indices, Indices
 def _mesh(name: str, vertices: Floats, faces: Indices) -> tuple[Floats, Indices]:
     """Vertices (n, 3) and faces (m, 3) as arrays. Raises ValueError where they are no mesh."""
     vertices, faces = np.asarray(vertices, dtype=np.float64), np.asarray(faces, dtype=np.int64)
-    if vertices.ndim != 2 or vertices.shape[1] != 3 or not np.isfinite(vertices).all():
-        raise ValueError(f"{name}: vertices {vertices.shape} must be (n, 3), finite")
-    if faces.ndim != 2 or faces.shape[1] != 3:
-        raise ValueError(f"{name}: faces {faces.shape} must be (m, 3)")
+    if vertices.shape[1:] != (3,) or faces.shape[1:] != (3,) or not np.isfinite(vertices).all():
+        raise ValueError(f"{name}: finite (n, 3) and (m, 3), not {vertices.shape}, {faces.shape}")
     if len(faces) and (faces.min() < 0 or faces.max() >= len(vertices)):
         raise ValueError(f"{name}: faces refer to vertices outside 0..{len(vertices) - 1}")
     return vertices, faces
@@ -274,15 +266,10 @@ def _normals(vertices: Floats, faces: Indices) -> Floats:
     return np.cross(b - a, c - a)
 
 
-def _opposite(vertices: Floats, faces: Indices) -> Floats:
-    """The edge (m, 3, 3) opposite to each corner, all the same way round."""
-    corners = vertices[faces]
-    return np.roll(corners, 1, axis=1) - np.roll(corners, -1, axis=1)
-
-
 def _regular(name: str, vertices: Floats, faces: Indices) -> Indices:
     """Indices (k,) of the triangles that have a map. Raises ValueError where there is none."""
-    longest = (_opposite(vertices, faces) ** 2).sum(axis=2).max(axis=1, initial=0.0)
+    edges = vertices[faces] - vertices[np.roll(faces, 1, axis=1)]
+    longest = (edges**2).sum(axis=2).max(axis=1, initial=0.0)
     doubled = np.linalg.norm(_normals(vertices, faces), axis=1)
     regular = np.flatnonzero(doubled > SLIVER * longest)
     if not len(regular):
@@ -296,8 +283,8 @@ def _gradients(vertices: Floats, faces: Indices) -> Floats:
     For positions x_k of the corners, sum_k x_k g_k^T maps the triangle's plane onto theirs.
     """
     normals = _normals(vertices, faces)
-    squared = (normals**2).sum(axis=1)[:, None, None]
-    return np.cross(normals[:, None], _opposite(vertices, faces)) / squared
+    opposite = vertices[np.roll(faces, 1, axis=1)] - vertices[np.roll(faces, -1, axis=1)]
+    return np.cross(normals[:, None], opposite) / (normals**2).sum(axis=1)[:, None, None]
 
 
 def _sums(values: Floats, group: Indices, count: int) -> Floats:
