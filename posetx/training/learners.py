@@ -1,7 +1,7 @@
 """How each network learns: its loss, its optimiser and, unless told otherwise, its learning rate.
 
-Baselines have their papers' losses, Adam, and this tool's schedule. Their learning rates are five to
-ten times the papers', which are for batches of 2 to 8 and millions of samples. 3D-CoreNet's and
+Baselines have their papers' losses, Adam, and this tool's schedule. Their learning rates are five
+to ten times the papers', which are for batches of 2 to 8 and millions of samples. 3D-CoreNet's and
 MAPConNet's own Adam, without momentum, is left out: on eight pairs it was at 27 times plain Adam's
 error after a hundred steps, which no budget here would make good.
 """
