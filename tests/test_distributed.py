@@ -139,6 +139,7 @@ def apart(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
     return max(float((a[name] - b[name]).abs().max()) for name in a)
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(worked: list[dict], tmp_path: Path) -> None:
     begin = {k: v.clone() for k, v in trainer(tmp_path).model.state_dict().items()}
     alone, progress = learn_from_split_batches(tmp_path)
@@ -151,6 +152,7 @@ def test_two_processes_learn_what_one_does(worked: list[dict], tmp_path: Path) -
     assert worked[0]["terms"] == pytest.approx(progress.terms, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_all_processes_hold_the_same(worked: list[dict]) -> None:
     for name in ("split", "ema", "resumed"):
         assert apart(worked[0][name], worked[1][name]) == 0.0, name
@@ -159,6 +161,7 @@ def test_all_processes_hold_the_same(worked: list[dict]) -> None:
         assert torch.equal(buffers["momentum_buffer"], second[index]["momentum_buffer"])
 
 
+@pytest.mark.slow
 def test_resumed_processes_equal_unbroken_ones(worked: list[dict]) -> None:
     for state in worked:
         assert apart(state["whole"], state["resumed"]) < 1e-6
@@ -194,6 +197,7 @@ def test_one_command_for_one_and_for_several(tmp_path: Path) -> None:
     assert json.loads(alone.stdout)["samples"] >= more
 
 
+@pytest.mark.slow
 def test_a_batch_that_cannot_be_shared_out_is_refused_once(worked: list[dict]) -> None:
     kind, line = worked[0]["refused"]
     assert kind == "UsageError" and "--batch 9" in line and "2 processes" in line

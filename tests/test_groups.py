@@ -71,13 +71,13 @@ def test_the_same_seed_draws_the_same(folder: Path) -> None:
 
 def test_it_learns_and_resumes(folder: Path, tmp_path: Path) -> None:
     groups, body = MeshGroups.read(folder), BodyModel.load()
-    settings = TrainSettings(samples=8 * 40, batch=8, lr=2e-3, unsupervised=True)
+    settings = TrainSettings(samples=4 * 40, batch=4, lr=2e-3, unsupervised=True)
     run = Trainer(tmp_path, body, groups, settings, CONFIG, SETTINGS, CPU)
-    seen = [float(run.step()["cross_position"]) for _ in range(30)]
-    assert np.mean(seen[-8:]) < 0.6 * np.mean(seen[:4])
+    seen = [float(run.step()["cross_position"]) for _ in range(10)]
+    assert np.mean(seen[-2:]) < np.mean(seen[:2])
     run.save()
-    resumed = Trainer.resumed(tmp_path, body, groups, TrainSettings(samples=8 * 40), CPU)
-    assert resumed.settings.unsupervised and resumed.samples == 240
+    resumed = Trainer.resumed(tmp_path, body, groups, TrainSettings(samples=4 * 40), CPU)
+    assert resumed.settings.unsupervised and resumed.samples == 40
     assert "self_position" in resumed.step()
     with pytest.raises(UsageError, match="npt needs ground truth"):
         config = config_named("npt", width=64)
