@@ -150,7 +150,7 @@ def test_it_learns_eight_pairs_by_heart(pool: bool) -> None:
     batch = BodyStream(body, training_poses(body, None), settings, seed=0).draw(8)
     torch.manual_seed(0)
     model = NPT(NPTConfig(width=128, pool=pool))
-    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
     steps = 800
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
