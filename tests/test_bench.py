@@ -15,7 +15,7 @@ from posetx.bench.presets import NETWORKS, PRESETS, Preset
 from posetx.bench.study import CLASSIC, Study
 from posetx.bench.tables import markdown
 from posetx.cli import app
-from posetx.errors import UsageError
+from posetx.errors import PosetxError, UsageError
 
 TINY = Preset(
     samples=8,
@@ -73,6 +73,8 @@ def test_tables_hold_what_was_measured(done: Study) -> None:
 
 def test_what_takes_too_long_or_too_much_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cost.forward_cost("npt", 100_000, 0.5, 1) == {"failed": "over 0 s"}
+    with pytest.raises(PosetxError, match="npt at -1 vertices"):
+        cost.forward_cost("npt", -1, 60, 1)
 
 
 def test_networks_of_the_presets() -> None:

@@ -10,6 +10,8 @@ counted, and passes over the identity chunk by chunk.
 from __future__ import annotations
 
 import json
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +19,10 @@ from typing import Any
 
 import torch
 
+from posetx.errors import PosetxError
+
+#: what torch and numpy say
+OUT_OF_MEMORY = re.compile(r"not enough memory|out of memory|Unable to allocate|MemoryError")
 #: passes that are timed after the first one, unless they take longer than LONG seconds
 REPEATS, LONG = 3, 10.0
 
@@ -24,15 +30,18 @@ REPEATS, LONG = 3, 10.0
 def forward_cost(name: str, vertices: int, seconds: float, threads: int) -> dict[str, Any]:
     """``ms`` and ``peak_mib`` of one forward pass, or ``failed``: why there are none.
 
-    Raises nothing: a network that is out of memory or of patience is a result.
+    A network that is out of memory or of patience is a result; PosetxError is for all else.
     """
     command = [sys.executable, "-m", "posetx.bench.cost", name, str(vertices), str(threads)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
         return {"failed": f"over {seconds:.0f} s"}
-    if done.returncode:
+    if done.returncode == -signal.SIGKILL or OUT_OF_MEMORY.search(done.stderr):
         return {"failed": "out of memory"}
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:]
+        raise PosetxError(f"{name} at {vertices} vertices: {''.join(last)}")
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 

@@ -34,7 +34,8 @@ def _setup(results: Results) -> str:
         f"{preset['samples']} samples in batches of {preset['batch']}, {preset['points']} points, "
         f"seed {results['seed']}, poses of the {results['poses']}, at most "
         f"{preset['minutes']:g} minutes each, on {results['hardware']}; measured on "
-        f"{preset['pairs']} pairs of each protocol, the network alone, its heading told."
+        f"{preset['pairs']} pairs of each protocol, the network alone, its heading told. What each "
+        "part of 3D-PoseMAE is worth is in weights/trials.md."
     )
 
 

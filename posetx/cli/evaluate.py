@@ -77,7 +77,8 @@ def evaluate(
             raise UsageError(f"--protocol {name}: not known; use {', '.join(PROTOCOLS)}")
 
     from posetx.device import resolve_device
-    from posetx.evaluation.alone import AttackGrid, figures_alone
+    from posetx.evaluation.alone import figures_alone
+    from posetx.evaluation.attack_grid import AttackGrid
     from posetx.evaluation.card import write_figures
     from posetx.evaluation.run import Evaluator
     from posetx.evaluation.subjects import Subjects
