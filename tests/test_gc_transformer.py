@@ -18,7 +18,7 @@ from posetx.models.gc_transformer import (
     GCTransformerConfig,
     central_geodesic_loss,
 )
-from posetx.models.npt import REACH
+from posetx.models.mesh_model import REACH
 from posetx.training.losses import frame_pmd
 
 

@@ -9,7 +9,9 @@ from torch.nn import functional as F
 from posetx.bodies.body import BodyModel
 from posetx.bodies.stream import BodyStream, StreamSettings
 from posetx.evaluation.protocols import training_poses
-from posetx.models.npt import NPT, REACH, NPTConfig, SPAdaIN, instance_norm
+from posetx.models.instance_norm import instance_norm
+from posetx.models.mesh_model import REACH
+from posetx.models.npt import NPT, NPTConfig, SPAdaIN
 from posetx.training.losses import frame_pmd
 
 

@@ -24,12 +24,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from posetx.geometry.rotations import full_precision
-from posetx.models.mesh_model import MeshModel, Moved
+from posetx.models.instance_norm import instance_norm, standardised
+from posetx.models.mesh_model import MeshModel, Moved, within_reach
 from posetx.models.transport import EPSILON, ITERATIONS, transport
 
 SLOPE = 0.2  # of the leaky rectifiers
-VARIANCE = 1e-5  # added to every variance
-REACH = 2.0  # largest coordinate that can come out, in the identity's unit
 RESIDUAL_BLOCKS = 4
 
 
@@ -42,23 +41,6 @@ class CoreNetConfig:
     iterations: int = ITERATIONS
     pose_points: int = 128
     identity_points: int = 128
-
-
-def standardised(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """``x`` (B, N, C) less its mean over the points, divided by its deviation; these (B, 1, C).
-
-    In float32 at least.
-    """
-    x = full_precision(x)
-    mean = x.mean(1, keepdim=True)
-    x = x - mean
-    inverse = (x.square().mean(1, keepdim=True) + VARIANCE).rsqrt()
-    return x * inverse, mean, inverse.reciprocal()
-
-
-def instance_norm(x: Tensor) -> Tensor:
-    """``x`` (B, N, C) with mean 0 and deviation 1 in each channel of each cloud."""
-    return standardised(x)[0]
 
 
 class ResidualBlock(nn.Module):
@@ -200,7 +182,7 @@ class Refiner(nn.Module):
             x = block(layer(x), style)
         # in bf16 a metre would be rounded to four millimetres
         with torch.autocast(x.device.type, enabled=False):
-            return REACH * torch.tanh(self.out(full_precision(x)))
+            return within_reach(self.out(full_precision(x)))
 
 
 class CoreNet(MeshModel):

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from posetx.models.mesh_model import MeshModel, Moved, with_count
-from posetx.models.npt import PointEncoder, SPAdaINBlock, begin_small, moved
+from posetx.models.mesh_model import MeshModel, Moved, with_count, within_reach
+from posetx.models.npt import PointEncoder, SPAdaINBlock, begin_small
 
 #: neighbours of a point: what a triangle mesh's vertex has on average
 RING = 6
@@ -81,7 +81,7 @@ class GCTransformer(MeshModel):
         for enter, attend, block in zip(self.enter, self.attention, self.blocks, strict=True):
             x, identity = enter(x), enter(identity)
             x = block(attend(x, identity), points)
-        return Moved(moved(self.out(x)))
+        return Moved(within_reach(self.out(x)))
 
 
 def central_geodesic_loss(

@@ -15,7 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from posetx.bodies.body import BodyModel
+from posetx.geometry.rotations import full_precision
 
+#: largest coordinate that the papers' networks can put out, here in the identity's unit
+REACH = 2.0
 #: a normalised cloud (B, P, 3), maybe a share of it to be masked -> positions (B, Q, 3)
 Mover = Callable[..., Tensor]
 
@@ -65,3 +68,8 @@ def with_count(cloud: Tensor, count: int) -> Tensor:
     What models whose definition needs equal counts are given.
     """
     return cloud[:, torch.arange(count, device=cloud.device) % cloud.shape[1]]
+
+
+def within_reach(raw: Tensor) -> Tensor:
+    """Positions within :data:`REACH` of the origin from a last layer's output (B, Q, 3)."""
+    return REACH * torch.tanh(full_precision(raw))

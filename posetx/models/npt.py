@@ -20,13 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from posetx.geometry.rotations import full_precision
-from posetx.models.mesh_model import MeshModel, Moved, with_count
-
-#: added to a channel's variance, as usual for instance normalisation
-EPSILON = 1e-5
-#: largest coordinate that the networks can put out, in the identity's unit
-REACH = 2.0
+from posetx.models.instance_norm import instance_norm
+from posetx.models.mesh_model import MeshModel, Moved, with_count, within_reach
 
 
 @dataclass(frozen=True)
@@ -39,18 +34,6 @@ class NPTConfig:
     #: of a training sample; of no meaning to the network
     pose_points: int = 128
     identity_points: int = 128
-
-
-def instance_norm(x: Tensor) -> Tensor:
-    """(B, N, C): each channel of each sample with mean 0 and variance 1 over the points."""
-    x = full_precision(x)
-    variance, mean = torch.var_mean(x, 1, correction=0, keepdim=True)
-    return (x - mean) * (variance + EPSILON).rsqrt()
-
-
-def moved(raw: Tensor) -> Tensor:
-    """Positions within :data:`REACH` of the origin from a last layer's output (B, Q, 3)."""
-    return REACH * torch.tanh(full_precision(raw))
 
 
 class PointEncoder(nn.Module):
@@ -131,7 +114,7 @@ class NPT(MeshModel):
         x = torch.cat([features, points], 2)
         for enter, block in zip(self.enter, self.blocks, strict=True):
             x = block(enter(x), points)
-        return Moved(moved(self.out(x)))
+        return Moved(within_reach(self.out(x)))
 
 
 def begin_small(model: nn.Module) -> None:
