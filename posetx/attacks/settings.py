@@ -8,14 +8,21 @@ import torch
 from torch import Tensor
 
 from posetx.attacks.ascent import Attacked
-from posetx.attacks.budget import Budget
+from posetx.attacks.budget import NORMS, Budget
 from posetx.attacks.cw import cw
+from posetx.attacks.defences import DEFENCES
 from posetx.attacks.drop import drop
 from posetx.attacks.methods import METHODS, perturbed
 from posetx.attacks.objective import Objective
+from posetx.errors import UsageError
 
 #: those within a budget, those with a goal of their own, and what all have to beat
 NAMES = (*METHODS, "igsm-t", "cw", "drop", "noise")
+
+
+def usual_norm(method: str) -> str:
+    """The norm of a method that is told none: sign steps move coordinates."""
+    return "linf" if method.startswith("igsm") else "l2"
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,24 @@ class AttackSettings:
     share: float = 0.1
     defence: str | None = None
     adaptive: bool = False
+
+    def check(self) -> None:
+        """Raises UsageError for what does not exist or does not go together."""
+        for name, value, known in (("method", self.method, NAMES), ("norm", self.norm, NORMS)):
+            if value not in known:
+                raise UsageError(f"--{name} {value}: use one of {', '.join(known)}")
+        if usual_norm(self.method) == "linf" != self.norm:
+            raise UsageError(
+                f"--method {self.method} moves coordinates: its --norm is linf, not {self.norm}"
+            )
+        if self.defence and self.defence not in DEFENCES:
+            raise UsageError(f"--defence {self.defence}: use one of {', '.join(DEFENCES)}")
+        if self.adaptive and not self.defence:
+            raise UsageError("--adaptive: adaptive to which --defence?")
+        if self.success <= 0:
+            raise UsageError(f"--success {self.success}: give a PMD above 0")
+        if not 0 < self.share < 1:
+            raise UsageError(f"--share {self.share}: give a number between 0 and 1")
 
     @property
     def budget(self) -> Budget:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -120,41 +121,45 @@ def attack(
     With --dataset the network alone is attacked on a protocol of `posetx evaluate`, where the truth
     is known: each method, with each number of steps and each epsilon, in one run.
     """
-    from posetx.files.atomic import check_output
+    from posetx.attacks.settings import AttackSettings, usual_norm
+    from posetx.files.atomic import check_output, write_text_atomic
     from posetx.files.scan_write import check_scan_suffix, write_scan
 
+    common = AttackSettings(
+        restarts=restarts,
+        seed=seed,
+        success=success,
+        share=share,
+        defence=defence,
+        adaptive=adaptive,
+    )
     grid = [
-        _settings(m, norm, e, s, restarts, share, success, defence, adaptive, seed)
+        replace(common, method=m, norm=norm or usual_norm(m), epsilon=e, steps=s)
         for m in method or ["pgd"]
         for s in (steps or [20])[: 1 if m in ONE_STEP else None]
         for e in (epsilon or [0.02])[: 1 if m == "drop" else None]
     ]
+    for one in grid:
+        one.check()
     if toward and turn:
         raise UsageError("--toward and --turn want two different poses; give one of them")
     if any(s.method == "igsm-t" for s in grid) and not (toward or turn):
         raise UsageError("--method igsm-t wants a pose; give --toward SCAN or --turn DEGREES")
     if dataset:
-        from posetx.cli.attack_dataset import attack_dataset
+        from posetx.cli.attack_dataset import DatasetAttack, show
 
         if scan or toward or report:
             raise UsageError("--dataset has scans of its own: no SCAN, no --toward, no --report")
-        attack_dataset(
-            dataset,
-            grid,
-            pairs,
-            views,
-            turn,
-            mocap,
-            model,
-            surrogate,
-            device,
-            seed,
-            output,
-            overwrite,
-            as_json,
-            markdown,
-            by_part,
-        )
+        if output:
+            check_output(output, overwrite)
+        attack_all = DatasetAttack(dataset, pairs, views, turn, mocap, model, surrogate, seed)
+        found = attack_all.run(grid, device)
+        if output:
+            write_text_atomic(output, json_text(found) + "\n")
+        if as_json:
+            emit_json(found)
+        else:
+            show(found, markdown, by_part)
         return
     if not (scan and target and output):
         raise UsageError("give SCAN, TARGET and -o FILE, or --dataset PROTOCOL")
@@ -207,42 +212,6 @@ def attack(
     if as_json:
         emit_json(document)
     _say(output, document)
-
-
-def _settings(
-    method: str,
-    norm: str | None,
-    epsilon: float,
-    steps: int,
-    restarts: int,
-    share: float,
-    success: float,
-    defence: str | None,
-    adaptive: bool,
-    seed: int,
-) -> Any:
-    from posetx.attacks.budget import NORMS
-    from posetx.attacks.defences import DEFENCES
-    from posetx.attacks.settings import NAMES, AttackSettings
-
-    signs = method.startswith("igsm")
-    norm = norm or ("linf" if signs else "l2")
-    for name, value, known in (("method", method, NAMES), ("norm", norm, NORMS)):
-        if value not in known:
-            raise UsageError(f"--{name} {value}: use one of {', '.join(known)}")
-    if signs and norm != "linf":
-        raise UsageError(f"--method {method} moves coordinates: its --norm is linf, not {norm}")
-    if defence and defence not in DEFENCES:
-        raise UsageError(f"--defence {defence}: use one of {', '.join(DEFENCES)}")
-    if adaptive and not defence:
-        raise UsageError("--adaptive: adaptive to which --defence?")
-    if success <= 0:
-        raise UsageError(f"--success {success}: give a PMD above 0")
-    if not 0 < share < 1:
-        raise UsageError(f"--share {share}: give a number between 0 and 1")
-    return AttackSettings(
-        method, norm, epsilon, steps, restarts, seed, success, share, defence, adaptive
-    )
 
 
 def _names(folder: Path, target: Path) -> dict[str, Path]:

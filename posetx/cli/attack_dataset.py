@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +12,7 @@ import typer
 from rich.table import Table
 
 from posetx.attacks.settings import AttackSettings
-from posetx.cli.common import emit_json, emit_table, json_text
+from posetx.cli.common import emit_table
 from posetx.console import progress_bar
 from posetx.errors import UsageError
 
@@ -38,76 +40,76 @@ COMMON = ("views", "norm", "steps", "turn_degrees", "queries")
 """Columns that are left out where they say the same in each row."""
 
 
-def attack_dataset(
-    dataset: str,
-    grid: Sequence[AttackSettings],
-    pairs: int,
-    views: list[int] | None,
-    turn: list[float] | None,
-    mocap: Path | None,
-    model: str,
-    surrogate: str | None,
-    device: str,
-    seed: int,
-    output: Path | None,
-    overwrite: bool,
-    as_json: bool,
-    markdown: bool,
-    by_part: bool,
-) -> None:
-    """Run the grid and print it; ``output`` gets the JSON."""
-    from posetx.evaluation.protocols import PROTOCOLS
-    from posetx.files.atomic import check_output, write_text_atomic
+@dataclass(frozen=True)
+class DatasetAttack:
+    """What is attacked, and with whose gradients."""
 
-    known = [name for name, protocol in PROTOCOLS.items() if not protocol.attack]
-    if dataset not in known:
-        raise UsageError(f"--dataset {dataset}: use one of {', '.join(known)}")
-    if output:
-        check_output(output, overwrite)
+    protocol: str
+    pairs: int
+    views: list[int] | None
+    turn: list[float] | None
+    mocap: Path | None
+    model: str
+    surrogate: str | None
+    seed: int
 
-    from posetx.device import resolve_device
-    from posetx.evaluation.attack_grid import AttackGrid, run_grid
-    from posetx.evaluation.subjects import Subjects
-    from posetx.models.checkpoint import load_network
-    from posetx.models.predictor import predictor_of
+    def run(self, grid: Sequence[AttackSettings], device: str) -> dict[str, Any]:
+        """Attack the pairs in every way; returns the JSON document.
 
-    where = resolve_device(device)
-    network, card = load_network(model, where)
-    attacker, attacker_card = load_network(surrogate, where) if surrogate else (network, card)
-    bench = AttackGrid(
-        predictor_of(network, where), Subjects(mocap, seed), predictor_of(attacker, where)
-    )
-    seen: list[int | None] = [*views] if views else [None]
-    turns: list[float | None] = [*turn] if turn else [None]
-    with progress_bar() as bar:
-        task = bar.add_task("attacking", total=len(seen) * (1 + len(grid) * len(turns)))
-        rows = run_grid(bench, dataset, pairs, seen, grid, turns, lambda: bar.advance(task))
-    document = {
-        "model": model,
-        "model_sha256": card.get("sha256"),
-        "surrogate": surrogate,
-        "attacker_sha256": attacker_card.get("sha256"),
-        "protocol": dataset,
-        "pairs": pairs,
-        "poses": bench.subjects.poses,
-        "seed": seed,
-        "success": grid[0].success,
-        "defence": grid[0].defence,
-        "adaptive": grid[0].adaptive,
-        "device": str(where),
-        "rows": rows,
-    }
-    begin = f"{model} on {dataset}, {pairs} pairs, poses of the {bench.subjects.poses}"
-    if output:
-        write_text_atomic(output, json_text(document) + "\n")
-    if as_json:
-        emit_json(document)
-    elif markdown:
+        Raises UsageError for a protocol that is none, or is an attack already.
+        """
+        from posetx.evaluation.protocols import PROTOCOLS
+
+        known = [name for name, protocol in PROTOCOLS.items() if not protocol.attack]
+        if self.protocol not in known:
+            raise UsageError(f"--dataset {self.protocol}: use one of {', '.join(known)}")
+
+        from posetx.device import resolve_device
+        from posetx.evaluation.attack_grid import AttackGrid, run_grid
+        from posetx.evaluation.subjects import Subjects
+        from posetx.models.checkpoint import load_network
+        from posetx.models.predictor import predictor_of
+
+        where = resolve_device(device)
+        victim, card = load_network(self.model, where)
+        attacker, attacker_card = victim, card
+        if self.surrogate:
+            attacker, attacker_card = load_network(self.surrogate, where)
+        subjects = Subjects(self.mocap, self.seed)
+        bench = AttackGrid(predictor_of(victim, where), subjects, predictor_of(attacker, where))
+        seen: list[int | None] = [*self.views] if self.views else [None]
+        turns: list[float | None] = [*self.turn] if self.turn else [None]
+        with progress_bar() as bar:
+            task = bar.add_task("attacking", total=len(seen) * (1 + len(grid) * len(turns)))
+            done = partial(bar.advance, task)
+            rows = run_grid(bench, self.protocol, self.pairs, seen, grid, turns, done)
+        return {
+            "model": self.model,
+            "model_sha256": card.get("sha256"),
+            "surrogate": self.surrogate,
+            "attacker_sha256": attacker_card.get("sha256"),
+            "protocol": self.protocol,
+            "pairs": self.pairs,
+            "poses": subjects.poses,
+            "seed": self.seed,
+            "success": grid[0].success,
+            "defence": grid[0].defence,
+            "adaptive": grid[0].adaptive,
+            "device": str(where),
+            "rows": rows,
+        }
+
+
+def show(document: dict[str, Any], markdown: bool, by_part: bool) -> None:
+    """Print what was found as a table, or as a Markdown table."""
+    rows = document["rows"]
+    begin = "{model} on {protocol}, {pairs} pairs, poses of the {poses}".format(**document)
+    if markdown:
         typer.echo(_markdown(rows, begin))
     else:
         emit_table(_table(rows, begin))
     for row in rows:
-        if by_part and not as_json and row.get("by_part"):
+        if by_part and row.get("by_part"):
             emit_table(_parts(row))
 
 
