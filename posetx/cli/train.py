@@ -59,10 +59,7 @@ def train(
     ] = None,
     head: Annotated[str | None, typer.Option(help="Of posemae: skin (default) or coords.")] = None,
     batch: Annotated[int, typer.Option(min=2, help="Of all processes together.")] = 192,
-    lr: Annotated[
-        float | None,
-        typer.Option(min=0.0, help="2e-3 for posemae (Muon's; AdamW has half of it), or 5e-4."),
-    ] = None,
+    lr: Annotated[float, typer.Option(min=0.0, help="Muon's; AdamW has half of it.")] = 2e-3,
     pose_points: Annotated[int, typer.Option(min=32, help="Points of a pose source.")] = 128,
     identity_points: Annotated[int, typer.Option(min=32, help="Points of an identity.")] = 128,
     early_points: Annotated[

@@ -32,8 +32,7 @@ class TrainSettings:
     samples: int | None = None
     #: of all processes together
     batch: int = 192
-    #: the learner's own without
-    lr: float | None = None
+    lr: float = 2e-3
     seed: int = 0
     precision: str = "auto"
     ema_decay: float = 0.998
@@ -95,7 +94,7 @@ class Trainer:
         self.model.begin_on(body)
         self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.stream = make_stream(body, poses, stream_settings, settings.seed)
-        self.optimizers = self.learner.optimizers(self.model, settings.lr or self.learner.lr)
+        self.optimizers = self.learner.optimizers(self.model, settings.lr)
         self.base_lr = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
         self.samples = 0
         self.seconds = 0.0
