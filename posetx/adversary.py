@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from posetx.attacks.budget import NORMS, Budget
 from posetx.attacks.scan import SampleAttack, attack_sample, carried, victim_of
 from posetx.attacks.settings import AttackSettings
 from posetx.attacks.victim import Victim, turned
+from posetx.bodies.body import BodyModel
+from posetx.errors import UsageError
 from posetx.evaluation.metrics import (
     half_head,
     joint_metrics,
@@ -47,6 +50,22 @@ class Wanted:
 
     scan: Scan | None = None
     turn_degrees: float = 0.0
+
+
+def scan_of_clip(path: Path, frame: int, body: BodyModel) -> Scan:
+    """A body in a pose of a BVH clip, as if it had been scanned: what a targeted attack may want.
+
+    Raises PosetxError for a file that is no clip, UsageError for a frame that it has not.
+    """
+    from posetx.bodies.bvh import read_bvh
+
+    rotations = read_bvh(path, body.joint_template.cpu().numpy())
+    if not -len(rotations) <= frame < len(rotations):
+        raise UsageError(f"{path}: has {len(rotations)} frames, and no frame {frame}")
+    turned_by = torch.from_numpy(rotations[frame]).to(body.template.device)
+    vertices = body.pose(torch.zeros_like(body.bank[:1]), turned_by[None])[0]
+    points, faces = vertices.cpu().double().numpy(), body.faces.cpu().numpy()
+    return Scan(points, None, None, faces, path)
 
 
 @dataclass

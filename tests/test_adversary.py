@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_poses import bvh_text
 from typer.testing import CliRunner
 
-from posetx.adversary import Adversary, Wanted
+from posetx.adversary import Adversary, Wanted, scan_of_clip
 from posetx.attacks.scan import carried
 from posetx.attacks.settings import NAMES, AttackSettings
 from posetx.bodies.body import BodyModel
+from posetx.bodies.skeleton import JOINTS
 from posetx.cli import app
+from posetx.errors import UsageError
 from posetx.files.scans import Scan, read_scan
 from posetx.files.targets import read_target
 from posetx.transfer import Options, Transferrer
@@ -190,3 +193,21 @@ def test_dataset_with_a_wanted_turn_views_and_a_defence() -> None:
     assert row["pmd_defended"] > 0
     wrong = CliRunner().invoke(app, ["attack", "--dataset", "attack"])
     assert wrong.exit_code == 2 and "--dataset attack" in wrong.stderr
+
+
+def test_the_pose_wanted_may_be_a_clips(
+    adversary: Adversary, target, scan: Scan, tmp_path: Path
+) -> None:
+    clip = tmp_path / "clip.bvh"
+    clip.write_text(bvh_text({}, {"lShldr": (70.0, 0.0, 0.0), "rShldr": (-70.0, 0.0, 0.0)}))
+    body = adversary.worker.body
+    raised = scan_of_clip(clip, 1, body)
+    assert raised.points.shape == body.template.shape
+    hands = raised.points[body.weights.argmax(1).cpu().numpy() == JOINTS.index("hand.L")]
+    assert hands[:, 1].mean() > body.joint_template[JOINTS.index("neck"), 1] + 0.1
+    settings = AttackSettings("igsm-t", "linf", epsilon=0.05, steps=3)
+    wanted = Wanted(scan_of_clip(clip, -1, body))
+    pmd = adversary.attack(scan, target, settings, SWIFT, wanted).report["sample"]["pmd"]
+    assert pmd["attacked"] < pmd["clean"]
+    with pytest.raises(UsageError, match="has 2 frames, and no frame 2"):
+        scan_of_clip(clip, 2, body)

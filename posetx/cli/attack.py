@@ -70,8 +70,10 @@ def attack(
         float, typer.Option(help="PMD (m²) from which on it is another result; the goal of cw.")
     ] = 1e-3,
     toward: Annotated[
-        Path | None, typer.Option(help="Want the pose of this scan, instead of any harm.")
+        Path | None,
+        typer.Option(help="Want the pose of this scan or BVH clip, instead of any harm."),
     ] = None,
+    frame: Annotated[int, typer.Option(help="Of the clip of --toward; -1 is the last one.")] = 0,
     turn: Annotated[
         list[float] | None, typer.Option(help="Want the own pose turned by so many degrees.")
     ] = None,
@@ -179,17 +181,19 @@ def attack(
             bar.advance(task, name != "load")
 
         on_stage("load")
-        from posetx.adversary import Adversary, Wanted
+        from posetx.adversary import Adversary, Wanted, scan_of_clip
         from posetx.device import resolve_device
         from posetx.files.scans import read_scan
         from posetx.files.targets import read_target
         from posetx.transfer import Options, Transferrer
 
         raw, character = read_scan(scan), read_target(target)
-        wanted = None
-        if toward or turn:
-            wanted = Wanted(read_scan(toward) if toward else None, turn[0] if turn else 0.0)
-        adversary = Adversary(Transferrer(model, resolve_device(device)), surrogate)
+        worker = Transferrer(model, resolve_device(device))
+        wanted = Wanted(turn_degrees=turn[0]) if turn else None
+        if toward:
+            clip = toward.suffix.lower() == ".bvh"
+            wanted = Wanted(scan_of_clip(toward, frame, worker.body) if clip else read_scan(toward))
+        adversary = Adversary(worker, surrogate)
         result = adversary.attack(
             raw, character, settings, Options(refine=refine), wanted, on_stage
         )
@@ -201,6 +205,7 @@ def attack(
             "model": model,
             "surrogate": surrogate,
             "toward": toward,
+            "frame": frame if toward and toward.suffix.lower() == ".bvh" else None,
             "turn_degrees": turn[0] if turn else None,
             **result.report,
             "warnings": notes,
