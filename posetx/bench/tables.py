@@ -62,7 +62,7 @@ def _clean(results: Results) -> str:
         (
             TITLES[name],
             *(_pmd(results, name, p) for p in ("seen", "unseen")),
-            *(_figure(results, name, "unseen", key, times) for key, times in (("mpjpe_mm", 1),)),
+            _figure(results, name, "unseen", "mpjpe_mm", 1),
             _figure(results, name, "unseen", "edge", 1),
         )
         for name in names
