@@ -131,6 +131,7 @@ def test_derivatives_are_those_of_the_placed_surface(body: BodyModel) -> None:
         assert torch.allclose(measured, jacobian[..., column], atol=2e-3), column
 
 
+@pytest.mark.slow
 def test_a_limb_that_the_scan_lacks_stays_where_the_network_has_it(
     body: BodyModel, fit: BodyFit
 ) -> None:

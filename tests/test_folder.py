@@ -279,6 +279,7 @@ def test_loss_falls(tmp_path: Path, body: BodyModel, meshes: MeshFolder, head: s
     assert seen[-1]["position"] < 0.7 * seen[0]["position"]
 
 
+@pytest.mark.slow
 def test_shipped_weights_learn_on(tmp_path: Path, body: BodyModel, meshes: MeshFolder) -> None:
     weights, card = read_model("posemae")[1:]
     run = trainer(tmp_path, body, meshes, 16 * 20, PoseMAEConfig())

@@ -228,6 +228,7 @@ def test_second_pass_gets_a_cloud_in_its_own_frame(model: MAPConNet, batch: Batc
     assert seen[2].shape == one.other.shape
 
 
+@pytest.mark.slow
 def test_unsupervised_loss_decreases(batch: Batch) -> None:
     torch.manual_seed(0)
     model = MAPConNet(MAPConNetConfig(width=4))

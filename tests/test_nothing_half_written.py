@@ -105,6 +105,7 @@ def test_a_disk_that_is_really_full(files: Path, tmp_path: Path) -> None:
         subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_a_folder_that_may_not_be_written(files: Path, tmp_path: Path) -> None:
     folder = tmp_path / "closed"
     folder.mkdir()
