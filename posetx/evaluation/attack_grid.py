@@ -25,6 +25,7 @@ from posetx.attacks.scan import picked_vertices
 from posetx.attacks.settings import AttackSettings
 from posetx.attacks.victim import Victim, turned
 from posetx.bodies.skeleton import JOINTS
+from posetx.evaluation.metrics import means
 from posetx.evaluation.protocols import PROTOCOLS, Pair, Protocol, pairs_of
 from posetx.evaluation.subjects import Subjects
 from posetx.geometry.mesh import edge_distortion
@@ -121,7 +122,7 @@ class AttackGrid:
 
     def figures(self, crowd: Crowd, clouds: Tensor) -> dict[str, float]:
         """Mean figures of these clouds (B, S, 3) instead of the crowd's own."""
-        return _mean(self._figures(crowd, clouds))
+        return means(self._figures(crowd, clouds))
 
     def cell(
         self, crowd: Crowd, settings: AttackSettings, turn_degrees: float | None = None
@@ -141,8 +142,8 @@ class AttackGrid:
         clouds = result.clouds
         figures = self._figures(crowd, clouds)
         sizes = Budget(settings.norm, 1.0).size(clouds - crowd.clouds)
-        row = {
-            **_mean(figures),
+        row: dict[str, Any] = {
+            **means(figures),
             "success": float(np.mean([row["pmd"] >= settings.success for row in figures])),
             "size_mm": 1000 * float(sizes.mean()),
             "queries": result.queries,
@@ -268,10 +269,6 @@ def run_grid(
                 rows.append({**begin, **_told(one), "turn_degrees": degrees, **row})
                 on_cell()
     return rows
-
-
-def _mean(rows: list[dict[str, float]]) -> dict[str, Any]:
-    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
 
 
 def _told(settings: AttackSettings) -> dict[str, Any]:

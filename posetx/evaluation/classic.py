@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from posetx.evaluation.metrics import means
 from posetx.evaluation.protocols import PROTOCOLS, pairs
 from posetx.evaluation.subjects import Subjects
 from posetx.geometry.deformation_transfer import deformation_transfer
@@ -37,6 +38,6 @@ def figures_of_deformation_transfer(
             frame, aim = (IdentityFrame.of(v, faces) for v in (found, truth))
             errors = subjects.errors(found, frame, truth, aim)
             rows.append({**errors, "edge": edge_distortion(target, faces, found)})
-        figures[name] = {k: float(np.mean([row[k] for row in rows])) for k in rows[0]}
+        figures[name] = means(rows)
         figures[name]["pairs"] = len(rows)
     return figures

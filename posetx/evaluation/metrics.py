@@ -51,6 +51,12 @@ def position_metrics(predicted: Floats, truth: Floats) -> dict[str, float]:
     }
 
 
+def means(rows: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of each figure over the pairs (rows) that have it."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return {k: float(np.mean([row[k] for row in rows if k in row])) for k in keys}
+
+
 def joint_regressor(weights: Floats) -> Floats:
     """(J, V) rows that average the ring of vertices around each joint.
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from posetx.evaluation.attacked import adversarial_sample
-from posetx.evaluation.metrics import position_metrics
+from posetx.evaluation.metrics import means, position_metrics
 from posetx.evaluation.protocols import PAIRS, PROTOCOLS, Pair, Protocol, pairs
 from posetx.evaluation.subjects import Subjects
 from posetx.fit.target import TargetFit, give, prepared
@@ -59,11 +59,7 @@ class Evaluator(Subjects):
             rows.append(self._pair(PROTOCOLS[name], pair, restore=index < restored))
             on_pair()
         self.details[name] = rows
-        keys = dict.fromkeys(key for row in rows for key in row)
-        return {
-            "pairs": len(rows),
-            **{k: float(np.mean([row[k] for row in rows if k in row])) for k in keys},
-        }
+        return {"pairs": len(rows), **means(rows)}
 
     def _pair(self, protocol: Protocol, pair: Pair, restore: bool) -> dict[str, float]:
         target, truth = pair.target.double().numpy(), pair.truth.double().numpy()

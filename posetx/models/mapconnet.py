@@ -15,20 +15,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from posetx.models.core_net import Matcher, Refiner, warp
+from posetx.models.core_net import CoreNetConfig, Matcher, Refiner, warp
 from posetx.models.mesh_model import MeshModel, Moved
-from posetx.models.transport import EPSILON, ITERATIONS
 
 
 @dataclass(frozen=True)
-class MAPConNetConfig:
-    """Sizes of the network; ``width`` is the published 64, in proportion to which all else is."""
-
-    width: int = 64
-    epsilon: float = EPSILON
-    iterations: int = ITERATIONS
-    pose_points: int = 128
-    identity_points: int = 128
+class MAPConNetConfig(CoreNetConfig):
+    """Sizes of the network: its backbone's."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""How each network learns: its loss, its optimiser and, unless told otherwise, its learning rate.
+"""How each network learns: by which loss, and by which optimiser.
 
 Baselines have their papers' losses. Optimiser, learning rate and schedule are this tool's for all:
 with the papers' Adam (at ten times their rates, which are for batches of 2 to 8 and millions of
@@ -16,14 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from posetx.bodies.stream import EDGES, Batch
+from posetx.bodies.stream import Batch
 from posetx.errors import UsageError
 from posetx.models.gc_transformer import central_geodesic_loss
 from posetx.models.mapconnet import MAPConNet, MAPConNetConfig
 from posetx.models.mesh_model import Moved
 from posetx.models.registry import Config, Network, architecture_of, build, name_of
 from posetx.training.contrastive import TRIPLET, supervised_terms
-from posetx.training.losses import WEIGHTS, edge_loss, frame_pmd, training_loss
+from posetx.training.losses import WEIGHTS, frame_pmd, rebuilt_terms, training_loss
 from posetx.training.optimizer import make_optimizers
 from posetx.training.unsupervised import UnpairedBatch, unsupervised_loss
 
@@ -66,10 +66,7 @@ def mesh_loss(
     output: Moved, batch: Batch, more: Callable[[Any, Batch], Terms] | None = None
 ) -> tuple[Tensor, Terms]:
     """Squared error and edge lengths, as all baselines have them; ``more`` terms are weighted."""
-    terms = {
-        "position": (output.positions - batch.truth).square().mean(),
-        "edge": edge_loss(output.positions[:, -2 * EDGES :], batch.queries[:, -2 * EDGES :]),
-    }
+    terms = rebuilt_terms(output.positions, batch.truth, batch.queries)
     loss = terms["position"] + WEIGHTS["edge"] * terms["edge"]
     for name, term in (more(output, batch) if more else {}).items():
         loss, terms[name] = loss + term, term

@@ -21,7 +21,7 @@ from posetx.training.adversarial import AdversarialSettings, attacked
 from posetx.training.checkpoint import load_state, save_state
 from posetx.training.learners import Learner, learner_of
 from posetx.training.optimizer import COOL_DOWN, learning_rate_factor
-from posetx.training.sources import PoseSource, make_stream, told
+from posetx.training.sources import TOLD, PoseSource, make_stream
 
 
 @dataclass
@@ -264,7 +264,7 @@ class Trainer:
         )
         begun = state.get("stream", "BodyStream")
         if begun != type(trainer.stream).__name__:
-            raise PosetxError(f"{folder}: this run was begun {told(begun)}; resume it likewise")
+            raise PosetxError(f"{folder}: this run was begun {TOLD[begun]}; resume it likewise")
         trainer._load(state)
         prolonged = trainer.share_done() < 1 - COOL_DOWN
         if state["cooling"] and prolonged and trainer.stable_checkpoint.is_file():

@@ -35,6 +35,14 @@ def edge_loss(predicted: Tensor, identity: Tensor) -> Tensor:
     return ((a - b).norm(dim=-1) / (c - d).norm(dim=-1).clamp_min(1e-6) - 1).abs().mean()
 
 
+def rebuilt_terms(positions: Tensor, truth: Tensor, queries: Tensor) -> dict[str, Tensor]:
+    """Eq 1 and 2 of positions (B, Q, 3): the squared error, and the edges at the end of Q."""
+    return {
+        "position": (positions - truth).square().mean(),
+        "edge": edge_loss(positions[:, -2 * EDGES :], queries[:, -2 * EDGES :]),
+    }
+
+
 def _mean(terms: Iterable[Tensor]) -> Tensor:
     return torch.stack(list(terms)).mean()
 
@@ -53,8 +61,7 @@ def training_loss(
     truth the batch does not know are left out; position and edges are always there.
     """
     terms = {
-        "position": (output.positions - batch.truth).square().mean(),
-        "edge": edge_loss(output.positions[:, -2 * EDGES :], batch.queries[:, -2 * EDGES :]),
+        **rebuilt_terms(output.positions, batch.truth, batch.queries),
         **_body_terms(output, batch),
     }
     loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()

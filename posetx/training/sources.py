@@ -26,8 +26,3 @@ def make_stream(body: BodyModel, source: PoseSource, settings: StreamSettings, s
     if isinstance(source, MeshGroups):
         return GroupStream(source, settings, seed)
     return BodyStream(body, source, settings, seed)
-
-
-def told(stream: str) -> str:
-    """The options that a run with a stream of this class was begun with."""
-    return TOLD[stream]

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from posetx.bodies.stream import EDGES, Batch
+from posetx.bodies.stream import Batch
 from posetx.geometry.rotations import full_precision
 from posetx.models.frames import normalise_pose
 from posetx.models.mapconnet import MAPConNet, Matched
@@ -75,19 +75,16 @@ def unsupervised_loss(
     # in float32: bf16 would move the points by millimetres
     shown, _, _ = normalise_pose(full_precision(first.positions.detach()))
     again = model(shown, batch.second)
+
+    def rebuilt(output: Matched) -> dict[str, Tensor]:
+        """How far A is from its first pose, and its edges from their lengths."""
+        return losses.rebuilt_terms(output.positions, batch.first, batch.second)
+
     passes = {
-        "cross": {**_rebuilt(cross, batch), **aligned_terms(cross, generator)},
+        "cross": {**rebuilt(cross), **aligned_terms(cross, generator)},
         "first": supervised_terms(first, generator),
-        "self": {**_rebuilt(again, batch), **supervised_terms(again, generator)},
+        "self": {**rebuilt(again), **supervised_terms(again, generator)},
     }
     terms = {(where, kind): term for where, kinds in passes.items() for kind, term in kinds.items()}
     loss = torch.stack([weights[kind] * term for (_, kind), term in terms.items()]).sum()
     return loss, {f"{where}_{kind}": term.detach() for (where, kind), term in terms.items()}
-
-
-def _rebuilt(output: Matched, batch: UnpairedBatch) -> dict[str, Tensor]:
-    """Eq 1 and 2: how far A is from its first pose, and its edges from their lengths."""
-    return {
-        "position": (output.positions - batch.first).square().mean(),
-        "edge": losses.edge_loss(output.positions[:, -2 * EDGES :], batch.second[:, -2 * EDGES :]),
-    }
