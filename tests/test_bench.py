@@ -71,6 +71,20 @@ def test_tables_hold_what_was_measured(done: Study) -> None:
     assert text.count("### ") == 5
 
 
+def test_mapconnet_also_learns_without_truth(tmp_path: Path) -> None:
+    work = Study(tmp_path, replace(TINY, widths={"mapconnet": 8}), None, 0, CPU)
+    steps = dict(work.steps(("mapconnet",)))
+    assert not any("unsupervised" in told for told, _ in work.steps(("npt", "posemae")))
+    run = "mapconnet-unsupervised-point"
+    assert f"train {run}" in steps and f"{run} on attack" not in steps
+    for told in (f"train {run}", f"{run} on seen"):
+        steps[told](lambda text: None)
+    state = torch.load(tmp_path / run / "checkpoint.pt", weights_only=True)
+    assert state["settings"]["unsupervised"] and state["settings"]["contrastive"] == ("point",)
+    row = next(line for line in markdown(work.results).splitlines() if "point term alone" in line)
+    assert f"{1e4 * work.results['figures'][run]['seen']['pmd']:.0f}" in row
+
+
 def test_what_takes_too_long_or_too_much_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cost.forward_cost("npt", 100_000, 0.5, 1) == {"failed": "over 0 s"}
     with pytest.raises(PosetxError, match="npt at -1 vertices"):

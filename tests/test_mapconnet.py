@@ -15,6 +15,7 @@ from posetx.models.frames import normalise_pose
 from posetx.models.mapconnet import MAPConNet, MAPConNetConfig, Matched, halves
 from posetx.training import contrastive
 from posetx.training.contrastive import aligned_terms, supervised_terms
+from posetx.training.learners import learner_of
 from posetx.training.losses import frame_pmd
 from posetx.training.unsupervised import WEIGHTS, UnpairedBatch, unsupervised_loss
 
@@ -187,6 +188,18 @@ def test_unsupervised_terms_add_up(model: MAPConNet, batch: Batch) -> None:
     assert torch.allclose(loss, torch.as_tensor(total))
     ratios = [WEIGHTS[kind] / WEIGHTS["position"] for kind in ("edge", "mesh", "point")]
     assert ratios == pytest.approx([0.5 / 1000, 1 / 1000, 1 / 1000])
+
+
+@pytest.mark.parametrize("kinds", [("mesh",), ("point",), ()])
+def test_contrastive_terms_can_be_left_out(
+    model: MAPConNet, batch: Batch, kinds: tuple[str, ...]
+) -> None:
+    learner = learner_of(model.config, unsupervised=True, contrastive=kinds)
+    loss, terms = learner.objective(model, batch)
+    assert {name.split("_")[-1] for name in terms} == {"position", "edge", "pmd", *kinds}
+    terms.pop("pmd")
+    total = sum(WEIGHTS[name.split("_")[1]] * term for name, term in terms.items())
+    assert torch.allclose(loss, torch.as_tensor(total))
 
 
 def test_both_passes_rebuild_the_first_pose(batch: Batch) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from posetx.bench.cost import forward_cost
-from posetx.bench.presets import NETWORKS, Preset
+from posetx.bench.presets import CLEAN, KINDS, NETWORKS, WITHOUT_TRUTH, Preset
 from posetx.bodies.body import BodyModel
 from posetx.bodies.stream import StreamSettings
 from posetx.errors import UsageError
@@ -24,15 +24,12 @@ from posetx.files.atomic import write_text_atomic
 from posetx.models.checkpoint import load_network
 from posetx.models.predictor import predictor_of
 from posetx.models.registry import CONFIGS, build, config_named
-from posetx.training.adversarial import AdversarialSettings
 from posetx.training.export import export
 from posetx.training.hardware import describe
 from posetx.training.loop import Progress, Trainer, TrainSettings
 
 #: what a folder's results are of; another study does not go on with them
 SETUP = ("preset", "seed", "poses")
-#: half of each batch is attacked, from the first step on
-ADVERSARIAL = AdversarialSettings()
 CLASSIC = "deformation transfer"
 
 #: is told how far a long step is
@@ -79,13 +76,16 @@ class Study:
         """What is still to do, by what it is called; each saves what it found."""
         todo: list[tuple[str, Callable[[Tell], None]]] = []
         # all clean ones first: after a while there is a whole table
-        for kind in ("", "-adv"):
-            for run in (f"{name}{kind}" for name in names):
-                if run not in self.results["trained"]:
-                    todo.append((f"train {run}", partial(self._train, run)))
-                known = self.results["figures"].get(run, {})
-                missing = [p for p in self.preset.protocols if p not in known]
-                todo += [(f"{run} on {p}", partial(self._measure, run, p)) for p in missing]
+        runs = [(name, kind) for kind in KINDS for name in names]
+        runs += [("mapconnet", kind) for kind in WITHOUT_TRUTH if "mapconnet" in names]
+        for name, kind in runs:
+            run = f"{name}{kind}"
+            if run not in self.results["trained"]:
+                todo.append((f"train {run}", partial(self._train, name, kind)))
+            known = self.results["figures"].get(run, {})
+            wanted = CLEAN if kind in WITHOUT_TRUTH else self.preset.protocols
+            missing = [p for p in self.preset.protocols if p in wanted and p not in known]
+            todo += [(f"{run} on {p}", partial(self._measure, run, p)) for p in missing]
         if CLASSIC not in self.results["figures"]:
             todo.append((CLASSIC, self._classic))
         for name in names:
@@ -95,12 +95,13 @@ class Study:
                     todo.append((told, partial(self._cost, name, size)))
         return todo
 
-    def _train(self, run: str, tell: Tell) -> None:
-        """One network, trained on clean poses or, for ``NAME-adv``, adversarially."""
-        name, preset, folder = run.removesuffix("-adv"), self.preset, self.folder / run
-        settings = TrainSettings(preset.minutes, preset.samples, preset.batch, seed=self.seed)
-        if run != name:
-            settings.adversarial = ADVERSARIAL
+    def _train(self, name: str, kind: str, tell: Tell) -> None:
+        """One network, on clean poses, adversarially or without ground truth."""
+        run = f"{name}{kind}"
+        preset, folder, change = self.preset, self.folder / run, {**KINDS, **WITHOUT_TRUTH}[kind]
+        settings = TrainSettings(
+            preset.minutes, preset.samples, preset.batch, seed=self.seed, **change
+        )
         poses = self.subjects.banks["train"].to(self.device)
         if (folder / "checkpoint.pt").is_file():
             trainer = Trainer.resumed(folder, self.body, poses, settings, self.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from posetx.bench.presets import NETWORKS
+from posetx.bench.presets import CLEAN, NETWORKS
 from posetx.bench.study import CLASSIC
 
 TITLES = {
@@ -18,13 +18,21 @@ TITLES = {
     CLASSIC: "Deformation transfer",
 }
 
+#: what stands behind a network's name in the table of those that learnt without ground truth
+TERMS_OF = {
+    "-unsupervised": "without",
+    "-unsupervised-mesh": "mesh term alone",
+    "-unsupervised-point": "point term alone",
+    "-unsupervised-neither": "neither term",
+}
+
 Results = dict[str, Any]
 
 
 def markdown(results: Results) -> str:
     """All tables of what is there, each under its heading."""
     parts = [_setup(results), _trained(results), _clean(results), _attacked(results)]
-    parts += [_scans(results), _cost(results)]
+    parts += [_scans(results), _truthless(results), _cost(results)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -90,6 +98,26 @@ def _scans(results: Results) -> str:
             cells = [_pmd(results, name, p) for p in ("noise", "scan")]
             rows.append((TITLES[name], *cells, _figure(results, name, "scan", "mpjpe_mm", 1)))
     return _table("Raw poses (PMD ×1e-4)", ("noise", "scan", "MPJPE mm, scan"), rows)
+
+
+def _truthless(results: Results) -> str:
+    """What MAPConNet learns from identities alone, and what its contrastive terms add."""
+    runs = {"corenet": "3D-CoreNet, with ground truth", "mapconnet": "MAPConNet, with ground truth"}
+    runs |= {f"mapconnet{kind}": f"MAPConNet, {told}" for kind, told in TERMS_OF.items()}
+    if not any(f"mapconnet{kind}" in results["figures"] for kind in TERMS_OF):
+        return ""
+    rows = [
+        (
+            title,
+            *_run(results, run)[1:],
+            *(_pmd(results, run, p) for p in CLEAN),
+            _figure(results, run, "unseen", "mpjpe_mm", 1),
+        )
+        for run, title in runs.items()
+        if run in results["figures"]
+    ]
+    heads = ("samples", "minutes", *CLEAN, "MPJPE mm, unseen")
+    return _table("Without ground truth (PMD ×1e-4)", heads, rows)
 
 
 def _cost(results: Results) -> str:

@@ -15,6 +15,7 @@ from posetx.bodies.body import BodyModel, forward_kinematics, skin
 from posetx.bodies.poses import PoseBank
 from posetx.bodies.variation import Identity, draw_identities, draw_rest_poses
 from posetx.geometry.rotations import matrix_from_yaw
+from posetx.geometry.triangles import barycentric
 from posetx.models.frames import normalise_pose
 from posetx.scan.simulate import ScannerSettings, simulate_scans
 
@@ -85,10 +86,7 @@ class BodyStream:
         self.face_area = cross.norm(dim=-1) / 2
         picked = torch.multinomial(self.face_area.cpu(), SURFACE_SAMPLES, True, generator=fixed)
         picked = picked.to(device)
-        u, v = torch.rand(2, SURFACE_SAMPLES, 1, generator=fixed).to(device)
-        fold = (u + v) > 1
-        u, v = torch.where(fold, 1 - u, u), torch.where(fold, 1 - v, v)
-        bary = torch.cat([1 - u - v, u, v], 1)
+        bary = barycentric(torch.rand(2, SURFACE_SAMPLES, generator=fixed).to(device))
 
         def at_samples(values: Tensor) -> Tensor:
             return (values[body.faces[picked]] * bary.unsqueeze(-1)).sum(1)

@@ -10,6 +10,7 @@ import typer
 from posetx.cli.common import (
     DeviceOption,
     JsonOption,
+    MocapOption,
     QuietOption,
     SeedOption,
     VerboseOption,
@@ -38,10 +39,7 @@ def bench(
     pairs: Annotated[
         int | None, typer.Option(min=1, help="Instead of the preset's, of each protocol.")
     ] = None,
-    mocap: Annotated[
-        Path | None,
-        typer.Option(help="A folder of BVH clips; without it the shipped pose prior serves."),
-    ] = None,
+    mocap: MocapOption = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     max_minutes: Annotated[
         float | None, typer.Option(min=0.01, help="Begin nothing new after so long.")

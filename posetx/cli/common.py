@@ -41,6 +41,10 @@ ModelOption = Annotated[
     str,
     typer.Option("-m", "--model", metavar="NAME|PATH", help="Which weights; see `posetx models`."),
 ]
+MocapOption = Annotated[
+    Path | None,
+    typer.Option(help="A folder of BVH clips; without it the shipped pose prior serves."),
+]
 OverwriteOption = Annotated[
     bool,
     typer.Option("--overwrite", help="Replace files that exist.", rich_help_panel=COMMON),

@@ -13,6 +13,7 @@ from posetx.cli.common import (
     DEFAULT_MODEL,
     DeviceOption,
     JsonOption,
+    MocapOption,
     ModelOption,
     QuietOption,
     SeedOption,
@@ -35,10 +36,7 @@ def evaluate(
             "front, objects, attack-pgd.",
         ),
     ] = None,
-    mocap: Annotated[
-        Path | None,
-        typer.Option(help="A folder of BVH clips; without it the shipped pose prior serves."),
-    ] = None,
+    mocap: MocapOption = None,
     pairs: Annotated[int, typer.Option(min=1, help="Pairs of each protocol.")] = 400,
     restored: Annotated[
         int, typer.Option(min=0, help="How many of them also go through detail restoration.")

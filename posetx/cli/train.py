@@ -10,6 +10,7 @@ import typer
 from posetx.cli.common import (
     DeviceOption,
     JsonOption,
+    MocapOption,
     OverwriteOption,
     QuietOption,
     SeedOption,
@@ -22,10 +23,7 @@ from posetx.errors import UsageError
 
 def train(
     folder: Annotated[Path, typer.Argument(help="The run's folder: checkpoints and the model.")],
-    mocap: Annotated[
-        Path | None,
-        typer.Option(help="A folder of BVH clips; without it the shipped pose prior serves."),
-    ] = None,
+    mocap: MocapOption = None,
     data: Annotated[
         Path | None,
         typer.Option(

@@ -18,6 +18,7 @@ from posetx.bodies.poses import PoseBank
 from posetx.bodies.variation import draw_rest_poses
 from posetx.errors import UsageError
 from posetx.geometry.rotations import matrix_from_yaw
+from posetx.geometry.triangles import barycentric
 from posetx.scan.simulate import ScannerSettings, simulate_scans
 
 PAIRS = 400
@@ -159,9 +160,7 @@ def _scanned(
     )
     area = cross.norm(dim=-1)
     faces = torch.multinomial(area, SCAN_SAMPLES, True, generator=generator)
-    u, v = torch.rand(2, *faces.shape, 1, generator=generator)
-    fold = (u + v) > 1
-    u, v = torch.where(fold, 1 - u, u), torch.where(fold, 1 - v, v)
+    _, u, v = barycentric(torch.rand(2, *faces.shape, generator=generator)).split(1, -1)
     batch = torch.arange(len(vertices)).unsqueeze(1)
     a, b, c = corners[batch, faces].unbind(2)
     normals = torch.nn.functional.normalize(cross[batch, faces], dim=-1)

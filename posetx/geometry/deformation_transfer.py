@@ -26,7 +26,7 @@ from scipy.sparse.csgraph import laplacian
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
-from posetx.geometry.mesh import connected_parts, face_areas, weld
+from posetx.geometry.mesh import connected_parts, cross_of_faces, face_areas, weld
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -72,8 +72,8 @@ def triangle_correspondences(
     source_rest, source_faces = _mesh("source", source_rest, source_faces)
     target_rest, target_faces = _mesh("target", target_rest, target_faces)
     candidates = _regular("source", source_rest, source_faces)
-    normals = _normals(source_rest, source_faces[candidates])
-    own_normals = _normals(target_rest, target_faces)
+    normals = cross_of_faces(source_rest, source_faces[candidates])
+    own_normals = cross_of_faces(target_rest, target_faces)
     tree = cKDTree(source_rest[source_faces[candidates]].mean(axis=1))
     centres = target_rest[target_faces].mean(axis=1)
     nearest = tree.query(centres)[1].astype(np.int64)
@@ -172,7 +172,7 @@ def _affine_maps(
     stand_in[bad] = cKDTree(centres[regular]).query(centres[bad])[1]
     faces, centres, corners = faces[regular], centres[regular], posed[faces[regular]]
     # V^-1 in closed form: the gradients of the hat functions, and v4 - v1 over its square.
-    normals, posed_normals = _normals(rest, faces), _normals(posed, faces)
+    normals, posed_normals = cross_of_faces(rest, faces), cross_of_faces(posed, faces)
     inverse = normals / np.linalg.norm(normals, axis=1, keepdims=True) ** 1.5
     size = np.sqrt(np.linalg.norm(posed_normals, axis=1, keepdims=True))
     fourth = np.divide(posed_normals, size, out=np.zeros_like(size * normals), where=size > 0.0)
@@ -260,17 +260,11 @@ def _mesh(name: str, vertices: Floats, faces: Indices) -> tuple[Floats, Indices]
     return vertices, faces
 
 
-def _normals(vertices: Floats, faces: Indices) -> Floats:
-    """Normals (m, 3), twice the triangle's area long."""
-    a, b, c = vertices[faces.T]
-    return np.cross(b - a, c - a)
-
-
 def _regular(name: str, vertices: Floats, faces: Indices) -> Indices:
     """Indices (k,) of the triangles that have a map. Raises ValueError where there is none."""
     edges = vertices[faces] - vertices[np.roll(faces, 1, axis=1)]
     longest = (edges**2).sum(axis=2).max(axis=1, initial=0.0)
-    doubled = np.linalg.norm(_normals(vertices, faces), axis=1)
+    doubled = np.linalg.norm(cross_of_faces(vertices, faces), axis=1)
     regular = np.flatnonzero(doubled > SLIVER * longest)
     if not len(regular):
         raise ValueError(f"the {name} has no triangle with an area")
@@ -282,7 +276,7 @@ def _gradients(vertices: Floats, faces: Indices) -> Floats:
 
     For positions x_k of the corners, sum_k x_k g_k^T maps the triangle's plane onto theirs.
     """
-    normals = _normals(vertices, faces)
+    normals = cross_of_faces(vertices, faces)
     opposite = vertices[np.roll(faces, 1, axis=1)] - vertices[np.roll(faces, -1, axis=1)]
     return np.cross(normals[:, None], opposite) / (normals**2).sum(axis=1)[:, None, None]
 

@@ -15,9 +15,17 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 
+def cross_of_faces(vertices: Floats, faces: Indices) -> Floats:
+    """Cross product (m, 3) of two edges of each triangle: its normal, twice its area long."""
+    vertices = np.asarray(vertices, dtype=np.float64)
+    faces = np.asarray(faces, dtype=np.int64).reshape(-1, 3)
+    corners = vertices[faces]
+    return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+
+
 def face_areas(vertices: Floats, faces: Indices) -> Floats:
     """Area of each triangle, (m,), in squared units of `vertices` (n, 3)."""
-    return 0.5 * np.linalg.norm(_cross_of_faces(vertices, faces), axis=1)
+    return 0.5 * np.linalg.norm(cross_of_faces(vertices, faces), axis=1)
 
 
 def surface_area(vertices: Floats, faces: Indices) -> float:
@@ -49,7 +57,7 @@ def vertex_areas(vertices: Floats, faces: Indices) -> Floats:
 
 def vertex_normals(vertices: Floats, faces: Indices) -> Floats:
     """Unit normals (n, 3), the mean of the triangles round each vertex by area; 0 without any."""
-    cross = np.repeat(_cross_of_faces(vertices, faces), 3, axis=0)
+    cross = np.repeat(cross_of_faces(vertices, faces), 3, axis=0)
     corners = np.asarray(faces).ravel()
     sums = [np.bincount(corners, weights=axis, minlength=len(vertices)) for axis in cross.T]
     normals = np.stack(sums, axis=1)
@@ -105,7 +113,7 @@ def flipped_share(rest: Floats, faces: Indices, posed: Floats) -> float:
     rest = np.asarray(rest, dtype=np.float64)
     posed = np.asarray(posed, dtype=np.float64)
     faces = np.asarray(faces, dtype=np.int64)
-    normals, posed_normals = _cross_of_faces(rest, faces), _cross_of_faces(posed, faces)
+    normals, posed_normals = cross_of_faces(rest, faces), cross_of_faces(posed, faces)
     size = np.linalg.norm(normals, axis=1)
     posed_size = np.linalg.norm(posed_normals, axis=1)
     real = (size > 1e-12 * size.max(initial=0.0)) & (posed_size > 0.0)
@@ -167,11 +175,3 @@ def connected_parts(faces: Indices, count: int) -> tuple[int, Indices]:
     graph = coo_array((ones, (links[:, 0], links[:, 1])), shape=(count, count)).tocsr()
     parts, labels = connected_components(graph, directed=False)
     return int(parts), labels.astype(np.int64)
-
-
-def _cross_of_faces(vertices: Floats, faces: Indices) -> Floats:
-    """Cross product (m, 3) of two edges of each triangle: its normal, twice its area long."""
-    vertices = np.asarray(vertices, dtype=np.float64)
-    faces = np.asarray(faces, dtype=np.int64).reshape(-1, 3)
-    corners = vertices[faces]
-    return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])

@@ -29,8 +29,8 @@ Floats = NDArray[np.float64]
 POSE_SETS = 8
 #: how often each point of a cloud counts in the places sampled from it; found on the protocols
 SMOOTHING = 4.0
-#: points decoded at a time, over the whole batch
-CHUNK = 65_536
+#: points decoded at a time, over the whole batch: more cost memory, and on a CPU time as well
+CHUNK = 8_192
 
 
 @dataclass

@@ -16,6 +16,8 @@ from posetx.geometry.rotations import full_precision
 from posetx.models.mapconnet import Matched, halves
 
 MARGIN = 1.0
+#: the kinds: of whole clouds, of points
+TERMS = ("mesh", "point")
 #: of either kind, next to the mean squared error: the published 1 to 1000
 TRIPLET = 1e-3
 
@@ -48,8 +50,10 @@ def reordered(features: Tensor, plan: Tensor) -> Tensor:
 def others(like: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """For each point of ``like`` (B, N, F) the index (B, N) of a random other one, N >= 2."""
     batch, count = like.shape[:2]
-    step = torch.randint(1, count, (batch, count), generator=generator, device=like.device)
-    return (torch.arange(count, device=like.device) + step) % count
+    # without a generator by the CPU's, whose state a training run saves
+    where = generator.device if generator else "cpu"
+    step = torch.randint(1, count, (batch, count), generator=generator, device=where)
+    return (torch.arange(count, device=like.device) + step.to(like.device)) % count
 
 
 def supervised_terms(

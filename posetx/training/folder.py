@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from posetx.bodies.stream import EDGES, Batch, StreamSettings
@@ -21,6 +22,7 @@ from posetx.files.checks import problem
 from posetx.files.targets.base import TARGET_SUFFIXES, Target, read_target
 from posetx.geometry.mesh import area_centroid, face_areas
 from posetx.geometry.rotations import matrix_from_yaw
+from posetx.geometry.triangles import barycentric
 from posetx.models.frames import normalise_pose
 
 NAME = re.compile(r"id(\d+)_(\d+)")
@@ -81,14 +83,8 @@ class MeshFolder:
             for row, file in enumerate(files.values()):
                 mesh = read_target(file) if row else first
                 check_topology(mesh, first)
-                area = face_areas(mesh.vertices, mesh.faces)
-                whole = area.sum()
-                if not 0 < whole < np.inf:
-                    raise problem(file, "its surface has no area", "export it again")
-                units[row] = np.sqrt(whole)
-                centre = area_centroid(mesh.vertices, mesh.faces)
-                vertices[row] = (mesh.vertices - centre) / np.sqrt(whole)
-                share += area / whole
+                vertices[row], units[row], shares = about_centroid(mesh)
+                share += shares
                 late = time.monotonic() - begin > PATIENCE
                 bar.update(task, completed=row + 1, visible=late)
         return cls(
@@ -153,6 +149,19 @@ def check_topology(mesh: Target, first: Target) -> None:
     else:
         return
     raise problem(mesh.path, what, "all meshes of the folder must share one topology")
+
+
+def about_centroid(mesh: Target) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
+    """Vertices (V, 3) about the surface's centroid, in square roots of its area; one of these in
+    the file's unit; and the faces' shares (F,) of the area. Raises PosetxError without one.
+    """
+    area = face_areas(mesh.vertices, mesh.faces)
+    whole = float(area.sum())
+    if not 0 < whole < np.inf:
+        raise problem(mesh.path, "its surface has no area", "export it again")
+    unit = whole**0.5
+    centred = mesh.vertices - area_centroid(mesh.vertices, mesh.faces)
+    return centred / unit, unit, area / whole
 
 
 class FolderStream:
@@ -220,10 +229,7 @@ class FolderStream:
     def _surface(self, count: int, points: int) -> tuple[Tensor, Tensor]:
         """Random places on the surface: corners (B, P, 3) and barycentric weights (B, P, 3)."""
         corners = self.meshes.faces[self._faces(count * points)].unflatten(0, (count, points))
-        u, v = self._rand(2, count, points)
-        fold = (u + v) > 1
-        u, v = torch.where(fold, 1 - u, u), torch.where(fold, 1 - v, v)
-        return corners, torch.stack([1 - u - v, u, v], -1)
+        return corners, barycentric(self._rand(2, count, points))
 
     def _faces(self, count: int) -> Tensor:
         """Faces (count,) drawn by their area."""

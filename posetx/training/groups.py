@@ -11,16 +11,18 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from posetx.bodies.stream import EDGES, Batch, StreamSettings
 from posetx.files.checks import problem
 from posetx.files.targets.base import TARGET_SUFFIXES, read_target
-from posetx.geometry.mesh import area_centroid, surface_area
 from posetx.geometry.rotations import matrix_from_yaw
+from posetx.geometry.triangles import barycentric
 from posetx.models.frames import normalise_pose
-from posetx.training.folder import NAME, PATIENCE, check_topology
+from posetx.training.folder import NAME, PATIENCE, about_centroid, check_topology
 
 
 @dataclass
@@ -93,24 +95,24 @@ def _find(folder: Path) -> dict[str, list[Path]]:
 
 def _group(name: str, files: list[Path], device: torch.device | None) -> Group:
     first = read_target(files[0])
-    vertices, units = [], []
+    vertices, units, shares = [], [], []
     for file in files:
         mesh = read_target(file) if file is not files[0] else first
         check_topology(mesh, first)
-        area = surface_area(mesh.vertices, mesh.faces)
-        if not 0 < area < float("inf"):
-            raise problem(file, "its surface has no area", "export it again")
-        centred = mesh.vertices - area_centroid(mesh.vertices, mesh.faces)
-        vertices.append(torch.as_tensor(centred / area**0.5, dtype=torch.float32))
-        units.append(area**0.5)
-    corners = vertices[0][torch.from_numpy(first.faces)]
-    cross = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        centred, unit, share = about_centroid(mesh)
+        vertices.append(centred)
+        units.append(unit)
+        shares.append(share)
+
+    def kept(values: NDArray[np.float64]) -> Tensor:
+        return torch.as_tensor(values, dtype=torch.float32, device=device)
+
     return Group(
         name,
-        torch.stack(vertices).to(device),
-        torch.tensor(units, dtype=torch.float32, device=device),
+        kept(np.stack(vertices)),
+        kept(np.array(units)),
         torch.from_numpy(first.faces).to(device),
-        (cross.norm(dim=-1) / 2).to(device),
+        kept(np.mean(shares, axis=0)),
     )
 
 
@@ -174,10 +176,8 @@ class GroupStream:
 
     def _surface(self, group: Group, points: int) -> tuple[Tensor, Tensor]:
         """Random places on the surface: corners (P, 3) and barycentric weights (P, 3)."""
-        u, v = self._rand(2, points)
-        fold = (u + v) > 1
-        u, v = torch.where(fold, 1 - u, u), torch.where(fold, 1 - v, v)
-        return group.faces[self._faces(group, points)], torch.stack([1 - u - v, u, v], -1)
+        bary = barycentric(self._rand(2, points))
+        return group.faces[self._faces(group, points)], bary
 
     def _rand(self, *shape: int) -> Tensor:
         return torch.rand(*shape, generator=self.generator, device=self.device)

@@ -8,8 +8,8 @@ Muon and AdamW at 245, 193 and 179e-4.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -22,9 +22,10 @@ from posetx.models.gc_transformer import central_geodesic_loss
 from posetx.models.mapconnet import MAPConNet, MAPConNetConfig
 from posetx.models.mesh_model import Moved
 from posetx.models.registry import Config, Network, architecture_of, build, name_of
-from posetx.training.contrastive import TRIPLET, supervised_terms
+from posetx.training.contrastive import TERMS, TRIPLET, supervised_terms
 from posetx.training.losses import WEIGHTS, frame_pmd, rebuilt_terms, training_loss
 from posetx.training.optimizer import make_optimizers
+from posetx.training.unsupervised import WEIGHTS as WITHOUT_TRUTH
 from posetx.training.unsupervised import UnpairedBatch, unsupervised_loss
 
 #: the central geodesic term's share, next to the mean squared error
@@ -50,15 +51,18 @@ class Learner:
         return loss, {**terms, "pmd": frame_pmd(output.positions.detach(), batch)}
 
 
+@dataclass(frozen=True)
 class Unsupervised(Learner):
     """MAPConNet without ground truth: all that is used of a batch is its identities.
 
     Each is there in two poses, ``queries`` and ``truth``; ``pmd`` is that of cross-consistency.
     """
 
+    weights: Mapping[str, float] = field(default_factory=lambda: WITHOUT_TRUTH)
+
     def objective(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Terms]:
         assert isinstance(model, MAPConNet)  # the only one with the features for it
-        loss, terms = unsupervised_loss(model, UnpairedBatch.of(batch))
+        loss, terms = unsupervised_loss(model, UnpairedBatch.of(batch), self.weights)
         return loss, {**terms, "pmd": terms["cross_position"] * batch.metres.square().mean()}
 
 
@@ -92,10 +96,16 @@ LEARNERS: dict[str, Learner] = {
 }
 
 
-def learner_of(config: Config, unsupervised: bool = False) -> Learner:
-    """How a network of these sizes learns. Raises UsageError for one that needs ground truth."""
+def learner_of(
+    config: Config, unsupervised: bool = False, contrastive: tuple[str, ...] = TERMS
+) -> Learner:
+    """How a network of these sizes learns; without ground truth, by these contrastive terms.
+
+    Raises UsageError for one that needs ground truth.
+    """
     if not unsupervised:
         return LEARNERS[architecture_of(config)]
     if not isinstance(config, MAPConNetConfig):
         raise UsageError(f"{name_of(config)} needs ground truth; without it learns: mapconnet")
-    return Unsupervised()
+    dropped = set(TERMS) - set(contrastive)
+    return Unsupervised(weights={k: v for k, v in WITHOUT_TRUTH.items() if k not in dropped})

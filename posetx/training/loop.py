@@ -19,6 +19,7 @@ from posetx.models.registry import Config, architecture_of, config_of
 from posetx.training import distributed
 from posetx.training.adversarial import AdversarialSettings, attacked
 from posetx.training.checkpoint import load_state, save_state
+from posetx.training.contrastive import TERMS
 from posetx.training.learners import Learner, learner_of
 from posetx.training.optimizer import COOL_DOWN, learning_rate_factor
 from posetx.training.sources import TOLD, PoseSource, make_stream
@@ -42,6 +43,8 @@ class TrainSettings:
     adversarial: AdversarialSettings | None = None
     #: without ground truth, which only MAPConNet can
     unsupervised: bool = False
+    #: by which contrastive losses it then learns
+    contrastive: tuple[str, ...] = TERMS
     #: in the first half of a run more samples teach more than more points do
     early_points: int = 80
 
@@ -86,7 +89,9 @@ class Trainer:
         learner: Learner | None = None,
     ):
         self.folder, self.settings, self.device = folder, settings, device
-        self.learner = learner or learner_of(model_config, settings.unsupervised)
+        self.learner = learner or learner_of(
+            model_config, settings.unsupervised, settings.contrastive
+        )
         self.processes = distributed.world()
         self.own_batch = distributed.own_share(settings.batch)
         torch.manual_seed(settings.seed)

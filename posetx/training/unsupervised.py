@@ -64,7 +64,7 @@ def unsupervised_loss(
     weights: Mapping[str, float] = WEIGHTS,
     generator: torch.Generator | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss, by the terms' ``weights``, and its terms (detached, unweighted scalars).
+    """The loss, of the kinds that have ``weights``, and its terms (detached, unweighted scalars).
 
     Terms are named by pass and kind: ``cross_position``, ``first_mesh``, ``self_edge``...;
     ``generator`` draws the point loss's negatives.
@@ -85,6 +85,11 @@ def unsupervised_loss(
         "first": supervised_terms(first, generator),
         "self": {**rebuilt(again), **supervised_terms(again, generator)},
     }
-    terms = {(where, kind): term for where, kinds in passes.items() for kind, term in kinds.items()}
+    terms = {
+        (where, kind): term
+        for where, kinds in passes.items()
+        for kind, term in kinds.items()
+        if kind in weights
+    }
     loss = torch.stack([weights[kind] * term for (_, kind), term in terms.items()]).sum()
     return loss, {f"{where}_{kind}": term.detach() for (where, kind), term in terms.items()}
