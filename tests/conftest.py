@@ -13,6 +13,7 @@ import pytest
 
 if TYPE_CHECKING:
     from posetx.bodies.poses import PoseBank
+    from posetx.bodies.stream import Batch
 
 # One thread a test process: there is a process a core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,6 +28,18 @@ def banks() -> dict[str, PoseBank]:
 
     banks = pose_banks(BodyModel.load(), None)
     return {split: PoseBank(bank.local[:500]) for split, bank in banks.items()}
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    """Eight samples of 128 points, clean, of targets at rest."""
+    from posetx.bodies.body import BodyModel
+    from posetx.bodies.stream import BodyStream, StreamSettings
+    from posetx.evaluation.protocols import training_poses
+
+    body = BodyModel.load()
+    clean = StreamSettings(128, 128, scan_share=0.0, noise_share=0.0, reposed_share=0.0)
+    return BodyStream(body, training_poses(body, None), clean, seed=0).draw(8)
 
 
 @pytest.fixture

@@ -6,23 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from posetx.bodies.body import BodyModel
-from posetx.bodies.stream import Batch, BodyStream, StreamSettings
-from posetx.evaluation.protocols import training_poses
+from posetx.bodies.stream import Batch
 from posetx.models.core_net import CoreNet, CoreNetConfig, SpectralLinear
 from posetx.models.transport import transport
-from posetx.training.losses import frame_pmd
 
 PUBLISHED = 24_461_447
-CLEAN = StreamSettings(
-    scan_share=0.0, noise_share=0.0, reposed_share=0.0, pose_points=128, identity_points=128
-)
-
-
-@pytest.fixture(scope="module")
-def batch() -> Batch:
-    body = BodyModel.load()
-    return BodyStream(body, training_poses(body, None), CLEAN, seed=0).draw(8)
 
 
 @pytest.fixture
@@ -162,20 +150,3 @@ def test_bf16_changes_little(model: CoreNet, batch: Batch) -> None:
             half = model(batch.pose, batch.queries).positions
     assert half.dtype == torch.float32
     assert (moved - half).square().mean().sqrt() < 0.1 * moved.square().mean().sqrt()
-
-
-@pytest.mark.slow
-def test_overfits_eight_pairs(batch: Batch) -> None:
-    torch.manual_seed(0)
-    model = CoreNet(CoreNetConfig(width=8))
-    steps = 250
-    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
-    for _ in range(steps):
-        moved = model(batch.pose, batch.queries).positions
-        optimizer.zero_grad()
-        (moved - batch.truth).square().mean().backward()
-        optimizer.step()
-        schedule.step()
-    with torch.no_grad():
-        assert frame_pmd(model(batch.pose, batch.queries).positions, batch) < 1e-4

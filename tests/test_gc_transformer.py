@@ -7,9 +7,6 @@ import resource
 import pytest
 import torch
 
-from posetx.bodies.body import BodyModel
-from posetx.bodies.stream import BodyStream, StreamSettings
-from posetx.evaluation.protocols import training_poses
 from posetx.geometry.rotations import matrix_from_yaw
 from posetx.models.gc_transformer import (
     RING,
@@ -19,7 +16,6 @@ from posetx.models.gc_transformer import (
     central_geodesic_loss,
 )
 from posetx.models.mesh_model import REACH
-from posetx.training.losses import frame_pmd
 
 
 @pytest.fixture
@@ -155,22 +151,3 @@ def test_geodesic_loss_of_coinciding_and_of_few_points() -> None:
     (gradient,) = torch.autograd.grad(loss, points)
     assert loss == 0 and torch.isfinite(gradient).all()
     assert torch.isfinite(central_geodesic_loss(torch.randn(1, 3, 3), torch.randn(1, 3, 3)))
-
-
-@pytest.mark.slow
-def test_it_learns_eight_pairs_by_heart() -> None:
-    body = BodyModel.load()
-    settings = StreamSettings(scan_share=0.0, noise_share=0.0, reposed_share=0.0)
-    batch = BodyStream(body, training_poses(body, None), settings, seed=0).draw(8)
-    torch.manual_seed(0)
-    model = GCTransformer(GCTransformerConfig(width=128))
-    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
-    steps = 600
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for _ in range(steps):
-        positions = model(batch.pose, batch.queries).positions
-        optimizer.zero_grad()
-        (positions - batch.truth).square().mean().backward()
-        optimizer.step()
-        schedule.step()
-    assert frame_pmd(model(batch.pose, batch.queries).positions.detach(), batch) < 1e-4

@@ -8,29 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from posetx.bodies.body import BodyModel
-from posetx.bodies.stream import EDGES, Batch, BodyStream, StreamSettings
-from posetx.evaluation.protocols import training_poses
+from posetx.bodies.stream import EDGES, Batch
 from posetx.models.frames import normalise_pose
 from posetx.models.mapconnet import MAPConNet, MAPConNetConfig, Matched, halves
 from posetx.training import contrastive
 from posetx.training.contrastive import aligned_terms, supervised_terms
 from posetx.training.learners import learner_of
-from posetx.training.losses import frame_pmd
 from posetx.training.unsupervised import WEIGHTS, UnpairedBatch, unsupervised_loss
 
 PUBLISHED = 23_773_319
-CLEAN = StreamSettings(
-    scan_share=0.0, noise_share=0.0, reposed_share=0.0, pose_points=128, identity_points=128
-)
 #: no contrastive terms: what is left is what rebuilding teaches
 REBUILD = {**WEIGHTS, "mesh": 0.0, "point": 0.0}
-
-
-@pytest.fixture(scope="module")
-def batch() -> Batch:
-    body = BodyModel.load()
-    return BodyStream(body, training_poses(body, None), CLEAN, seed=0).draw(8)
 
 
 @pytest.fixture
@@ -255,23 +243,3 @@ def test_unsupervised_loss_decreases(batch: Batch) -> None:
         optimizer.step()
         seen.append(float(loss.detach()))
     assert sum(seen[-5:]) < 0.5 * sum(seen[:5])
-
-
-@pytest.mark.slow
-def test_overfits_eight_pairs(batch: Batch) -> None:
-    torch.manual_seed(0)
-    model = MAPConNet(MAPConNetConfig(width=8))
-    steps = 400
-    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
-    for _ in range(steps):
-        output = model(batch.pose, batch.queries)
-        terms = supervised_terms(output)
-        loss = (output.positions - batch.truth).square().mean()
-        loss = loss + contrastive.TRIPLET * (terms["mesh"] + terms["point"])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    with torch.no_grad():
-        assert frame_pmd(model(batch.pose, batch.queries).positions, batch) < 1e-4

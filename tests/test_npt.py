@@ -6,13 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from posetx.bodies.body import BodyModel
-from posetx.bodies.stream import BodyStream, StreamSettings
-from posetx.evaluation.protocols import training_poses
 from posetx.models.instance_norm import instance_norm
 from posetx.models.mesh_model import REACH
 from posetx.models.npt import NPT, NPTConfig, SPAdaIN
-from posetx.training.losses import frame_pmd
 
 
 def random_model(pool: bool) -> NPT:
@@ -142,23 +138,3 @@ def test_bf16_moves_little(model: NPT) -> None:
         second = model(pose, points).positions
     assert second.dtype == torch.float32
     assert (first - second).square().mean().sqrt() < 0.05 * first.square().mean().sqrt()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("pool", [False, True])
-def test_it_learns_eight_pairs_by_heart(pool: bool) -> None:
-    body = BodyModel.load()
-    settings = StreamSettings(scan_share=0.0, noise_share=0.0, reposed_share=0.0)
-    batch = BodyStream(body, training_poses(body, None), settings, seed=0).draw(8)
-    torch.manual_seed(0)
-    model = NPT(NPTConfig(width=128, pool=pool))
-    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
-    steps = 800
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for _ in range(steps):
-        positions = model(batch.pose, batch.queries).positions
-        optimizer.zero_grad()
-        (positions - batch.truth).square().mean().backward()
-        optimizer.step()
-        schedule.step()
-    assert frame_pmd(model(batch.pose, batch.queries).positions.detach(), batch) < 1e-4

@@ -1,0 +1,52 @@
+"""Every network of the registry learns eight pairs by heart, as `posetx train` would teach it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from posetx.bodies.body import BodyModel
+from posetx.bodies.stream import Batch
+from posetx.models.registry import CONFIGS, config_named
+from posetx.training.learners import learner_of
+from posetx.training.losses import frame_pmd
+from posetx.training.optimizer import learning_rate_factor
+
+#: widths, and steps that are enough
+SIZES = {
+    "npt": (128, 600),
+    "npt-mp": (128, 400),
+    "corenet": (8, 300),
+    "gc-transformer": (128, 600),
+    "mapconnet": (8, 300),
+    "posemae": (256, 800),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONFIGS)
+def test_eight_pairs_by_heart(name: str, batch: Batch) -> None:
+    width, steps = SIZES[name]
+    torch.manual_seed(0)
+    config = config_named(name, width=width)
+    learner = learner_of(config)
+    model = learner.network(config)
+    model.begin_on(BodyModel.load())
+    groups = [
+        (group, group["lr"])
+        for optimizer in (optimizers := learner.optimizers(model, 2e-3))
+        for group in optimizer.param_groups
+    ]
+    for step in range(steps):
+        loss, _ = learner.objective(model, batch)
+        model.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for group, rate in groups:
+            group["lr"] = rate * learning_rate_factor(step / steps)
+        for optimizer in optimizers:
+            optimizer.step()
+    model.eval()
+    with torch.no_grad():
+        moved = model(batch.pose, batch.queries, batch.identity.shape[1])
+    assert frame_pmd(moved.positions, batch) < 1e-4
