@@ -32,11 +32,8 @@ def test_eight_pairs_by_heart(name: str, batch: Batch) -> None:
     learner = learner_of(config)
     model = learner.network(config)
     model.begin_on(BodyModel.load())
-    groups = [
-        (group, group["lr"])
-        for optimizer in (optimizers := learner.optimizers(model, 2e-3))
-        for group in optimizer.param_groups
-    ]
+    optimizers = learner.optimizers(model, 2e-3)
+    groups = [(g, g["lr"]) for optimizer in optimizers for g in optimizer.param_groups]
     for step in range(steps):
         loss, _ = learner.objective(model, batch)
         model.zero_grad()

@@ -51,7 +51,7 @@ class Preset:
 PRESETS = {
     # a quarter of the papers' widths: two cores then see enough samples to tell anything
     "small": Preset(
-        samples=40_000,
+        samples=20_000,
         batch=32,
         points=128,
         pairs=32,

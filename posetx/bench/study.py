@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from posetx.bodies.body import BodyModel
 from posetx.bodies.stream import StreamSettings
 from posetx.errors import UsageError
 from posetx.evaluation.alone import figures_alone
-from posetx.evaluation.attack_grid import AttackGrid
+from posetx.evaluation.attack_grid import AttackGrid, Crowd
 from posetx.evaluation.classic import figures_of_deformation_transfer
+from posetx.evaluation.protocols import PROTOCOLS, Protocol
 from posetx.evaluation.subjects import Subjects
 from posetx.files.atomic import write_text_atomic
 from posetx.models.checkpoint import load_network
@@ -48,6 +49,7 @@ class Study:
         self.folder, self.preset, self.mocap = folder, preset, mocap
         self.seed, self.device = seed, device
         self.body = BodyModel.load(device)
+        self.crowds: dict[Protocol, Crowd] = {}
         self.results: dict[str, Any] = {
             "preset": json.loads(json.dumps(asdict(preset))),
             "seed": seed,
@@ -131,7 +133,11 @@ class Study:
     def _measure(self, run: str, protocol: str, tell: Tell) -> None:
         network, _ = load_network(str(self._model(run)), self.device)
         grid = AttackGrid(predictor_of(network, self.device), self.subjects)
-        figures = figures_alone(grid, protocol, self.preset.pairs)
+        # networks of equally many points have the same cases, attacked or not
+        like = replace(PROTOCOLS[protocol], attack="", text="")
+        if like not in self.crowds:
+            self.crowds[like] = grid.crowd(protocol, self.preset.pairs)
+        figures = figures_alone(grid, protocol, self.preset.pairs, self.crowds[like])
         self.results["figures"].setdefault(run, {})[protocol] = figures
         self._save()
 

@@ -7,14 +7,18 @@ it is compared with them, are told; nothing is fitted and nothing restored.
 from __future__ import annotations
 
 from posetx.attacks.settings import AttackSettings
-from posetx.evaluation.attack_grid import AttackGrid
+from posetx.evaluation.attack_grid import AttackGrid, Crowd
 from posetx.evaluation.attacked import EPSILON, PGD_STEPS
 from posetx.evaluation.protocols import PAIRS, PROTOCOLS
 
 
-def figures_alone(grid: AttackGrid, name: str, count: int = PAIRS) -> dict[str, float]:
-    """Mean figures of one protocol over ``count`` pairs."""
-    crowd, method = grid.crowd(name, count), PROTOCOLS[name].attack
+def figures_alone(
+    grid: AttackGrid, name: str, count: int = PAIRS, crowd: Crowd | None = None
+) -> dict[str, float]:
+    """Mean figures of one protocol over ``count`` pairs, which are ``crowd`` where it is known."""
+    method = PROTOCOLS[name].attack
+    if crowd is None:
+        crowd = grid.crowd(name, count)
     if method:
         settings = AttackSettings(method, epsilon=EPSILON, steps=PGD_STEPS, seed=grid.seed)
         return {"pairs": count, **grid.figures(crowd, grid.attacked(crowd, settings).clouds)}
