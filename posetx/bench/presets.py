@@ -54,7 +54,7 @@ PRESETS = {
         samples=20_000,
         batch=32,
         points=128,
-        pairs=32,
+        pairs=16,
         minutes=20.0,
         widths={
             **dict.fromkeys(("npt", "npt-mp", "gc-transformer"), 256),
