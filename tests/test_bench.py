@@ -46,6 +46,7 @@ def test_all_is_trained_and_measured(done: Study) -> None:
     assert set(results["figures"]) == {"npt-mp", "npt-mp-adv", CLASSIC}
     assert set(results["figures"]["npt-mp"]) == set(TINY.protocols)
     assert results["cost"]["npt-mp"]["500"]["ms"] > 0
+    assert results["cost"]["npt-mp"]["500"]["threads"] == torch.get_num_threads()
     assert results["cost"]["npt-mp"]["500"]["parameters"] == pytest.approx(6.05e6, rel=0.01)
     # the classical method is exact neither in pose nor in proportions, but no nonsense
     assert 0 < results["figures"][CLASSIC]["seen"]["pmd"] < 300e-4

@@ -147,7 +147,8 @@ class Study:
         self._save()
 
     def _cost(self, name: str, size: int, tell: Tell) -> None:
-        found = forward_cost(name, size, self.preset.patience, torch.get_num_threads())
+        threads = torch.get_num_threads()
+        found = {"threads": threads, **forward_cost(name, size, self.preset.patience, threads)}
         network = build(CONFIGS[name])
         found["parameters"] = sum(p.numel() for p in network.parameters())
         self.results["cost"].setdefault(name, {})[str(size)] = found

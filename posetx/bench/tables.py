@@ -122,16 +122,19 @@ def _truthless(results: Results) -> str:
 
 def _cost(results: Results) -> str:
     rows, sizes = [], results["preset"]["sizes"]
+    threads: set[str] = set()
     for name in NETWORKS:
         cells = results["cost"].get(name)
         if cells:
             parameters = next(iter(cells.values()))["parameters"]
+            threads |= {str(cell["threads"]) for cell in cells.values()}
             told = [_cell(cells.get(str(size))) for size in sizes]
             rows.append(
                 (TITLES[name], f"{parameters / 1e6:.2f} M", f"{parameters / 5e5:.1f}", *told)
             )
     heads = ("parameters", "MB (fp16)", *(f"{size:,} vertices" for size in sizes))
-    return _table("A forward pass, the papers' sizes (ms, peak MiB)", heads, rows)
+    title = "A forward pass, the papers' sizes (ms, peak MiB; CPU threads: {})"
+    return _table(title.format(" and ".join(sorted(threads))), heads, rows)
 
 
 def _cell(cost: Results | None) -> str:
