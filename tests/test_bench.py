@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -90,6 +91,20 @@ def test_what_takes_too_long_or_too_much_is_a_result(monkeypatch: pytest.MonkeyP
     assert cost.forward_cost("npt", 100_000, 0.5, 1) == {"failed": "over 0 s"}
     with pytest.raises(PosetxError, match="npt at -1 vertices"):
         cost.forward_cost("npt", -1, 60, 1)
+
+
+def test_too_little_memory_is_known_by_what_libraries_say() -> None:
+    for ask in (lambda: torch.empty(10**15), lambda: np.empty(10**15)):
+        with pytest.raises((RuntimeError, MemoryError)) as caught:
+            ask()
+        assert cost.OUT_OF_MEMORY.search(str(caught.value))
+    assert not cost.OUT_OF_MEMORY.search("RuntimeError: mat1 and mat2 shapes cannot be multiplied")
+
+
+def test_a_networks_memory_is_not_that_of_who_asks() -> None:
+    held = np.ones(80_000_000)  # 610 MiB
+    assert 5 < cost.forward_cost("posemae", 500, 60, 1)["peak_mib"] < 200
+    del held
 
 
 def test_networks_of_the_presets() -> None:

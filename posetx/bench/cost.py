@@ -24,7 +24,10 @@ import torch
 from posetx.errors import PosetxError
 
 #: what torch and numpy say
-OUT_OF_MEMORY = re.compile(r"not enough memory|out of memory|Unable to allocate|MemoryError")
+OUT_OF_MEMORY = re.compile(
+    r"not enough memory|out of memory|an(?:'t|not) allocate memory|"
+    r"Unable to allocate|MemoryError"
+)
 #: passes that are timed after the first one, unless they take longer than LONG seconds
 REPEATS, LONG = 3, 10.0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import re
 import sys
 from pathlib import Path
 
@@ -17,6 +18,12 @@ def peak_memory(device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / 2**30
     if sys.platform == "win32":
         return math.nan
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # Linux's ru_maxrss begins with what the parent process had
+        high = re.search(r"^VmHWM:\s*(\d+) kB", status.read_text(), re.MULTILINE)
+        if high:
+            return int(high[1]) / 2**20
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024
