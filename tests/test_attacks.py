@@ -177,7 +177,7 @@ FAST = ("sor", "mask")
 )
 def test_who_knows_of_a_defence_does_more_harm_behind_it(model, batch, name: str) -> None:
     victim = Victim(Predictor(model, torch.device("cpu")), batch.queries)
-    truth, budget = batch.truth[:, batch.identity.shape[1] :], Budget("l2", 0.03)
+    truth, budget = batch.truth[:, batch.identity.shape[1] :], Budget("l2", 0.06)
 
     def objective(defence: str | None, seed: int = 0):
         seeded = torch.Generator().manual_seed(seed)

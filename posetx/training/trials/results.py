@@ -56,11 +56,13 @@ class Run:
 
 def setup(trial: Trial) -> dict[str, Any]:
     """The trial's settings, for the file; losses and networks of its own are code and not here."""
-    return {
+    settings = {
         "network": asdict(trial.network),
         "stream": asdict(trial.stream),
         "train": asdict(replace(TrainSettings(), **trial.train)),
     }
+    read: dict[str, Any] = json.loads(json.dumps(settings))  # tuples are lists in a file
+    return read
 
 
 class Results:
