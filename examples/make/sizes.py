@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -59,12 +58,13 @@ def measure(target: Path, output: Path) -> None:
     """Prints, as JSON, processor seconds and peak memory (MiB) by stage of one transfer."""
     import torch
 
+    from posetx.training.hardware import peak_memory
     from posetx.transfer import Transferrer
 
     marks: list[tuple[str, float, float]] = []
 
     def on_stage(name: str) -> None:
-        marks.append((name, time.process_time(), resource.getrusage(0).ru_maxrss / 1024))
+        marks.append((name, time.process_time(), 1024 * peak_memory(torch.device("cpu"))))
 
     on_stage("files")
     raw, mesh = read_scan(EXAMPLES / "scan.ply"), read_target(target)

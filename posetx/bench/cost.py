@@ -10,13 +10,11 @@ counted, and passes over the identity chunk by chunk.
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -55,7 +53,7 @@ def measure(name: str, vertices: int) -> dict[str, float]:
     """See :func:`forward_cost`; in this process."""
     from posetx.models.predictor import POSE_SETS, predictor_of
     from posetx.models.registry import CONFIGS, build
-    from posetx.training.hardware import peak_memory
+    from posetx.training.hardware import peak_memory, resident_memory
 
     torch.manual_seed(0)
     config, device = CONFIGS[name], torch.device("cpu")
@@ -63,23 +61,13 @@ def measure(name: str, vertices: int) -> dict[str, float]:
     mesh = 0.3 * torch.randn(vertices, 3).double().numpy()
     seen = POSE_SETS * config.pose_points if name == "posemae" else vertices
     pose, shown = torch.randn(1, seen, 3), torch.randn(1, config.identity_points, 3)
-    before = resident()
+    before = resident_memory()
     times: list[float] = []
     while len(times) < 1 + REPEATS and sum(times) < LONG:
         started = time.perf_counter()
         predictor.move(pose, mesh, shown)
         times.append(time.perf_counter() - started)
     return {"ms": 1000 * min(times), "peak_mib": 1024 * (peak_memory(device) - before)}
-
-
-def resident() -> float:
-    """The memory in GiB that this process has now; where the system does not say, its peak."""
-    from posetx.training.hardware import peak_memory
-
-    statm = Path("/proc/self/statm")
-    if not statm.is_file():
-        return peak_memory(torch.device("cpu"))
-    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**30
 
 
 def main(name: str, vertices: str, threads: str) -> None:

@@ -69,14 +69,14 @@ def _clean(results: Results) -> str:
     rows = [
         (
             TITLES[name],
-            *(_pmd(results, name, p) for p in ("seen", "unseen")),
+            *(_pmd(results, name, p) for p in CLEAN),
             _figure(results, name, "unseen", "mpjpe_mm", 1),
             _figure(results, name, "unseen", "edge", 1),
         )
         for name in names
         if name in results["figures"]
     ]
-    heads = ("seen", "unseen", "MPJPE mm, unseen", "edge, unseen")
+    heads = (*CLEAN, "MPJPE mm, unseen", "edge, unseen")
     return _table("Clean poses (PMD ×1e-4)", heads, rows)
 
 

@@ -190,8 +190,8 @@ def attack(
         raw, character = read_scan(scan), read_target(target)
         worker = Transferrer(model, resolve_device(device))
         wanted = Wanted(turn_degrees=turn[0]) if turn else None
+        clip = toward is not None and toward.suffix.lower() == ".bvh"
         if toward:
-            clip = toward.suffix.lower() == ".bvh"
             wanted = Wanted(scan_of_clip(toward, frame, worker.body) if clip else read_scan(toward))
         adversary = Adversary(worker, surrogate)
         result = adversary.attack(
@@ -205,7 +205,7 @@ def attack(
             "model": model,
             "surrogate": surrogate,
             "toward": toward,
-            "frame": frame if toward and toward.suffix.lower() == ".bvh" else None,
+            "frame": frame if clip else None,
             "turn_degrees": turn[0] if turn else None,
             **result.report,
             "warnings": notes,

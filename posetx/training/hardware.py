@@ -18,16 +18,27 @@ def peak_memory(device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / 2**30
     if sys.platform == "win32":
         return math.nan
-    status = Path("/proc/self/status")
-    if status.is_file():
-        # Linux's ru_maxrss begins with what the parent process had
-        high = re.search(r"^VmHWM:\s*(\d+) kB", status.read_text(), re.MULTILINE)
-        if high:
-            return int(high[1]) / 2**20
+    # Linux's ru_maxrss begins with what the parent process had
+    high = _of_process("VmHWM")
+    if high is not None:
+        return high
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+def resident_memory() -> float:
+    """The memory in GiB that this process has now; where the system does not say, its peak."""
+    now = _of_process("VmRSS")
+    return peak_memory(torch.device("cpu")) if now is None else now
+
+
+def _of_process(field: str) -> float | None:
+    """A size in GiB from what Linux says of this process."""
+    status = Path("/proc/self/status")
+    found = status.is_file() and re.search(rf"^{field}:\s*(\d+) kB", status.read_text(), re.M)
+    return int(found[1]) / 2**20 if found else None
 
 
 def describe(device: torch.device) -> str:
