@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from posetx.bodies.poses import PoseBank
-    from posetx.bodies.stream import Batch
+    from posetx.data.poses import PoseBank
+    from posetx.data.stream import Batch
 
 # One thread a test process: there is a process a core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -23,8 +23,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def banks() -> dict[str, PoseBank]:
     """The first 500 poses of each split of the shipped prior."""
     from posetx.bodies.body import BodyModel
-    from posetx.bodies.poses import PoseBank
-    from posetx.evaluation.protocols import pose_banks
+    from posetx.data.poses import PoseBank
+    from posetx.data.splits import pose_banks
 
     banks = pose_banks(BodyModel.load(), None)
     return {split: PoseBank(bank.local[:500]) for split, bank in banks.items()}
@@ -34,8 +34,8 @@ def banks() -> dict[str, PoseBank]:
 def batch() -> Batch:
     """Eight samples of 128 points, clean, of targets at rest."""
     from posetx.bodies.body import BodyModel
-    from posetx.bodies.stream import BodyStream, StreamSettings
-    from posetx.evaluation.protocols import training_poses
+    from posetx.data.splits import training_poses
+    from posetx.data.stream import BodyStream, StreamSettings
 
     body = BodyModel.load()
     clean = StreamSettings(128, 128, scan_share=0.0, noise_share=0.0, reposed_share=0.0)
@@ -48,7 +48,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("POSETX_HOME", str(folder))
-    monkeypatch.setattr("posetx.paths.weights_dir", lambda: tmp_path / "none")
+    monkeypatch.setattr("posetx.system.paths.weights_dir", lambda: tmp_path / "none")
     return folder
 
 

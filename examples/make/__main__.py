@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 
 from posetx.bodies.body import global_rotations
-from posetx.bodies.bvh import read_bvh
-from posetx.bodies.poses import PoseBank
-from posetx.console import console
+from posetx.data.bvh import read_bvh
+from posetx.data.poses import PoseBank
+from posetx.system.console import console
 
 from .body import load_body
 from .paint import Painter

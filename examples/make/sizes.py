@@ -58,8 +58,8 @@ def measure(target: Path, output: Path) -> None:
     """Prints, as JSON, processor seconds and peak memory (MiB) by stage of one transfer."""
     import torch
 
-    from posetx.training.hardware import peak_memory
-    from posetx.transfer import Transferrer
+    from posetx.pipeline.transfer import Transferrer
+    from posetx.system.hardware import peak_memory
 
     marks: list[tuple[str, float, float]] = []
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from posetx.models.frames import normalise_pose
+from posetx.geometry.frames import normalise_pose
 from posetx.models.registry import Network
 
 #: share of the points that is masked of a network which knows no masks

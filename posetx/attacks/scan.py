@@ -3,7 +3,7 @@
 The network sees a sample of the scan. The attack moves the sample; every other point of the body
 goes along with the sampled ones next to it, and what cleaning takes away stays where it is. So the
 file that is written is harmful beyond the sample it was made with, or is not: only the whole of
-`transfer` on that file says which (:mod:`posetx.adversary`).
+`transfer` on that file says which (:mod:`posetx.pipeline.adversary`).
 """
 
 from __future__ import annotations
@@ -13,16 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from posetx.arrays import Floats, Indices, Mask
 from posetx.attacks.objective import Objective
 from posetx.attacks.settings import AttackSettings
 from posetx.attacks.victim import Victim
 from posetx.models.predictor import Predictor
-
-Floats = NDArray[np.float64]
 
 #: vertices of the target that the harm is measured on while attacking
 VERTICES = 1024
@@ -44,20 +42,18 @@ class SampleAttack:
     """
 
     moved: Floats
-    left: NDArray[np.bool_]
+    left: Mask
     harm: dict[str, float]
     trace: list[float]
     queries: int
 
 
-def picked_vertices(count: int, seed: int) -> NDArray[np.int64]:
+def picked_vertices(count: int, seed: int) -> Indices:
     """Which of a target's vertices the harm is measured on, VERTICES at most."""
     return np.random.default_rng(seed).permutation(count)[:VERTICES]
 
 
-def victim_of(
-    predictor: Predictor, vertices: Floats, faces: NDArray[np.int64], seed: int
-) -> Victim:
+def victim_of(predictor: Predictor, vertices: Floats, faces: Indices, seed: int) -> Victim:
     """A victim for a target (N, 3) in its normalised frame, upright and facing +z."""
     picked = picked_vertices(len(vertices), seed)
     some = torch.as_tensor(vertices[picked], dtype=torch.float32, device=predictor.device)[None]

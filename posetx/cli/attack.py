@@ -21,8 +21,8 @@ from posetx.cli.common import (
     emit_json,
     json_text,
 )
-from posetx.console import console, progress_bar
 from posetx.errors import UsageError
+from posetx.system.console import console, progress_bar
 
 STAGES = {
     "load": "loading the model",
@@ -181,11 +181,11 @@ def attack(
             bar.advance(task, name != "load")
 
         on_stage("load")
-        from posetx.adversary import Adversary, Wanted, scan_of_clip
-        from posetx.device import resolve_device
         from posetx.files.scans import read_scan
         from posetx.files.targets import read_target
-        from posetx.transfer import Options, Transferrer
+        from posetx.pipeline.adversary import Adversary, Wanted, scan_of_clip
+        from posetx.pipeline.transfer import Options, Transferrer
+        from posetx.system.device import resolve_device
 
         raw, character = read_scan(scan), read_target(target)
         worker = Transferrer(model, resolve_device(device))

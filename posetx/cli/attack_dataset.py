@@ -13,8 +13,8 @@ from rich.table import Table
 
 from posetx.attacks.settings import AttackSettings
 from posetx.cli.common import emit_table
-from posetx.console import progress_bar
 from posetx.errors import UsageError
+from posetx.system.console import progress_bar
 
 COLUMNS = {
     "views": ("views", 1.0),
@@ -64,11 +64,11 @@ class DatasetAttack:
         if self.protocol not in known:
             raise UsageError(f"--dataset {self.protocol}: use one of {', '.join(known)}")
 
-        from posetx.device import resolve_device
         from posetx.evaluation.attack_grid import AttackGrid, run_grid
         from posetx.evaluation.subjects import Subjects
         from posetx.models.checkpoint import load_network
         from posetx.models.predictor import predictor_of
+        from posetx.system.device import resolve_device
 
         where = resolve_device(device)
         victim, card = load_network(self.model, where)

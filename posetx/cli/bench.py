@@ -16,8 +16,8 @@ from posetx.cli.common import (
     VerboseOption,
     emit_json,
 )
-from posetx.console import console, progress_bar
 from posetx.errors import UsageError
+from posetx.system.console import console, progress_bar
 
 
 def bench(
@@ -61,10 +61,10 @@ def bench(
 
     import torch
 
-    from posetx.bench.presets import NETWORKS, PRESETS
-    from posetx.bench.study import Study
-    from posetx.bench.tables import markdown
-    from posetx.device import resolve_device
+    from posetx.studies.bench.presets import NETWORKS, PRESETS
+    from posetx.studies.bench.study import Study
+    from posetx.studies.bench.tables import markdown
+    from posetx.system.device import resolve_device
 
     if preset not in PRESETS:
         raise UsageError(f"--preset {preset}: use {' or '.join(PRESETS)}")

@@ -16,7 +16,7 @@ from posetx.cli.common import (
     VerboseOption,
     emit_json,
 )
-from posetx.console import console, progress_bar
+from posetx.system.console import console, progress_bar
 
 
 class Poses(str, Enum):
@@ -78,7 +78,7 @@ def bodies(
     Metres, y up, facing +z, feet at y = 0; all meshes share their faces and
     the order of their vertices. The same seed gives the same files.
     """
-    from posetx.bodies.write import BodiesSettings, write_bodies
+    from posetx.data.write import BodiesSettings, write_bodies
 
     source = poses or (Poses.clips if mocap else Poses.prior)
     kind = file_format or (Format.obj if layout is Layout.npt else Format.ply)

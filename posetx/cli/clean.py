@@ -21,7 +21,7 @@ from posetx.cli.common import (
     emit_json,
     emit_table,
 )
-from posetx.console import console, progress_bar
+from posetx.system.console import console, progress_bar
 
 STAGES = {
     "read": "reading",
@@ -93,8 +93,8 @@ def clean(
             bar.update(task, description=STAGES.get(name, ""))
 
         on_stage("read")
+        from posetx.cleaning.measured import body_of, stages_table
         from posetx.files.scans import read_scan
-        from posetx.scan.measured import body_of, stages_table
 
         raw = read_scan(scan)
         on_stage("clean")

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from posetx.console import console
 from posetx.errors import PosetxError, UsageError
+from posetx.system.console import console
 
 INTERRUPTED = 130
 """The exit code of a command stopped by Ctrl-C: 128 + SIGINT."""

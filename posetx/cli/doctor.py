@@ -12,11 +12,11 @@ from rich.table import Table
 
 from posetx import __version__
 from posetx.cli.common import JsonOption, QuietOption, VerboseOption, emit_json, emit_table
-from posetx.console import console
-from posetx.diagnosis import DEPENDENCIES, Finding, probe
 from posetx.errors import MissingError, PosetxError
-from posetx.paths import HOME_VARIABLE, weights_dir
-from posetx.shipped import ShippedModel, shipped_models
+from posetx.models.shipped import ShippedModel, shipped_models
+from posetx.system.console import console
+from posetx.system.diagnosis import DEPENDENCIES, Finding, probe
+from posetx.system.paths import HOME_VARIABLE, weights_dir
 
 COLOURS = {"ok": "green", "missing": "yellow", "fails": "red", "BAD": "red", "no card": "yellow"}
 

@@ -21,8 +21,8 @@ from posetx.cli.common import (
     emit_json,
     emit_table,
 )
-from posetx.console import progress_bar
 from posetx.errors import UsageError
+from posetx.system.console import progress_bar
 
 
 def evaluate(
@@ -74,7 +74,6 @@ def evaluate(
         if name not in PROTOCOLS:
             raise UsageError(f"--protocol {name}: not known; use {', '.join(PROTOCOLS)}")
 
-    from posetx.device import resolve_device
     from posetx.evaluation.alone import figures_alone
     from posetx.evaluation.attack_grid import AttackGrid
     from posetx.evaluation.card import write_figures
@@ -83,6 +82,7 @@ def evaluate(
     from posetx.evaluation.tables import figures_markdown, figures_table
     from posetx.models.checkpoint import load_network
     from posetx.models.predictor import Predictor, predictor_of
+    from posetx.system.device import resolve_device
 
     where = resolve_device(device)
     network, card = load_network(model, where)

@@ -6,8 +6,8 @@ from rich.table import Table
 
 from posetx.cli.common import JsonOption, QuietOption, VerboseOption, emit_json, emit_table
 from posetx.errors import MissingError, PosetxError
-from posetx.paths import HOME_VARIABLE, weights_dir
-from posetx.shipped import ShippedModel, shipped_models
+from posetx.models.shipped import ShippedModel, shipped_models
+from posetx.system.paths import HOME_VARIABLE, weights_dir
 
 
 def models(

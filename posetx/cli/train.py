@@ -17,8 +17,8 @@ from posetx.cli.common import (
     VerboseOption,
     emit_json,
 )
-from posetx.console import console
 from posetx.errors import UsageError
+from posetx.system.console import console
 
 
 def train(
@@ -119,19 +119,19 @@ def train(
     import torch
 
     from posetx.bodies.body import BodyModel
-    from posetx.bodies.stream import StreamSettings
-    from posetx.device import resolve_device
-    from posetx.evaluation.protocols import training_poses
+    from posetx.data.folder import MeshFolder
+    from posetx.data.groups import MeshGroups
+    from posetx.data.sources import PoseSource
+    from posetx.data.splits import training_poses
+    from posetx.data.stream import StreamSettings
     from posetx.models.checkpoint import read_model
     from posetx.models.registry import config_named, name_of
+    from posetx.system.device import resolve_device
     from posetx.training import distributed
     from posetx.training.adversarial import AdversarialSettings
     from posetx.training.display import TrainingDisplay
     from posetx.training.export import export
-    from posetx.training.folder import MeshFolder
-    from posetx.training.groups import MeshGroups
     from posetx.training.loop import Trainer, TrainSettings
-    from posetx.training.sources import PoseSource
 
     if threads:
         torch.set_num_threads(threads)

@@ -20,8 +20,8 @@ from posetx.cli.common import (
     emit_json,
     json_text,
 )
-from posetx.console import console, progress_bar
 from posetx.errors import UsageError
+from posetx.system.console import console, progress_bar
 
 STAGES = {
     "files": "reading",
@@ -89,7 +89,7 @@ def transfer(
     scans, a folder or a pattern give a folder of results: what is there is skipped without
     --overwrite, and a scan that fails does not stop the rest.
     """
-    from posetx.batch import is_many
+    from posetx.pipeline.batch import is_many
 
     if heading not in ("target", "scan"):
         raise UsageError(f"--heading {heading}: use target or scan")
@@ -143,8 +143,8 @@ class Work:
         from posetx.files.targets import read_target
 
         self.target = self.target or read_target(self.target_path)
-        from posetx.device import resolve_device
-        from posetx.transfer import Transferrer
+        from posetx.pipeline.transfer import Transferrer
+        from posetx.system.device import resolve_device
 
         self.worker = Transferrer(self.model, resolve_device(self.device))
 
@@ -158,7 +158,7 @@ class Work:
         self.prepare()
         import torch
 
-        from posetx.transfer import Options
+        from posetx.pipeline.transfer import Options
 
         torch.manual_seed(self.seed)
         result = self.worker.transfer(raw, self.target, Options(**self.settings), on_stage)

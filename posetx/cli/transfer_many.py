@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from posetx.batch import Job, Outcome, check_folder, find_scans, plan, run
 from posetx.cli.common import explain
-from posetx.console import console, progress_bar
 from posetx.errors import UsageError
+from posetx.pipeline.batch import Job, Outcome, check_folder, find_scans, plan, run
+from posetx.system.console import console, progress_bar
 
 if TYPE_CHECKING:
     from posetx.cli.transfer import Work

@@ -24,14 +24,14 @@ from posetx.attacks.budget import Budget
 from posetx.attacks.scan import picked_vertices
 from posetx.attacks.settings import AttackSettings
 from posetx.attacks.victim import Victim, turned
+from posetx.bodies.metrics import means
 from posetx.bodies.skeleton import JOINTS
-from posetx.evaluation.metrics import means
+from posetx.cleaning.clean import clean_scan
 from posetx.evaluation.protocols import PROTOCOLS, Pair, Protocol, pairs_of
 from posetx.evaluation.subjects import Subjects
 from posetx.geometry.mesh import edge_distortion
 from posetx.geometry.rotations import matrix_from_yaw
 from posetx.models.predictor import IdentityFrame, NetworkPredictor, pose_sample
-from posetx.scan.clean import clean_scan
 
 #: scans that are attacked together
 BATCH = 64

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from posetx.arrays import Floats, Indices
 from posetx.attacks.budget import Budget
 from posetx.attacks.methods import perturbed
 from posetx.attacks.scan import picked_vertices, victim_of
 from posetx.models.predictor import IdentityFrame, Predictor
-
-Floats = NDArray[np.float64]
 
 #: root mean square of the displacement a coordinate, metres: the paper's Table 2
 EPSILON = 0.08
@@ -24,7 +21,7 @@ def adversarial_sample(
     sample: Floats,
     target: Floats,
     truth: Floats,
-    faces: NDArray[np.int64],
+    faces: Indices,
     seed: int,
 ) -> Floats:
     """``sample`` (S, 3), as :func:`pose_sample` makes it, after the attack; metres, same order."""

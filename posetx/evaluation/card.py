@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from posetx.files.atomic import write_text_atomic
-from posetx.paths import find_model
-from posetx.shipped import read_card
+from posetx.models.shipped import read_card
+from posetx.system.paths import find_model
 
 
 def write_figures(

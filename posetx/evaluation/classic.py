@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from posetx.evaluation.metrics import means
+from posetx.bodies.metrics import means
 from posetx.evaluation.protocols import PROTOCOLS, pairs
 from posetx.evaluation.subjects import Subjects
 from posetx.geometry.deformation_transfer import deformation_transfer

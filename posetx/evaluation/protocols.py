@@ -8,25 +8,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from posetx.bodies.body import BodyModel
-from posetx.bodies.poses import PoseBank
-from posetx.bodies.variation import draw_rest_poses
+from posetx.data.identities import draw_rest_poses
+from posetx.data.poses import PoseBank
+from posetx.data.scanner import ScannerSettings, simulate_scans
 from posetx.errors import UsageError
 from posetx.geometry.rotations import matrix_from_yaw
 from posetx.geometry.triangles import barycentric
-from posetx.scan.simulate import ScannerSettings, simulate_scans
 
 PAIRS = 400
 #: adults of this height (m) are drawn, so that m² and mm mean what they mean elsewhere
 HEIGHTS = (1.5, 2.0)
 NOISE = 0.02
-#: poses drawn from the prior where there are no clips
-PRIOR_POSES = 16384
 SCAN_SAMPLES, SCAN_POINTS = 16384, 8192
 
 
@@ -70,24 +67,6 @@ class Pair:
     rest: Tensor  # (V, 3) the pose source's body as the target stands at rest
     yaw: float  # the pose source's heading in radians
     roll: int = 0  # places by which the pose source's axes are rolled: with 1, z is up
-
-
-def pose_banks(body: BodyModel, mocap: Path | None, seed: int = 0) -> dict[str, PoseBank]:
-    """Training and unseen subjects' poses: from a folder of clips, or from the shipped prior."""
-    return {split: _bank(split, body, mocap, seed) for split in ("train", "unseen")}
-
-
-def training_poses(body: BodyModel, mocap: Path | None, seed: int = 0) -> PoseBank:
-    """What `posetx train` draws from: the training subjects' half of :func:`pose_banks`."""
-    return _bank("train", body, mocap, seed)
-
-
-def _bank(split: str, body: BodyModel, mocap: Path | None, seed: int) -> PoseBank:
-    if mocap is not None:
-        return PoseBank.from_bvh(mocap, body, split)
-    from posetx.bodies.prior import draw_prior
-
-    return draw_prior(split, PRIOR_POSES, seed)
 
 
 def eligible_bodies(body: BodyModel) -> Tensor:

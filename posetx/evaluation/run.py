@@ -8,22 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from posetx.arrays import Floats
+from posetx.bodies.metrics import means, position_metrics
+from posetx.cleaning.clean import clean_scan
 from posetx.evaluation.attacked import adversarial_sample
-from posetx.evaluation.metrics import means, position_metrics
 from posetx.evaluation.protocols import PAIRS, PROTOCOLS, Pair, Protocol, pairs
 from posetx.evaluation.subjects import Subjects
-from posetx.fit.target import TargetFit, give, prepared
 from posetx.geometry.mesh import edge_distortion, flipped_share
 from posetx.geometry.restore import restore_detail
 from posetx.geometry.rotations import matrix_from_yaw
 from posetx.models.pose_mae import PoseCode
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
-from posetx.reading import PoseReader, Reading
-from posetx.scan.clean import clean_scan
-
-Floats = NDArray[np.float64]
+from posetx.reading.reader import PoseReader, Reading
+from posetx.target.prepared import TargetFit, give, prepared
 
 #: pairs of each protocol that also go through detail restoration, which takes a second each
 RESTORED = 40

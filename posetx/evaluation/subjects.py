@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from posetx.arrays import Floats
 from posetx.bodies.body import BodyModel
-from posetx.evaluation.metrics import half_head, joint_metrics, joint_regressor, position_metrics
-from posetx.evaluation.protocols import pose_banks
+from posetx.bodies.metrics import half_head, joint_metrics, joint_regressor, position_metrics
+from posetx.data.splits import pose_banks
 from posetx.models.predictor import IdentityFrame
-
-Floats = NDArray[np.float64]
 
 
 class Subjects:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from posetx.evaluation.metrics import METRICS
+from posetx.bodies.metrics import METRICS
 
 
 def _text(name: str, value: float | None) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from posetx.arrays import Indices
 from posetx.errors import UsageError
 from posetx.files.atomic import write_bytes_atomic
 from posetx.files.codecs.tokens import position_format
@@ -63,7 +64,7 @@ def write_scan(path: Path, scan: Scan) -> list[str]:
 
 def encode_ply(
     vertices: NDArray[Any],
-    faces: NDArray[np.int64] | None = None,
+    faces: Indices | None = None,
     normals: NDArray[Any] | None = None,
     colors: NDArray[np.uint8] | None = None,
 ) -> bytes:

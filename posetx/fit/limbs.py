@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from posetx.bodies.body import forward_kinematics, global_rotations, relative_rotations, skin
-from posetx.bodies.prior import draw_prior
 from posetx.bodies.skeleton import ARMS, LEGS
+from posetx.data.prior import draw_prior
 from posetx.fit.figure import Figure, FreeBody
 from posetx.fit.sides import Sides
 

@@ -21,15 +21,12 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 from scipy.sparse.csgraph import laplacian
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
+from posetx.arrays import Floats, Indices
 from posetx.geometry.mesh import connected_parts, cross_of_faces, face_areas, weld
-
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
 
 SLIVER = 1e-5
 """A triangle less high than this share of its longest edge is degenerate: it has no map."""

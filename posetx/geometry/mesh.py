@@ -7,12 +7,9 @@ zero-area and doubled triangles, non-manifold edges and unused vertices are all 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from posetx.arrays import Floats, Indices
 from posetx.geometry.polar import nearest_rotations
-
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
 
 
 def cross_of_faces(vertices: Floats, faces: Indices) -> Floats:

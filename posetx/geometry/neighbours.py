@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from posetx.arrays import Floats, Indices
 from posetx.geometry.sampling import voxel_groups
-
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
 
 
 def robust_extent(points: Floats, share: float = 0.97) -> float:

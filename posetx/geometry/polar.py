@@ -6,9 +6,8 @@ All of it runs without a Python loop over the batch. No result is ever a reflect
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from posetx.arrays import Floats, Indices
 
 
 def nearest_rotations(matrices: Floats) -> Floats:
@@ -31,7 +30,7 @@ def nearest_rotations(matrices: Floats) -> Floats:
 
 
 def fit_rigid_parts(
-    rest: Floats, posed: Floats, weights: Floats, parts: NDArray[np.int64], count: int
+    rest: Floats, posed: Floats, weights: Floats, parts: Indices, count: int
 ) -> tuple[Floats, Floats, Floats]:
     """Best rigid motion of each part, weighted least squares, without reflection.
 

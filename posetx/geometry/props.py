@@ -11,14 +11,11 @@ Lengths are in units of the square root of the whole area, about 1.4 m on a grow
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from posetx.arrays import Floats, Indices, Mask
 from posetx.geometry.mesh import connected_parts, edge_lengths, unique_edges
 from posetx.geometry.polar import fit_rigid_parts
-
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
 
 PROP_AREA = 0.1
 """A prop has less than this share of the whole area."""
@@ -43,7 +40,7 @@ FEWEST_ANCHORS = 6
 
 
 def find_props(
-    points: Floats, wanted: Floats, areas: Floats, faces: Indices, rigid: NDArray[np.bool_]
+    points: Floats, wanted: Floats, areas: Floats, faces: Indices, rigid: Mask
 ) -> list[tuple[Indices, Indices]]:
     """The props among the connected parts, and what carries each.
 
@@ -94,9 +91,7 @@ def find_props(
     return props
 
 
-def _torn(
-    points: Floats, wanted: Floats, faces: Indices, part: Indices, count: int
-) -> NDArray[np.bool_]:
+def _torn(points: Floats, wanted: Floats, faces: Indices, part: Indices, count: int) -> Mask:
     """(count,) which parts the prediction stretches or shrinks out of shape."""
     edges = unique_edges(faces)
     before, after = edge_lengths(points, edges), edge_lengths(wanted, edges)

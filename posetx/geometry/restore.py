@@ -24,14 +24,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
+from posetx.arrays import Floats, Indices, Mask
 from posetx.geometry.mesh import connected_parts, vertex_areas, weld
 from posetx.geometry.polar import fit_rigid_parts, nearest_rotations
 from posetx.geometry.props import carry_props, find_props
-
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
 
 WEIGHT = 400.0
 """Default pull to the prediction: sqrt(A / weight) is about 7 cm on a grown body."""
@@ -176,8 +173,8 @@ def _mean_by_group(values: Floats, group: Indices, count: int) -> Floats:
 
 
 def _rigid_parts(
-    points: Floats, wanted: Floats, areas: Floats, faces: Indices, used: NDArray[np.bool_]
-) -> tuple[NDArray[np.bool_], Floats, int]:
+    points: Floats, wanted: Floats, areas: Floats, faces: Indices, used: Mask
+) -> tuple[Mask, Floats, int]:
     """Which vertices belong to small parts that move rigidly, and where all parts' fits go.
 
     Points are in units of sqrt(total area), areas sum to 1.

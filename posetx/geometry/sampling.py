@@ -7,12 +7,9 @@ evenly, and the same input gives the same samples on every machine.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from posetx.arrays import Floats, Indices
 from posetx.geometry.mesh import face_areas
-
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
 
 FARTHEST_POOL = 20_000
 """Clouds with more points than this (or four times the wanted count) are thinned first."""

@@ -31,8 +31,8 @@ from posetx.models.registry import (
     config_of,
     name_of,
 )
-from posetx.paths import find_model
-from posetx.shipped import file_sha256, read_card
+from posetx.models.shipped import file_sha256, read_card
+from posetx.system.paths import find_model
 
 
 def save_model(path: Path, config: Config, weights: dict[str, Tensor], card: dict) -> str:

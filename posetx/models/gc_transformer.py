@@ -59,7 +59,7 @@ class CGPAttention(nn.Module):
 
 
 class GCTransformer(MeshModel):
-    """See the module's docstring. Frames are those of :class:`posetx.bodies.stream.Batch`."""
+    """See the module's docstring. Frames are those of :class:`posetx.data.stream.Batch`."""
 
     equal_counts = True
 

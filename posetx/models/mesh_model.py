@@ -1,7 +1,7 @@
 """What the field's other networks have in common: an identity's points in, the same points out.
 
 They take the stream's and the protocols' clouds as they are, in the frames of
-:class:`posetx.bodies.stream.Batch`, so that :mod:`posetx.training` and :mod:`posetx.attacks` need
+:class:`posetx.data.stream.Batch`, so that :mod:`posetx.training` and :mod:`posetx.attacks` need
 not know which network they have. Unlike PoseMAE they see all the points of an identity at once.
 """
 

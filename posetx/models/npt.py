@@ -7,7 +7,7 @@ shifted by each identity point's coordinates (SPAdaIN), which gives the shape.
 
 NPT joins the i-th pose point's features to the i-th identity point: it needs equal counts, and its
 result depends on how the two are paired (only a common order has no meaning). The authors keep
-both in random order, as :class:`posetx.bodies.stream.Batch` does. NPT-MP (``pool``) joins the
+both in random order, as :class:`posetx.data.stream.Batch` does. NPT-MP (``pool``) joins the
 features' maximum to each point instead: any counts, no matter which order of the pose.
 """
 
@@ -86,7 +86,7 @@ class SPAdaINBlock(nn.Module):
 
 
 class NPT(MeshModel):
-    """See the module's docstring. Frames are those of :class:`posetx.bodies.stream.Batch`."""
+    """See the module's docstring. Frames are those of :class:`posetx.data.stream.Batch`."""
 
     def __init__(self, config: NPTConfig | None = None):
         super().__init__()

@@ -20,10 +20,10 @@ from torch.nn import functional as F
 
 from posetx.bodies.body import BodyModel, forward_kinematics, skin
 from posetx.bodies.skeleton import JOINTS
+from posetx.geometry.frames import normalise_pose
 from posetx.geometry.rotations import full_precision, matrix_from_6d
 from posetx.models.decoder import Decoder, Statistics
 from posetx.models.encoder import MultiScaleEncoder, PointFeatures, PoseHead, ResidualMLP
-from posetx.models.frames import normalise_pose
 from posetx.models.mesh_model import Mover
 from posetx.models.refine import Estimate, PartRefiner
 
@@ -100,7 +100,7 @@ class Output:
 
 
 class PoseMAE(nn.Module):
-    """See the module's docstring. Frames are those of :class:`posetx.bodies.stream.Batch`."""
+    """See the module's docstring. Frames are those of :class:`posetx.data.stream.Batch`."""
 
     def __init__(self, config: PoseMAEConfig | None = None):
         super().__init__()

@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from posetx.arrays import Floats, Indices
 from posetx.errors import PosetxError
+from posetx.geometry.frames import normalise_pose
 from posetx.geometry.mesh import area_centroid, surface_area
 from posetx.geometry.sampling import farthest_points, sample_surface
-from posetx.models.frames import normalise_pose
 from posetx.models.pose_mae import IdentityContext, PoseCode, PoseMAE
 from posetx.models.refine import Estimate
 from posetx.models.registry import Network
-
-Floats = NDArray[np.float64]
 
 #: sets of pose points whose codes are averaged
 POSE_SETS = 8
@@ -41,7 +40,7 @@ class IdentityFrame:
     unit: float
 
     @classmethod
-    def of(cls, vertices: Floats, faces: NDArray[np.int64]) -> IdentityFrame:
+    def of(cls, vertices: Floats, faces: Indices) -> IdentityFrame:
         """Area centroid and square root of the surface area: both survive remeshing and posing.
 
         Raises PosetxError for a surface without area.
@@ -90,7 +89,7 @@ class NetworkPredictor:
         return normalise_pose(torch.as_tensor(samples, dtype=torch.float32, device=self.device))[0]
 
     @torch.inference_mode()
-    def identity_sample(self, vertices: Floats, faces: NDArray[np.int64]) -> Tensor:
+    def identity_sample(self, vertices: Floats, faces: Indices) -> Tensor:
         """(1, I, 3) surface sample of an identity in its normalised frame."""
         points, _, _ = sample_surface(vertices, faces, self.network.config.identity_points)
         return torch.as_tensor(points, dtype=torch.float32, device=self.device).unsqueeze(0)

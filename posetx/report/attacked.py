@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from posetx.arrays import Floats, Indices
 from posetx.files.atomic import write_bytes_atomic
 from posetx.files.scan_write import encode_ply
 from posetx.report.cleaned import drawn
@@ -15,10 +15,8 @@ from posetx.report.preview import render_meshes
 from posetx.report.stage import MESH_COLOR, SCALAR_COLORS, Column, palette
 
 if TYPE_CHECKING:
-    from posetx.adversary import Adversarial
     from posetx.files.targets import Target
-
-Floats = NDArray[np.float64]
+    from posetx.pipeline.adversary import Adversarial
 
 
 def draw_attacked(path: Path, target: Target, result: Adversarial) -> None:
@@ -50,7 +48,7 @@ def draw_attacked(path: Path, target: Target, result: Adversarial) -> None:
     )
 
 
-def write_heat(path: Path, points: Floats, values: Floats, faces: NDArray[np.int64] | None) -> None:
+def write_heat(path: Path, points: Floats, values: Floats, faces: Indices | None) -> None:
     """A PLY of points (n, 3) coloured by values (n,), from blue (none) to red (the most)."""
     share = values / max(float(values.max(initial=0.0)), 1e-12)
     write_bytes_atomic(path, encode_ply(points, faces, None, palette(SCALAR_COLORS, share)))

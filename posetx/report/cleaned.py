@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from posetx.arrays import Indices
 from posetx.report.preview import Column, render_meshes
 from posetx.report.stage import POINT_LIMIT
 
 if TYPE_CHECKING:
+    from posetx.cleaning.measured import CleanedScan
     from posetx.files.scans import Scan
-    from posetx.scan.measured import CleanedScan
 
 KEPT_COLOR = (44, 132, 150)
 GONE_COLOR = (236, 138, 72)
@@ -62,7 +62,7 @@ def draw_cleaned(path: Path, scan: Scan, body: CleanedScan) -> None:
     )
 
 
-def drawn(count: int) -> NDArray[np.int64]:
+def drawn(count: int) -> Indices:
     """Which of `count` points to draw, so that a huge scan is not turned and coloured in full."""
     if count <= POINT_LIMIT:
         return np.arange(count)

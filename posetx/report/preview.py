@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from posetx.arrays import Floats
 from posetx.errors import MissingError
 from posetx.files.atomic import atomic_path
-from posetx.paths import PACKAGE
 from posetx.report.stage import MESH_COLOR, Column, Stage, set_stage, without_far
+from posetx.system.paths import PACKAGE
 
 __all__ = ["Column", "render_meshes", "render_preview"]
 
@@ -167,6 +168,6 @@ def _run_child(module: str, *arguments: str) -> None:
         )
 
 
-def _diagonal(points: NDArray[np.float64]) -> float:
+def _diagonal(points: Floats) -> float:
     """Diagonal of the box round points (n, 3)."""
     return float(np.linalg.norm(np.nanmax(points, axis=0) - np.nanmin(points, axis=0)))

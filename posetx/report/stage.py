@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from posetx.arrays import Floats
 from posetx.errors import PosetxError
 
 VIEWS = {"front": 0.0, "side": 90.0, "back": 180.0, "three-quarter": 35.0}
@@ -95,9 +96,9 @@ class Stage:
     """Subjects and cameras. Plane coordinates of a view are (to the right, up), in units."""
 
     subjects: list[Subject]
-    axes: NDArray[np.float64]
+    axes: Floats
     """(views, 3, 3): right, up and toward the viewer, as rows."""
-    centers: NDArray[np.float64]
+    centers: Floats
     """(subjects, views, 2): the middle of each cell in the plane of its view."""
     half_height: float
     """Half the height of a cell, in units."""
@@ -132,7 +133,7 @@ def set_stage(
     return Stage(subjects, axes, (low + high) / 2.0, half / (1.0 - 2.0 * MARGIN), cell)
 
 
-def upright_frame(up: Sequence[float], front: Sequence[float]) -> NDArray[np.float64]:
+def upright_frame(up: Sequence[float], front: Sequence[float]) -> Floats:
     """The rotation (3, 3), axes as rows, into x to the subject's left, y up, z to its front."""
     y = np.asarray(up, float)
     z = np.asarray(front, float)
@@ -143,7 +144,7 @@ def upright_frame(up: Sequence[float], front: Sequence[float]) -> NDArray[np.flo
     return np.stack([x, y, np.cross(x, y)])
 
 
-def camera_axes(yaw_degrees: float) -> NDArray[np.float64]:
+def camera_axes(yaw_degrees: float) -> Floats:
     """Right, up and toward the viewer as rows (3, 3), the camera `ELEVATION` above the ground."""
     yaw, pitch = np.radians([yaw_degrees, ELEVATION])
     right = np.array([np.cos(yaw), 0.0, -np.sin(yaw)])
@@ -152,7 +153,7 @@ def camera_axes(yaw_degrees: float) -> NDArray[np.float64]:
     return np.stack([right, np.cross(toward, right), toward])
 
 
-def prepare(column: Column, frame: NDArray[np.float64]) -> Subject:
+def prepare(column: Column, frame: Floats) -> Subject:
     """Turns a column upright, puts it on the ground over the origin, colours and thins it."""
     points = np.asarray(column.points, float).reshape(-1, 3) @ frame.T
     finite = np.all(np.isfinite(points), axis=1)
@@ -175,7 +176,7 @@ def prepare(column: Column, frame: NDArray[np.float64]) -> Subject:
     return _on_ground(points, solid, None, colors)
 
 
-def without_far(points: NDArray[np.float64]) -> NDArray[np.float64]:
+def without_far(points: Floats) -> Floats:
     """The points of a cloud less the few that lie far from all others."""
     low, high = np.percentile(points, [1, 99], axis=0)
     slack = 0.15 * (high - low).max()

@@ -10,7 +10,7 @@ from posetx.report.preview import render_preview
 if TYPE_CHECKING:
     from posetx.files.scans import Scan
     from posetx.files.targets import Target
-    from posetx.transfer import Transfer
+    from posetx.pipeline.transfer import Transfer
 
 
 def draw_transfer(path: Path, scan: Scan, target: Target, result: Transfer) -> None:

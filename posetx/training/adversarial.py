@@ -15,8 +15,8 @@ from posetx.attacks.defences import inliers
 from posetx.attacks.drop import standing_in
 from posetx.attacks.methods import perturbed
 from posetx.attacks.objective import transfer_damage
-from posetx.bodies.stream import Batch
-from posetx.models.frames import normalise_pose
+from posetx.data.stream import Batch
+from posetx.geometry.frames import normalise_pose
 from posetx.models.registry import Network
 
 #: attacks that training may use: within the global budget, and cheap enough for every step

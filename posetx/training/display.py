@@ -6,7 +6,7 @@ import time
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from posetx.console import console
+from posetx.system.console import console
 from posetx.training import loop
 
 

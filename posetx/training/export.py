@@ -12,7 +12,7 @@ import torch
 
 from posetx import __version__
 from posetx.models.checkpoint import save_model
-from posetx.training.hardware import describe
+from posetx.system.hardware import describe
 from posetx.training.loop import Trainer
 
 

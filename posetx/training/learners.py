@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from posetx.bodies.stream import Batch
+from posetx.data.stream import Batch
 from posetx.errors import UsageError
 from posetx.models.gc_transformer import central_geodesic_loss
 from posetx.models.mapconnet import MAPConNet, MAPConNetConfig
@@ -36,7 +36,7 @@ Terms = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Learner:
-    """What learns, what it is told and by which rule: :mod:`posetx.training.trials` changes it."""
+    """What learns, what it is told and by which rule: :mod:`posetx.studies.trials` changes it."""
 
     network: Callable[[Any], Network] = build
     #: the loss and its terms, of a network's output

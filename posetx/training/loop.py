@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from posetx.bodies.body import BodyModel
-from posetx.bodies.stream import StreamSettings
+from posetx.data.sources import TOLD, PoseSource, make_stream
+from posetx.data.stream import StreamSettings
 from posetx.errors import PosetxError
 from posetx.models.registry import Config, architecture_of, config_of
 from posetx.training import distributed
@@ -22,7 +23,6 @@ from posetx.training.checkpoint import load_state, save_state
 from posetx.training.contrastive import TERMS
 from posetx.training.learners import Learner, learner_of
 from posetx.training.optimizer import COOL_DOWN, learning_rate_factor
-from posetx.training.sources import TOLD, PoseSource, make_stream
 
 
 @dataclass

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from posetx.bodies.stream import EDGES, Batch
+from posetx.data.stream import EDGES, Batch
 from posetx.models.pose_mae import Output
 from posetx.training import distributed
 

@@ -23,17 +23,17 @@ from pathlib import Path
 import torch
 
 from posetx.bodies.body import BodyModel
-from posetx.bodies.poses import PoseBank, read_banks, write_banks
-from posetx.bodies.stream import StreamSettings
-from posetx.device import resolve_device
+from posetx.data.poses import PoseBank, read_banks, write_banks
+from posetx.data.splits import pose_banks
+from posetx.data.stream import StreamSettings
 from posetx.errors import PosetxError, UsageError
-from posetx.evaluation.protocols import pose_banks
 from posetx.models.pose_mae import PoseMAEConfig
+from posetx.system.device import resolve_device
+from posetx.system.hardware import peak_memory
 from posetx.training import distributed
 from posetx.training.adversarial import METHODS, AdversarialSettings
 from posetx.training.checkpoint import load_state
 from posetx.training.export import export
-from posetx.training.hardware import peak_memory
 from posetx.training.loop import Progress, Trainer, TrainSettings
 from posetx.training.validation import validate
 

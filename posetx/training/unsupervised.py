@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from posetx.bodies.stream import Batch
+from posetx.data.stream import Batch
+from posetx.geometry.frames import normalise_pose
 from posetx.geometry.rotations import full_precision
-from posetx.models.frames import normalise_pose
 from posetx.models.mapconnet import MAPConNet, Matched
 from posetx.training import losses
 from posetx.training.contrastive import TRIPLET, aligned_terms, supervised_terms
@@ -38,7 +38,7 @@ WEIGHTS = {
 class UnpairedBatch:
     """Bodies A in two poses and bodies B in any (B samples, N and M points).
 
-    All are in their identities' frames, as in :class:`posetx.bodies.stream.Batch`: centred, A's two
+    All are in their identities' frames, as in :class:`posetx.data.stream.Batch`: centred, A's two
     with one unit. Their last points are the ends of E edges, first the ones, then the others.
     """
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from posetx.bodies.body import BodyModel
-from posetx.bodies.poses import PoseBank
-from posetx.bodies.stream import BodyStream, StreamSettings
+from posetx.data.poses import PoseBank
+from posetx.data.stream import BodyStream, StreamSettings
 from posetx.models.registry import Network
 from posetx.training.losses import frame_pmd
 

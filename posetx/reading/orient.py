@@ -1,0 +1,271 @@
+"""Which way is up and front on a raw scan: the network tries, the best explained candidate wins.
+
+Candidate rotations of the cloud go through the network as one batch, each with a neutral body as
+identity. Every candidate's prediction is laid over its cloud by the joints that the encoder sees
+in it; the candidate whose prediction lies closest to the points is taken.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from posetx.arrays import Floats
+from posetx.bodies.body import BodyModel
+from posetx.errors import UsageError
+from posetx.geometry.frames import normalise_pose
+from posetx.geometry.rotations import matrix_from_yaw, turn_between
+from posetx.geometry.sampling import sample_surface
+from posetx.models.pose_mae import PoseCode, PoseMAE
+from posetx.models.predictor import IdentityFrame, Predictor
+
+AXES = {
+    "x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0),
+    "-x": (-1.0, 0.0, 0.0), "-y": (0.0, -1.0, 0.0), "-z": (0.0, 0.0, -1.0),
+}  # fmt: skip
+
+HEADINGS = 16
+BODY_POINTS = 384
+#: share of the scan's points, nearest first, that the distance is the mean of: clutter is no body
+TRIM = 0.9
+BATCH = 32
+#: sets of pose points that the candidates are compared on
+COARSE_SETS = 2
+#: other directions that are named as rivals: at most so many, at most so much worse
+RIVALS, RIVAL_MARGIN = 3, 0.2
+#: a body is flat that is lower than this share of its length; sides that it may lie on
+FLAT, SIDES = 0.65, 8
+#: cosine of the angle at which two directions differ
+APART = math.cos(math.radians(45))
+
+
+@dataclass
+class Orientation:
+    """``upright = rotation @ point``: y up, the body facing +z.
+
+    ``distance`` is the mean distance of the scan's points to the aligned prediction, as a share
+    of the body's size (the square root of its surface area); ``margin`` by how much the best
+    other direction (more than 45 degrees away) is worse, as a share of ``distance``. ``rivals``
+    are those other directions that are little worse, best first. ``up`` is the scan's own axis; of
+    a person who lies it is not the body's.
+    """
+
+    rotation: Floats  # (3, 3)
+    up: str
+    distance: float
+    margin: float
+    rivals: tuple[Orientation, ...] = ()
+
+    @property
+    def tilt(self) -> Floats:
+        """The least turn (3, 3) that lays the upright body down as it lies; else the identity."""
+        was = torch.as_tensor(self.rotation @ axis(self.up, "--up"))
+        return turn_between(was, torch.tensor(AXES["y"], dtype=torch.float64)).numpy()
+
+
+def axis(text: str, option: str) -> Floats:
+    """The unit vector of "x", "-z", ... Raises UsageError for anything else."""
+    if text.lower().lstrip("+") not in AXES:
+        raise UsageError(f"{option} {text}: not an axis; use one of {', '.join(AXES)}, or auto")
+    return np.array(AXES[text.lower().lstrip("+")])
+
+
+def check_axes(up: str, front: str, prefix: str = "--") -> None:
+    """Raises UsageError for an axis that is none, or the same one twice; "auto" is always right."""
+    given = [axis(up, f"{prefix}up")] if up != "auto" else []
+    given += [axis(front, f"{prefix}front")] if front != "auto" else []
+    if len(given) == 2 and abs(given[0] @ given[1]) > 0.5:
+        raise UsageError(f"{prefix}up and {prefix}front are the same axis; give two different ones")
+
+
+def upright(up: Floats, front: Floats | None = None) -> Floats:
+    """The rotation (3, 3) that takes ``up`` to +y and ``front`` to +z.
+
+    Without ``front``: +z, or -y for files whose z is up, as most programs have it.
+    """
+    up = up / np.linalg.norm(up)
+    if front is None:
+        front = np.array(AXES["-y"] if abs(up[2]) > 0.5 else AXES["z"])
+    front = front - (front @ up) * up
+    if np.linalg.norm(front) < 1e-6:
+        raise UsageError("--up and --front are the same axis; give two different ones")
+    front = front / np.linalg.norm(front)
+    return np.stack([np.cross(up, front), up, front])
+
+
+class NeutralBody:
+    """A mean body's surface in its normalised frame, the identity that candidates are tried on."""
+
+    def __init__(self, body: BodyModel, predictor: Predictor):
+        vertices = body.template.cpu().double().numpy()
+        faces = body.faces.cpu().numpy()
+        frame = IdentityFrame.of(vertices, faces)
+        normal = frame.to_normal(vertices)
+        self.sample = predictor.identity_sample(normal, faces)
+        points, _, _ = sample_surface(normal, faces, BODY_POINTS, seed=1)
+        self.points = torch.as_tensor(points, dtype=torch.float32, device=predictor.device)
+
+
+@torch.inference_mode()
+def explain(predictor: Predictor, neutral: NeutralBody, clouds: Tensor) -> tuple[Tensor, PoseCode]:
+    """How far clouds (B, P, 3) lie from the predictions made of them.
+
+    Returns the trimmed mean distance (B,) as a share of the body's size, and the pose codes.
+    """
+    model: PoseMAE = predictor.model
+    pose = predictor.encode_pose(clouds)
+    normal, _, _ = normalise_pose(clouds)
+    context = predictor.context(pose, neutral.sample)
+    body = model.decode(context, neutral.points.expand(len(clouds), -1, -1))
+    # similarity (scale and shift) from the neutral body's joints to those seen in the cloud
+    seen, placed = pose.joints, context.motion.placed
+    seen_mean, placed_mean = seen.mean(1, keepdim=True), placed.mean(1, keepdim=True)
+    spread = (placed - placed_mean).square().sum((1, 2))
+    scale = ((seen - seen_mean) * (placed - placed_mean)).sum((1, 2)) / spread
+    scale = scale.clamp_min(1e-3).view(-1, 1, 1)
+    body = seen_mean + scale * (body - placed_mean)
+    for _ in range(3):  # proportions differ: let the prediction slide to where the points are
+        distance, index = torch.cdist(normal, body).min(2)
+        near = distance <= distance.quantile(TRIM, dim=1, keepdim=True)
+        match = body.gather(1, index.unsqueeze(-1).expand(-1, -1, 3))
+        move = ((normal - match) * near.unsqueeze(-1)).sum(1) / near.sum(1, keepdim=True)
+        body = body + move.unsqueeze(1)
+    distance = torch.cdist(normal, body).min(2).values
+    near = distance <= distance.quantile(TRIM, dim=1, keepdim=True)
+    trimmed = (distance * near).sum(1) / near.sum(1)
+    return trimmed / scale.view(-1), pose
+
+
+def orient(
+    predictor: Predictor,
+    neutral: NeutralBody,
+    samples: Floats,
+    up: str = "auto",
+    front: str = "auto",
+    *,
+    headings: int = HEADINGS,
+    refine: bool = True,
+    lying: bool = False,
+    habit: float = 1.0,
+) -> Orientation:
+    """Find, or take from the user, up and front of a scan or a character.
+
+    Parameters
+    ----------
+    samples : (P, 3) an even sample of the cleaned scan, see :func:`pose_sample`.
+    up, front : an axis such as "z" or "-y", or "auto".
+    headings : directions tried about each up.
+    refine : whether the best heading is then improved continuously; a character stands along
+        its file's axes, a scan anywhere.
+    lying : whether a body that is flat along a given ``up`` may also lie.
+    habit : what the distances of the two usual directions, y up and facing +z or z up and facing
+        -y, are multiplied with.
+
+    Raises
+    ------
+    UsageError : an axis that is none, or the same axis twice.
+    """
+    check_axes(up, front)
+    ups = list(AXES) if up == "auto" else [up]
+    turns, names, usual = [], [], []
+    for name in ups:
+        vector = axis(name, "--up")
+        if front != "auto":
+            facing = axis(front, "--front")
+            if abs(facing @ vector) > 0.5:
+                continue
+            turns.append(upright(vector, facing))
+            names.append(name)
+            continue
+        usual += [len(turns)] if name in ("y", "z") else []
+        turns += list(_about(headings) @ upright(vector))
+        if lying and up != "auto" and is_flat(samples, vector):
+            turns += list(_lying(vector))
+        names += [name] * (len(turns) - len(names))
+    rotations = np.stack(turns)
+    few = samples[: COARSE_SETS * predictor.model.config.pose_points]
+    distance, heading = _try(predictor, neutral, few, rotations)
+    distance[usual] *= habit
+    picked = _distinct(rotations, distance)
+    best = picked[0]
+    if front == "auto" and refine:
+        # the network says how far the pelvis still is from facing front; go there if the points
+        # agree
+        faced = matrix_from_yaw(torch.as_tensor(-heading[picked])).numpy() @ rotations[picked]
+        pair, _ = _try(predictor, neutral, samples, np.stack([rotations[best], faced[0]]))
+        agreed = pair[1] < 1.1 * pair[0]
+        final = float(pair[int(agreed)])
+        if not agreed:
+            faced[0] = rotations[best]
+    else:
+        faced = rotations[picked]
+        final = distance_to_prediction(predictor, neutral, samples, faced[0])
+    margin = float(distance[picked[1]] / distance[best] - 1) if len(picked) > 1 else math.inf
+    rivals = tuple(
+        Orientation(turn, names[k], float(distance[k]), 0.0)
+        for turn, k in zip(faced[1:], picked[1:], strict=True)
+        if distance[k] <= (1 + RIVAL_MARGIN) * distance[best]
+    )
+    return Orientation(faced[0], names[best], final, margin, rivals)
+
+
+def is_flat(points: Floats, up: Floats) -> bool:
+    """Whether a body (n, 3) is so low along ``up`` (3,) that it may lie."""
+    level = points @ (_about(HEADINGS) @ upright(up))[:, 2].T
+    low, high = np.quantile(np.column_stack([points @ up, level]), [0.02, 0.98], axis=0)
+    return bool(high[0] - low[0] < FLAT * (high - low)[1:].max())
+
+
+def _about(headings: int) -> Floats:
+    """Turns about y (headings, 3, 3), evenly spread, the identity first."""
+    return matrix_from_yaw(torch.arange(headings).double() * (2 * math.pi / headings)).numpy()
+
+
+def _lying(up: Floats) -> Floats:
+    """Rotations (N, 3, 3) for bodies that lie, their heads in all directions, on all sides."""
+    heads = (_about(HEADINGS) @ upright(up))[:, 2]
+    return np.concatenate([_about(SIDES) @ upright(head, up) for head in heads])
+
+
+def distance_to_prediction(
+    predictor: Predictor, neutral: NeutralBody, samples: Floats, rotation: Floats
+) -> float:
+    """The ``distance`` of an :class:`Orientation` with this rotation (3, 3)."""
+    return float(_try(predictor, neutral, samples, rotation[None])[0][0])
+
+
+def _distinct(rotations: Floats, distance: Floats) -> list[int]:
+    """Indices of the best rotation, and of the best of those that are unlike all better ones."""
+    picked: list[int] = []
+    for k in np.argsort(distance):
+        cosine = (np.einsum("nij,ij->n", rotations[picked], rotations[k]) - 1) / 2
+        if (cosine < APART).all():
+            picked.append(int(k))
+        if len(picked) > RIVALS:
+            break
+    return picked
+
+
+def _try(predictor, neutral, samples: Floats, rotations: Floats) -> tuple[Floats, Floats]:
+    """Distances (N,) and pelvis headings (N,) in radians of the sample under each rotation."""
+    cloud = torch.as_tensor(samples - samples.mean(0), dtype=torch.float32)
+    cloud = cloud / cloud.square().sum(1).mean().sqrt()
+    turns = torch.as_tensor(rotations, dtype=torch.float32)
+    return explain_many(predictor, neutral, torch.einsum("nij,pj->npi", turns, cloud))
+
+
+def explain_many(
+    predictor: Predictor, neutral: NeutralBody, clouds: Tensor
+) -> tuple[Floats, Floats]:
+    """Distances (N,), see `explain`, and pelvis headings (N,) in radians of clouds (N, P, 3)."""
+    distances, headings = [], []
+    for part in clouds.to(predictor.device).split(BATCH):
+        distance, pose = explain(predictor, neutral, part)
+        forward = pose.rotations[:, 0, :, 2]
+        distances.append(distance.cpu())
+        headings.append(torch.atan2(forward[:, 0], forward[:, 2]).cpu())
+    return torch.cat(distances).double().numpy(), torch.cat(headings).double().numpy()

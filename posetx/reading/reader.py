@@ -1,0 +1,210 @@
+"""Reading a cleaned scan: which way it is turned, and what pose it shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+
+from posetx.arrays import Floats, Mask
+from posetx.bodies.body import BodyModel
+from posetx.fit.cloud import LEAST_BODY, BodyFit
+from posetx.geometry.frames import normalise_pose
+from posetx.geometry.rotations import matrix_from_yaw
+from posetx.models.pose_mae import PoseCode
+from posetx.models.predictor import Predictor, pose_sample
+from posetx.reading.orient import NeutralBody, Orientation, distance_to_prediction, orient
+from posetx.reading.pieces import without_pieces
+
+#: what is farther than this from the fitted body (in metres of an adult) is no part of it, where it
+#: is at least this share of the points: simulated scans of nothing but bodies have at most 0.013
+FAR, FURNITURE = 0.08, 0.05
+#: so often a body is read anew; each time at most this share of what was missed may still be
+READINGS, BETTER = 3, 0.97
+#: ways to leave a piece of the scan out that are tried
+GUESSES = 2
+#: the network's word on a point's being no body's, from which on the scan is tried without it
+CLUTTER = 0.1
+
+
+@dataclass
+class Reading:
+    """What a scan shows.
+
+    ``distance`` (see Orientation) and ``missed``, the share of the fitted body that is far from
+    the scan, are of the whole scan; ``of_body`` (n,) says which of its points were read in the
+    end. ``missed`` is None where nothing was fitted.
+    """
+
+    orientation: Orientation
+    code: PoseCode
+    distance: float
+    missed: float | None
+    of_body: Mask
+
+
+@dataclass
+class _Body:
+    """A body fitted to a scan: what share of it is far from the scan, points of it (M, 3).
+
+    They are in the scan's frame, in which an adult's metre is ``metre`` long.
+    """
+
+    missed: float
+    surface: Floats
+    metre: float
+
+    def near(self, points: Floats) -> Mask:
+        """Which of the scan's points (n, 3) may be of it."""
+        return cKDTree(self.surface).query(points)[0] < FAR * self.metre
+
+
+class PoseReader:
+    """A network, and with ``refine`` a body that is fitted to what the network sees."""
+
+    def __init__(self, predictor: Predictor, body: BodyModel, refine: bool = True):
+        self.predictor = predictor
+        self.neutral = NeutralBody(body, predictor)
+        self.fit = BodyFit(body.to(predictor.device)) if refine else None
+
+    def orientation(self, samples: Floats, up: str = "auto", front: str = "auto") -> Orientation:
+        """How a scan is turned; ``samples`` (P, 3) as :func:`pose_sample` makes them.
+
+        Where two directions explain the scan about equally well to the network, a body is fitted
+        in each, and the network's word and the fit's decide together: of a scan from one side
+        either alone may take the back for the front. Front is then where the fitted pelvis faces.
+        Raises UsageError for impossible axes.
+        """
+        found = orient(self.predictor, self.neutral, samples, up, front, lying=True)
+        if self.fit is None:
+            return found
+        best, forward = self.settled(samples, found)
+        rotation = best.rotation
+        if front == "auto":
+            heading = torch.atan2(forward[0], forward[2])
+            rotation = matrix_from_yaw(-heading).double().cpu().numpy() @ rotation
+        distance = distance_to_prediction(self.predictor, self.neutral, samples, rotation)
+        return replace(found, rotation=rotation, up=best.up, distance=distance)
+
+    def settled(self, samples: Floats, found: Orientation) -> tuple[Orientation, torch.Tensor]:
+        """Of a direction and its rivals the one that explains the samples (P, 3) best.
+
+        Second is the forward axis (3,) of the pelvis fitted in it.
+        """
+        assert self.fit is not None  # a reader without fits has nothing to say on this
+        best, least, forward = found, math.inf, torch.zeros(3)
+        for candidate in (found, *found.rivals):
+            cloud, code = self._seen(samples, candidate.rotation)
+            figure, misfit = self.fit.quick(cloud, code)
+            badness = candidate.distance * float(misfit.whole)
+            if badness < least:
+                best, least = candidate, badness
+                forward = figure.rotations[0, 0, :, 2]
+        return best, forward
+
+    def pose(self, samples: Floats, rotation: Floats) -> PoseCode:
+        """The pose of a scan that ``rotation`` (3, 3) turns upright and to the front."""
+        if self.fit is None:
+            return self._seen(samples, rotation)[1]
+        return self._fitted(self.fit, samples, rotation)[0]
+
+    def read(
+        self,
+        points: Floats,
+        up: str = "auto",
+        front: str = "auto",
+        furniture: bool = True,
+        stage: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext(),
+    ) -> Reading:
+        """How a cleaned scan (n, 3) is turned and what pose it shows.
+
+        With ``furniture`` something large that is touched is told from the body. ``stage`` is
+        entered with the name of each step. Raises UsageError for impossible axes.
+        """
+        every = np.ones(len(points), dtype=bool)
+        with stage("orient"):
+            samples = self._sample(points)
+            found = self.orientation(samples, up, front)
+        if self.fit is None:
+            with stage("read"):
+                code = self.pose(samples, found.rotation)
+            return Reading(found, code, found.distance, None, every)
+        with stage("read"):
+            code, body = self._fitted(self.fit, samples, found.rotation)
+        read = Reading(found, code, found.distance, body.missed, every)
+        if furniture:
+            with stage("furniture"):
+                read = self._without_furniture(self.fit, points, samples, read, body, up, front)
+        return read
+
+    def _without_furniture(
+        self,
+        fit: BodyFit,
+        points: Floats,
+        samples: Floats,
+        read: Reading,
+        body: _Body,
+        up: str,
+        front: str,
+    ) -> Reading:
+        """``read`` anew, where much of the scan is far from the ``body`` that was fitted to it.
+
+        A chair that is touched is one piece with who sits on it, and draws the fit. So the scan is
+        read without what is far, and without the pieces that look least like a body. The points of
+        a limb that was placed wrongly are as far: what is read anew has to leave less of the body
+        without points.
+        """
+        for attempt in range(READINGS):
+            near = body.near(points)
+            if near.mean() > 1 - FURNITURE:
+                break
+            tries = [near]
+            if not attempt:
+                rotation = read.orientation.rotation
+                tries += without_pieces(
+                    self.predictor, self.neutral, points, samples, rotation, GUESSES
+                )
+                tries += self._without_clutter(points, samples, read.code)
+            least = BETTER * body.missed
+            for used in tries:
+                fewer = self._sample(points[used])
+                found = self.orientation(fewer, up, front)
+                code, other = self._fitted(fit, fewer, found.rotation)
+                if other.missed <= least:
+                    body, least = other, other.missed
+                    read = replace(read, orientation=found, code=code, of_body=used)
+            if body.missed > least:  # none was better
+                break
+        return read
+
+    def _without_clutter(self, points: Floats, samples: Floats, code: PoseCode) -> list[Mask]:
+        """The points (n,) that the network takes for a body's, if that is some of them.
+
+        ``code`` is of the ``samples``; who is nearest to one is as it is.
+        """
+        body = (code.features.shares.sum(2)[0] > 1 - CLUTTER).cpu().numpy()
+        kept = body[cKDTree(samples).query(points)[1]]
+        return [kept] if LEAST_BODY < kept.mean() < 1 else []
+
+    def _sample(self, points: Floats) -> Floats:
+        return pose_sample(points, self.predictor.model.config.pose_points)
+
+    def _fitted(self, fit: BodyFit, samples: Floats, rotation: Floats) -> tuple[PoseCode, _Body]:
+        cloud, code = self._seen(samples, rotation)
+        figure = fit.figures(cloud, code)
+        missed = float(fit.search.misfit(figure, cloud).body)
+        surface = fit.fine.place(figure).surface[0].double().cpu().numpy()
+        middle = samples.mean(0)
+        metre = float(normalise_pose(torch.as_tensor(samples - middle)[None])[2])
+        body = _Body(missed, metre * (surface @ rotation) + middle, metre)
+        return fit.posed(code, figure), body
+
+    def _seen(self, samples: Floats, rotation: Floats) -> tuple[torch.Tensor, PoseCode]:
+        # about the middle: the network's single precision would not hold surveyors' coordinates
+        turned = ((samples - samples.mean(0)) @ rotation.T)[None]
+        return self.predictor.normalised(turned), self.predictor.encode_pose(turned)

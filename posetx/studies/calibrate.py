@@ -1,0 +1,108 @@
+"""Calibrates a model's confidence on measured pairs, and says how far it can be trusted.
+
+    python -m posetx.studies.calibrate MODEL DETAILS.json ...
+
+The files are what `posetx evaluate --details` wrote for protocols with scans. Every other pair
+makes the curve, which goes into the model's card; the pairs between make the table.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+
+from posetx.arrays import Floats, Mask
+from posetx.evaluation.card import update_card
+from posetx.pipeline.confidence import KINDS, RIGHT, confidence, inputs, kind
+
+BINS = (0.0, 0.25, 0.5, 0.7, 0.8, 0.9, 1.0)
+#: keeps the curve from being steeper than the pairs can tell
+RIDGE = 5e-4
+
+
+def fit_curve(x: Floats, right: Mask) -> Floats:
+    """Logistic regression of ``right`` (n,) on ``x`` (n, k), whose first column is ones.
+
+    More distance and more that is missed never make a pose likelier: those slopes are not positive.
+    """
+    sign = np.where(right, 1.0, -1.0)
+
+    def loss(w: Floats) -> float:
+        return float(np.logaddexp(0, -sign * (x @ w)).mean() + RIDGE * (w[1:] ** 2).mean())
+
+    bounds = [(None, None)] + [(None, 0.0)] * (x.shape[1] - 1)
+    return np.asarray(minimize(loss, np.zeros(x.shape[1]), bounds=bounds).x)
+
+
+def reliability(said: Floats, right: Mask, pmd: Floats) -> list[dict[str, float]]:
+    """For each range of confidence: how many pairs, what was said, and what was true."""
+    rows = []
+    for low, high in itertools.pairwise(BINS):
+        mine = (said >= low) & ((said < high) | (high == BINS[-1]))
+        if mine.any():
+            rows.append(
+                {
+                    "from": low,
+                    "to": high,
+                    "pairs": int(mine.sum()),
+                    "said": float(said[mine].mean()),
+                    "right": float(right[mine].mean()),
+                    "median_pmd": float(np.median(pmd[mine])),
+                }
+            )
+    return rows
+
+
+def calibrate(
+    details: list[dict[str, Any]],
+) -> tuple[str, dict[str, Any], list[dict[str, float]]]:
+    """Which curve, what the card says of it, and the table; ``details`` are scans of one kind."""
+    x = np.stack([inputs(pair["distance"], pair.get("missed")) for pair in details])
+    pmd = np.array([pair["pmd"] for pair in details])
+    right = pmd < RIGHT
+    curve = fit_curve(x[::2], right[::2])
+    name = kind(details[0].get("missed"))
+    farthest = np.quantile([pair["distance"] for pair in details[::2]], 0.99)
+    measured = {"curve": curve.tolist(), "farthest": float(farthest)}
+    card = {"confidence": {name: measured}}
+    said = np.array([confidence(card, p["distance"], p.get("missed")) for p in details[1::2]])
+    return name, measured, reliability(said, right[1::2], pmd[1::2])
+
+
+def markdown(table: list[dict[str, float]]) -> str:
+    """The table for the README."""
+    lines = ["| confidence | pairs | mean of it | were right | median PMD ×1e-4 |"]
+    lines.append("|---|---:|---:|---:|---:|")
+    lines += [
+        f"| {row['from']:g} to {row['to']:g} | {row['pairs']} | {row['said']:.2f} | "
+        f"{row['right']:.2f} | {row['median_pmd'] * 1e4:.1f} |"
+        for row in table
+    ]
+    return "\n".join(lines)
+
+
+def main(model: str, *paths: str) -> None:
+    """Read the pairs, write the card, print the table."""
+    details = []
+    for path in paths:
+        for pairs in json.loads(Path(path).read_text()).values():
+            details += [pair for pair in pairs if "distance" in pair]
+    name, measured, table = calibrate(details)
+
+    def put(card: dict[str, Any]) -> None:
+        kept = {k: v for k, v in card.get("confidence", {}).items() if k in KINDS}
+        card["confidence"] = {**kept, name: measured}
+        card["reliability"] = {**card.get("reliability", {}), name: table}
+
+    update_card(model, put)
+    sys.stdout.write(markdown(table) + "\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

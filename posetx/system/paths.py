@@ -1,0 +1,60 @@
+"""Where the files that come with posetx lie: in an installed wheel and in an editable checkout."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from posetx.errors import MissingError
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+HOME_VARIABLE = "POSETX_HOME"
+"""Environment variable naming an extra folder of weights, searched before the shipped ones."""
+
+
+def weights_dir() -> Path:
+    """The folder of weights that came with this posetx.
+
+    `posetx/weights` in an installed wheel, `weights` beside the package in a checkout. The folder
+    returned need not exist.
+    """
+    installed = PACKAGE / "weights"
+    checkout = PACKAGE.parent
+    # Without the pyproject.toml, "beside the package" would be some folder in site-packages.
+    if not installed.is_dir() and (checkout / "pyproject.toml").is_file():
+        return checkout / "weights"
+    return installed
+
+
+def weights_dirs() -> list[Path]:
+    """All folders in which a model is looked for, in this order; those that exist."""
+    extra = os.environ.get(HOME_VARIABLE)
+    folders = [Path(extra).expanduser()] if extra else []
+    return [folder for folder in [*folders, weights_dir()] if folder.is_dir()]
+
+
+def find_model(name: str | os.PathLike[str]) -> Path:
+    """The safetensors file of a model, by its name (`posemae`) or by its path.
+
+    Raises
+    ------
+    MissingError
+        If there is no such file.
+    """
+    path = Path(name).expanduser()
+    if path.suffix == ".safetensors" or len(path.parts) > 1:
+        if path.is_file():
+            return path
+        raise MissingError(f"{name}: no such weights file; `posetx models` lists the names known")
+    for folder in weights_dirs():
+        candidate = folder / f"{name}.safetensors"
+        if candidate.is_file():
+            return candidate
+    known = sorted({p.stem for folder in weights_dirs() for p in folder.glob("*.safetensors")})
+    raise MissingError(
+        f"{name}: no such model; known are: {', '.join(known)}"
+        if known
+        else f"{name}: no model weights are here; looked in {PACKAGE / 'weights'}, "
+        f"{weights_dir()} and ${HOME_VARIABLE}"
+    )

@@ -1,0 +1,130 @@
+"""The target as the network needs to know it: which pose it is in, and what moves each vertex.
+
+A target is a whole, clean surface, so a body can be fitted to it as to a scan. The fitted body
+tells the target's own pose and joints better than the network's glance at a few points, and lends
+its skinning weights to the vertices near it; where no body is near (hair, wings, a large hat) the
+network's weights stay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from torch import Tensor
+from torch.nn import functional as F
+
+from posetx.arrays import Floats, Indices
+from posetx.bodies.body import BodyModel
+from posetx.fit.cloud import BodyFit, FitSettings
+from posetx.fit.figure import Figure
+from posetx.geometry.mesh import vertex_normals
+from posetx.geometry.sampling import sample_surface
+from posetx.models.pose_mae import PoseCode
+from posetx.models.predictor import Predictor, pose_sample
+from posetx.models.refine import Estimate
+
+#: points of the surface that the body is fitted to, before they are thinned to the pose's number
+SURFACE = 8192
+#: body vertices that lend their weights to a vertex; each the less, the farther it is on the scale
+#: of WIDTH, and the less the network sees its part there: a hand on a thigh is no thigh
+NEIGHBOURS, WIDTH, LEAST_WORD = 24, 0.02, 0.02
+#: where an arm lies against the ribs, or in them, the nearest vertex may be of either; the normal
+#: tells. A lender's share goes with ((1 + cosine) / 2) ** FACING, which is at least LEAST_FACING
+FACING, LEAST_FACING = 4, 0.02
+#: a mesh whose triangles are wound both ways has no outside: mean cosine to the body's normals
+LEAST_WOUND = 0.5
+#: distance from the body at which its word counts for 1/e; in the identity's frame, ~1.3 m
+TRUST = 0.06
+CHUNK = 32_768
+#: characters wear hats and hair, and rarely have a limb where the network does not see it
+SETTINGS = FitSettings(head_weight=10.0, rounds=1, margin=0.03)
+
+
+@dataclass
+class Prepared:
+    """A target in its normalised frame, upright; what decoding it in any pose needs."""
+
+    vertices: Floats  # (N, 3)
+    sample: Tensor  # (1, I, 3)
+    estimate: Estimate | None = None  # the network's own without
+    weights: NDArray[np.float32] | None = None  # (N, 19) the network's own without
+
+
+def give(predictor: Predictor, pose: PoseCode, target: Prepared) -> Floats:
+    """The target's vertices (N, 3) in the pose, in its normalised frame."""
+    context = predictor.context(pose, target.sample, target.estimate)
+    return predictor.decode(context, target.vertices, target.weights)[0]
+
+
+def prepared(
+    predictor: Predictor, fit: TargetFit | None, vertices: Floats, faces: Indices
+) -> Prepared:
+    """A target (N, 3) in its normalised frame made ready, by the network alone without a fit."""
+    if fit is None:
+        return Prepared(vertices, predictor.identity_sample(vertices, faces))
+    return fit.prepare(vertices, faces)
+
+
+class TargetFit:
+    """Fits a body to targets."""
+
+    def __init__(self, predictor: Predictor, body: BodyModel, settings: FitSettings = SETTINGS):
+        self.predictor, self.body, self.fit = predictor, body, BodyFit(body, settings)
+
+    def prepare(self, vertices: Floats, faces: Indices) -> Prepared:
+        """Fit a body to a target (N, 3) in its normalised frame, upright and facing +z."""
+        predictor = self.predictor
+        sample = predictor.identity_sample(vertices, faces)
+        surface, _, _ = sample_surface(vertices, faces, SURFACE)
+        cloud = torch.as_tensor(
+            pose_sample(surface, predictor.model.config.pose_points)[None],
+            dtype=torch.float32,
+            device=predictor.device,
+        )
+        figure = self.fit.figures(cloud, predictor.look_at_identity(sample, cloud))
+        estimate = Estimate(figure.rotations, self.fit.fine.place(figure).joints)
+        own = predictor.part_weights(sample, estimate, vertices)
+        weights = self._weights(figure, vertices, vertex_normals(vertices, faces), own)
+        return Prepared(vertices, sample, estimate, weights)
+
+    @torch.no_grad()
+    def _surface(self, figure: Figure) -> Floats:
+        """The fitted body's vertices (V, 3)."""
+        fixed = len(self.body.components) - figure.shape.shape[1]
+        surface = self.body.pose(F.pad(figure.shape, (0, fixed)), figure.rotations)
+        return (figure.size * surface + figure.where)[0].double().cpu().numpy()
+
+    def _weights(
+        self, figure: Figure, vertices: Floats, normals: Floats, own: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Skinning weights (N, 19) of the vertices; ``own`` are the network's."""
+        surface = self._surface(figure)
+        tree = cKDTree(surface)
+        outside = vertex_normals(surface, self.body.faces.cpu().numpy())
+        normals = _outward(normals, outside[tree.query(vertices)[1]])
+        lent = self.body.weights.cpu().numpy()
+        out = np.empty_like(own)
+        for start in range(0, len(vertices), CHUNK):
+            rows = slice(start, start + CHUNK)
+            distance, index = tree.query(vertices[rows], k=NEIGHBOURS)
+            lenders = lent[index]  # (n, NEIGHBOURS, 19)
+            word = np.einsum("nkj,nj->nk", lenders, own[rows]) + LEAST_WORD
+            cosine = np.einsum("nkj,nj->nk", outside[index], normals[rows])
+            word *= (0.5 * (1 + cosine)) ** FACING + LEAST_FACING
+            nearness = distance**2 - distance[:, :1] ** 2
+            share = np.exp(-0.5 * nearness / WIDTH**2) * word
+            share /= share.sum(1, keepdims=True)
+            trust = np.exp(-((distance[:, :1] / TRUST) ** 2))
+            mixed = np.einsum("nk,nkj->nj", share, lenders)
+            out[rows] = trust * mixed + (1 - trust) * own[rows]
+        return out
+
+
+def _outward(normals: Floats, of_body: Floats) -> Floats:
+    """A target's normals (N, 3) turned outward if they point inward, all 0 if no side is out."""
+    cosine = (normals * of_body).sum(1).mean() if len(normals) else 0.0
+    return normals * (np.sign(cosine) if abs(cosine) > LEAST_WOUND else 0.0)

@@ -1,0 +1,296 @@
+"""Damaged files: whatever happens to the bytes, a reader ends with a result or one clear line."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from posetx.cli import app
+from posetx.errors import PosetxError
+from posetx.files.scans import read_scan
+from posetx.files.targets import read_target
+from tests.files.test_gltf import Scene, tetra
+from tests.files.test_scans import COLORS, NORMALS, POINTS, lzf, rows
+from tests.files.test_targets import CUBE, OFF, make_ply, make_stl
+
+# Files: of each seed in every run, in a slow run, and through the command line.
+FEW, MANY, COMMANDS = 60, 500, 500
+LONGEST = 20.0  # seconds for one file
+MEMORY = 4 * 1024**3  # bytes, besides what Python and torch have
+ODD = [b"-1", b"nan", b"1e999", b"99999999999", b"4294967295", b"\xff\xff\xff\xff", b"\0", b"//",
+       b"\n", b"\\\n", b"{", b"[", b'"', b"null", b"#", b"-", b"", b"0" * 400]  # fmt: skip
+
+
+def _glb() -> bytes:
+    scene = Scene()
+    joints = scene.add(np.array([[0, 1, 0, 0]] * 4, dtype="u1"), "VEC4")
+    weights = scene.add(np.full((4, 4), 0.25, dtype="<f4"), "VEC4")
+    scene.document["nodes"] = [
+        {"mesh": 0, "skin": 0, "children": [1]},
+        {"translation": [0, 1, 0], "children": [2]},
+        {"scale": [1, 2, 1], "mesh": 0, "rotation": [0, 0, 0, 1]},
+    ]
+    scene.document["meshes"] = [
+        {"primitives": [tetra(scene, JOINTS_0=joints, WEIGHTS_0=weights), tetra(scene)]}
+    ]
+    scene.document["skins"] = [{"joints": [1, 2]}]
+    return scene.glb()
+
+
+def _gltf() -> bytes:
+    """The same as text, its buffer inside."""
+    data = _glb()
+    length = int.from_bytes(data[12:16], "little")
+    document = json.loads(data[20 : 20 + length])
+    binary = data[28 + length : 28 + length + document["buffers"][0]["byteLength"]]
+    uri = "data:application/octet-stream;base64," + base64.b64encode(binary).decode()
+    document["buffers"][0]["uri"] = uri
+    return json.dumps(document).encode()
+
+
+def _pcd(kind: str) -> bytes:
+    head = f"FIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nPOINTS 40\nDATA {kind}\n".encode()
+    raw = POINTS.astype("<f4").T.tobytes()
+    if kind == "ascii":
+        return head + rows(POINTS).encode()
+    if kind == "binary":
+        return head + raw
+    packed = lzf(raw)
+    return head + len(packed).to_bytes(4, "little") + len(raw).to_bytes(4, "little") + packed
+
+
+def _numpy(name: str) -> bytes:
+    import io
+
+    stream = io.BytesIO()
+    if name == "npy":
+        np.save(stream, POINTS)
+    else:
+        np.savez(stream, points=POINTS, normals=NORMALS)
+    return stream.getvalue()
+
+
+SEEDS: dict[str, bytes] = {
+    "cube.obj": CUBE.encode(),
+    "ascii.ply": make_ply("ascii"),
+    "little.ply": make_ply("binary_little_endian"),
+    "big.ply": make_ply("binary_big_endian", ragged=False),
+    "binary.stl": make_stl(True),
+    "text.stl": make_stl(False),
+    "tetra.off": OFF.encode(),
+    "skin.glb": _glb(),
+    "skin.gltf": _gltf(),
+    "cloud.xyz": rows(POINTS, NORMALS, COLORS).encode(),
+    "cloud.csv": ("x,y,z\n" + rows(POINTS, separator=",")).encode(),
+    "cloud.pts": ("40\n" + rows(POINTS)).encode(),
+    "ascii.pcd": _pcd("ascii"),
+    "binary.pcd": _pcd("binary"),
+    "packed.pcd": _pcd("binary_compressed"),
+    "a.npy": _numpy("npy"),
+    "a.npz": _numpy("npz"),
+}
+MESHES = (".obj", ".ply", ".stl", ".off", ".glb", ".gltf")
+BINARY = ("little.ply", "big.ply", "binary.stl", "skin.glb", "binary.pcd", "packed.pcd", "a.npy",
+          "a.npz")  # fmt: skip
+
+
+def mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:
+    """`data` cut, with flipped bytes, with odd tokens, with pieces doubled, swapped or gone."""
+    generator = np.random.default_rng(seed)
+    for step in range(count):
+        out = bytearray(data)
+        for _ in range(int(generator.integers(1, 4))):
+            at = int(generator.integers(0, max(len(out), 1)))
+            length = int(generator.integers(1, 20))
+            kind = (step + int(generator.integers(0, 2))) % 6
+            if kind == 0:
+                del out[at:]
+            elif kind == 1:
+                for _ in range(length):
+                    if out:
+                        out[int(generator.integers(0, len(out)))] = int(generator.integers(0, 256))
+            elif kind == 2:
+                odd = ODD[int(generator.integers(0, len(ODD)))]
+                out[at : at + len(odd) * int(generator.integers(0, 2))] = odd
+            elif kind == 3:
+                out[at:at] = out[at : at + length]
+            elif kind == 4:
+                del out[at : at + length]
+            else:  # a digit becomes another: counts and indices go wrong while the form stays
+                digits = [i for i, b in enumerate(out[:3000]) if 48 <= b <= 57]
+                if digits:
+                    out[digits[int(generator.integers(0, len(digits)))]] = int(
+                        generator.integers(48, 58)
+                    )
+        yield bytes(out)
+
+
+def huge_counts(data: bytes, binary: bool) -> Iterator[bytes]:
+    """`data` with each number of its head, one at a time, far beyond what the file can hold."""
+    for match in list(re.finditer(rb"\d+", data[:3000]))[:80]:
+        for huge in (b"1000000000", b"4294967295", b"99999999999999999999"):
+            yield data[: match.start()] + huge + data[match.end() :]
+    if binary:
+        for at in range(min(len(data) - 4, 400)):
+            for huge in (b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x00\xca\x9a\x3b"):
+                yield data[:at] + huge + data[at + 4 :]
+
+
+class Hang(BaseException):
+    """No Exception, or a reader would take it for a damaged file."""
+
+
+@contextmanager
+def no_hang(seconds: float = LONGEST) -> Iterator[None]:
+    """Raises Hang in the block when it takes longer."""
+
+    def late(*_: object) -> None:
+        raise Hang(f"more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def check_error(error: PosetxError) -> None:
+    """One line, code 1; and of these small files none is too large for the memory."""
+    assert "\n" not in str(error) and error.exit_code == 1
+    assert "memory" not in str(error), error
+
+
+def check_file(path: Path) -> bool:
+    """Read it as a scan, and as a target that is saved again; whether it is a scan."""
+    readable = False
+    try:
+        scan = read_scan(path)
+        assert scan.points.ndim == 2 and len(scan.points) and np.isfinite(scan.points).all()
+        assert scan.faces is None or 0 <= scan.faces.min() <= scan.faces.max() < len(scan.points)
+        readable = True
+    except PosetxError as error:
+        check_error(error)
+    if path.suffix in MESHES:
+        out = path.parent / f"out{path.suffix}"
+        try:
+            target = read_target(path)
+            target.save(out, target.vertices[:, [1, 2, 0]] + 1)
+        except PosetxError as error:
+            check_error(error)
+            assert not out.exists()
+        out.unlink(missing_ok=True)
+    return readable
+
+
+def check(folder: Path, name: str, files: Iterable[bytes]) -> int:
+    """`check_file` of them all; how many were refused as scans."""
+    path = folder / name
+    refused = 0
+    for data in files:
+        path.write_bytes(data)
+        with no_hang():
+            refused += not check_file(path)
+    left = {p.name for p in folder.iterdir()} - {name}
+    assert all(p.startswith("out") and p.endswith(".bin") for p in left), left
+    return refused
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("name", SEEDS)
+def test_damaged(tmp_path: Path, name: str) -> None:
+    assert check(tmp_path, name, mutations(SEEDS[name], FEW, zlib.crc32(name.encode())))
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("name", SEEDS)
+def test_huge_counts(tmp_path: Path, name: str) -> None:
+    every = list(huge_counts(SEEDS[name], name in BINARY))
+    check(tmp_path, name, every[:: max(len(every) // FEW, 1)])
+
+
+def command_codes(folder: Path, name: str, files: Iterable[bytes], role: str) -> Counter[int]:
+    """How often `posetx transfer` ends with which code on files as its scan or its target.
+
+    There is no such model, which it finds out when it has read both files: so 3 is a file that was
+    read, and 1 one that was refused. Nothing may be written either way.
+    """
+    good = {"scan": folder / "good.xyz", "target": folder / "good.off"}
+    good["scan"].write_text(rows(POINTS))
+    good["target"].write_text(OFF)
+    both = good | {role: folder / name}
+    arguments = ["transfer", str(both["scan"]), str(both["target"]), "-m", "no-such-model"]
+    arguments += ["-o", str(folder / "out.off")]
+    before = {"good.xyz", "good.off", name}
+    codes: Counter[int] = Counter()
+    for data in files:
+        (folder / name).write_bytes(data)
+        with no_hang():
+            run = CliRunner().invoke(app, arguments)
+        codes[run.exit_code] += 1
+        assert run.exit_code in (1, 3), run.output
+        assert run.output.count("error:") == 1 and "Traceback" not in run.output, run.output
+        assert "memory" not in run.output and "unexpected" not in run.output, run.output
+        assert {p.name for p in folder.iterdir()} == before
+    return codes
+
+
+def at_length(name: str) -> None:
+    """What `test_damaged_at_length` runs in a process with MEMORY more than it has at first."""
+    for word in ("torch", "posetx.cli.transfer", "posetx.pipeline.transfer"):
+        importlib.import_module(word)
+    now = int(re.findall(r"VmSize:\s+(\d+)", Path("/proc/self/status").read_text())[0]) * 1024
+    resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, now + MEMORY))
+    warnings.simplefilter("error", RuntimeWarning)
+    data = SEEDS[name]
+    with tempfile.TemporaryDirectory() as folder:
+        assert check(Path(folder), name, mutations(data, MANY, 1))
+    with tempfile.TemporaryDirectory() as folder:
+        check(Path(folder), name, huge_counts(data, name in BINARY))
+    roles = ["scan", "target"] if Path(name).suffix in MESHES else ["scan"]
+    for role in roles:
+        with tempfile.TemporaryDirectory() as folder:
+            codes = command_codes(Path(folder), name, mutations(data, COMMANDS, 2), role)
+            sys.stdout.write(f"{name} as {role}: {dict(codes)}\n")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    sys.stdout.write(f"{name}: at most {peak:.2f} GiB\n")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the limits of Linux")
+@pytest.mark.parametrize("name", SEEDS)
+def test_damaged_at_length(name: str) -> None:
+    """In a process of its own, whose memory is limited."""
+    child = subprocess.run(
+        [sys.executable, __file__, name],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=3600,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    sys.stdout.write(child.stdout)
+    assert child.returncode == 0, child.stdout + child.stderr
+
+
+if __name__ == "__main__":
+    at_length(sys.argv[1])

@@ -1,0 +1,194 @@
+"""The fit of a body to the scan: closer than where it began, whatever the points' order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from posetx.bodies.body import (
+    BodyModel,
+    forward_kinematics,
+    global_rotations,
+    relative_rotations,
+)
+from posetx.bodies.skeleton import ARMS, JOINTS
+from posetx.data.splits import training_poses
+from posetx.fit.cloud import BodyFit, FitSettings
+from posetx.fit.figure import Figure, FreeBody
+from posetx.fit.limbs import LIMBS, LimbSearch
+from posetx.geometry.frames import normalise_pose
+from posetx.geometry.rotations import geodesic_degrees, matrix_from_axis_angle
+from posetx.models.encoder import PointFeatures
+from posetx.models.pose_mae import PoseCode
+from posetx.models.refine import Estimate
+
+POINTS = 400
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return BodyModel.load()
+
+
+@pytest.fixture(scope="module")
+def fit(body: BodyModel) -> BodyFit:
+    return BodyFit(body, FitSettings(body_points=800, rounds=1))
+
+
+def case(body: BodyModel, degrees: float, seed: int = 0) -> tuple[torch.Tensor, PoseCode, Estimate]:
+    """Two bodies' points, what a network that errs by ``degrees`` says of them, and the truth."""
+    generator = torch.Generator().manual_seed(seed)
+    bank = training_poses(body, None)
+    truth = bank.draw(2, generator)
+    shape = body.bank[:2]
+    vertices = body.pose(shape, truth)
+    joints_rest = body.rest_joints(shape)
+    joints = forward_kinematics(joints_rest, truth)
+    picked = torch.randperm(vertices.shape[1], generator=generator)[:POINTS]
+    cloud, centre, unit = normalise_pose(vertices[:, picked])
+    joints = (joints - centre) / unit
+    axis = torch.randn(2, len(JOINTS), 3, generator=generator)
+    axis = torch.deg2rad(torch.tensor(degrees)) * axis / axis.norm(dim=-1, keepdim=True)
+    axis[:, :5] *= 0.3
+    wrong = global_rotations(relative_rotations(truth) @ matrix_from_axis_angle(axis))
+    parts = torch.log(body.weights[picked].clamp_min(1e-3)).expand(2, -1, -1)
+    placed = (forward_kinematics(joints_rest, wrong) - centre) / unit
+    first = Estimate(wrong, placed)
+    features = PointFeatures(torch.zeros(2, POINTS, 1), parts)
+    pose = PoseCode(torch.zeros(2, 1), first, features, first, parts)
+    return cloud, pose, Estimate(truth, joints)
+
+
+def joint_error(estimate: Estimate, truth: Estimate) -> torch.Tensor:
+    return (estimate.joints - truth.joints).norm(dim=-1).mean(1)
+
+
+def test_it_finds_the_pose_from_nearby(body: BodyModel, fit: BodyFit) -> None:
+    cloud, pose, truth = case(body, degrees=20)
+    better = fit.improve(cloud, pose).estimate
+    assert (joint_error(better, truth) < 0.5 * joint_error(pose.estimate, truth)).all()
+    before = geodesic_degrees(pose.rotations, truth.rotations).mean()
+    assert geodesic_degrees(better.rotations, truth.rotations).mean() < 0.8 * before
+
+
+def test_a_right_estimate_stays_right(body: BodyModel, fit: BodyFit) -> None:
+    cloud, pose, truth = case(body, degrees=0)
+    assert (joint_error(fit.improve(cloud, pose).estimate, truth) < 0.03).all()
+
+
+def test_a_limb_far_off_is_found_by_trying_other_places(body: BodyModel) -> None:
+    cloud, pose, truth = case(body, degrees=5, seed=1)
+    local = relative_rotations(pose.rotations)
+    raised = matrix_from_axis_angle(torch.tensor([0.0, 0.0, 2.2]))
+    local[:, ARMS[1]] = raised @ local[:, ARMS[1]]
+    wrong = Estimate(global_rotations(local), pose.joints)
+    # nor does the network know the arm when it sees it
+    confused = PointFeatures(pose.features.hidden, torch.zeros_like(pose.features.parts))
+    pose = PoseCode(pose.code, wrong, confused, pose.first, pose.first_logits)
+    hand = ARMS[3]
+    errors = {}
+    for rounds in (0, 2):
+        found = BodyFit(body, FitSettings(rounds=rounds)).improve(cloud, pose).estimate
+        errors[rounds] = (found.joints - truth.joints)[:, hand].norm(dim=-1).max()
+    assert errors[0] > 0.4  # steps alone do not lead home: what the search is for
+    assert errors[2] < 0.08
+
+
+@pytest.mark.parametrize("limbs", LIMBS)
+def test_limbs_are_tried_where_people_have_them(limbs: tuple[int, ...], body: BodyModel) -> None:
+    free = FreeBody(body, samples=400, components=4)
+    search = LimbSearch(free)
+    generator = torch.Generator().manual_seed(5)
+    rotations = training_poses(body, None).draw(1, generator)
+    figure = free.begin(Estimate(rotations, free.joint_template.unsqueeze(0)))
+    local = relative_rotations(rotations)
+    local[:, list(limbs)] = search.local[7, list(limbs)]
+    elsewhere = replace(figure, rotations=global_rotations(local))
+    starts = search.starts(figure, free.place(elsewhere).surface, 16)
+    apart = free.place(starts).joints - free.place(elsewhere).joints
+    assert apart.norm(dim=-1).amax(1).min() < 1e-4
+
+
+def test_derivatives_are_those_of_the_placed_surface(body: BodyModel) -> None:
+    free = FreeBody(body, samples=60, components=5)
+    generator = torch.Generator().manual_seed(3)
+    rotations = training_poses(body, None).draw(2, generator)
+    figure = Figure(
+        rotations,
+        torch.randn(2, 1, 3, generator=generator),
+        torch.tensor([0.7, 1.1]).view(-1, 1, 1),
+        torch.randn(2, 5, generator=generator),
+    )
+    jacobian = free.jacobian(figure)
+    for column in range(free.columns):
+        step = torch.zeros(2, free.columns)
+        step[:, column] = 1e-3
+        ahead = free.place(free.moved(figure, step)).surface
+        behind = free.place(free.moved(figure, -step)).surface
+        measured = (ahead - behind) / 2e-3
+        assert torch.allclose(measured, jacobian[..., column], atol=2e-3), column
+
+
+@pytest.mark.slow
+def test_a_limb_that_the_scan_lacks_stays_where_the_network_has_it(
+    body: BodyModel, fit: BodyFit
+) -> None:
+    cloud, pose, truth = case(body, degrees=0)
+    part = pose.features.parts[0].argmax(-1)
+    seen = ~torch.isin(part, torch.tensor(ARMS[:4]))  # the scan lacks an arm
+    pose.features.parts = pose.features.parts[:, seen]
+    arm = list(ARMS[1:4])
+
+    def error(fit: BodyFit) -> float:
+        found = fit.improve(cloud[:, seen], pose)
+        return float(geodesic_degrees(found.rotations, truth.rotations)[:, arm].mean())
+
+    assert error(fit) < 10
+    stubborn = BodyFit(body, replace(fit.settings, worth=-1.0))  # no limb goes back
+    assert error(fit) < 0.5 * error(stubborn)
+
+
+def test_what_the_network_takes_for_clutter_draws_nothing(body: BodyModel, fit: BodyFit) -> None:
+    cloud, pose, truth = case(body, degrees=10)
+    hand = truth.joints[:, ARMS[3]]
+    generator = torch.Generator().manual_seed(2)
+    bar = hand.unsqueeze(1) + torch.rand(2, 200, 3, generator=generator) * torch.tensor([0.1, 1, 0])
+    both = torch.cat([cloud, bar], 1)
+    parts = torch.nn.functional.pad(pose.features.parts, (0, 0, 0, 200))
+
+    def found(told: bool) -> Estimate:
+        word = torch.full((2, POINTS + 200, 1), -20.0)
+        word[:, POINTS:] = 20.0 if told else -20.0
+        features = PointFeatures(torch.zeros(2, POINTS + 200, 1), parts, word)
+        return fit.improve(both, replace(pose, features=features)).estimate
+
+    alone = fit.improve(cloud, pose).estimate
+    assert (found(told=True).joints - alone.joints).norm(dim=-1).max() < 1e-3
+    assert joint_error(found(told=False), truth).mean() > 1.5 * joint_error(alone, truth).mean()
+
+
+def test_order_of_points_and_company_do_not_matter(body: BodyModel, fit: BodyFit) -> None:
+    cloud, pose, _ = case(body, degrees=15)
+    together = fit.improve(cloud, pose).estimate
+    order = torch.randperm(POINTS, generator=torch.Generator().manual_seed(1))
+    shuffled = PoseCode(
+        pose.code[:1],
+        Estimate(pose.rotations[:1], pose.joints[:1]),
+        PointFeatures(pose.features.hidden[:1, order], pose.features.parts[:1, order]),
+        pose.first,
+        pose.first_logits,
+    )
+    alone = fit.improve(cloud[:1, order], shuffled).estimate
+    assert (alone.joints - together.joints[:1]).norm(dim=-1).max() < 0.01
+
+
+def test_it_works_on_what_inference_mode_made_and_leaves_it_alone(body, fit: BodyFit) -> None:
+    with torch.inference_mode():
+        cloud, pose, _ = case(body, degrees=10)
+        before = pose.joints.clone()
+        result = fit.improve(cloud, pose)
+    assert torch.equal(pose.joints, before)
+    assert not result.joints.requires_grad
+    assert torch.isfinite(result.joints).all()

@@ -1,0 +1,185 @@
+"""The main job, as a person runs it: files in, files out, one line when it cannot be done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from typer.testing import CliRunner
+
+from posetx.bodies.body import BodyModel
+from posetx.bodies.metrics import position_metrics
+from posetx.cli import app
+from posetx.data.splits import pose_banks
+from posetx.evaluation.protocols import Pair, pairs
+from posetx.files.scans import read_scan
+from posetx.files.targets import read_target
+from posetx.pipeline.transfer import Options, Transferrer
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(scope="module")
+def worker() -> Transferrer:
+    return Transferrer("posemae")
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return BodyModel.load()
+
+
+@pytest.fixture(scope="module")
+def pair(body: BodyModel) -> Pair:
+    return next(pairs("seen", body, pose_banks(body, None), 1))
+
+
+def write(folder: Path, body: BodyModel, pair: Pair, turn: np.ndarray, unit: float) -> tuple:
+    """The pair as files: the scan turned and in another unit, the target as it is."""
+    scan = pair.points.double().numpy() @ turn.T * unit + [120.0, -40.0, 300.0]
+    trimesh.PointCloud(scan).export(folder / "scan.ply")
+    mesh = trimesh.Trimesh(pair.target.numpy(), body.faces.numpy(), process=False)
+    mesh.export(folder / "target.obj")
+    return read_scan(folder / "scan.ply"), read_target(folder / "target.obj")
+
+
+Z_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+LYING = np.array([[0.0, 1, 0], [1, 0, 0], [0, 0, -1]])
+
+
+@pytest.mark.parametrize(
+    ("turn", "unit", "refine"),
+    [(np.eye(3), 1.0, False), (Z_UP, 1000.0, True), (LYING, 39.37, False)],
+)
+def test_any_unit_and_axis(worker, body, pair, tmp_path: Path, turn, unit, refine) -> None:
+    scan, target = write(tmp_path, body, pair, turn, unit)
+    result = worker.transfer(scan, target, Options(refine=refine))
+    truth = pair.truth.double().numpy()
+    found = result.report["scan_rotation"] @ turn
+    assert found[1, 1] > 0.97, "up was not found"
+    assert found[2, 2] > 0.9, "front was not found"
+    assert position_metrics(result.vertices, truth)["pmd"] < 80e-4
+    assert result.report["edge_distortion"] < 0.06
+
+
+@pytest.mark.parametrize("turn", [np.eye(3), np.diag([-1.0, 1.0, -1.0])])
+def test_a_character_may_face_either_way(worker, turn) -> None:
+    """The hat's brim hides it from the network alone; it mostly faces where programs have it."""
+    target = read_target(EXAMPLES / "target.obj")
+    target.vertices = target.vertices @ turn.T
+    stand = worker.stand(target, Options())
+    assert stand.up == "y"
+    assert np.allclose(stand.rotation @ turn, np.eye(3), atol=1e-9)
+
+
+def test_result_stands_where_the_target_stood(worker, body, pair, tmp_path: Path) -> None:
+    scan, target = write(tmp_path, body, pair, np.eye(3), 1.0)
+    result = worker.transfer(scan, target, Options(refine=False))
+    assert np.isclose(result.vertices[:, 1].min(), target.vertices[:, 1].min(), atol=1e-6)
+    middle = result.vertices.mean(0) - target.vertices.mean(0)
+    assert np.abs(middle[[0, 2]]).max() < 0.3
+
+
+def test_heading_of_the_scan_on_request(worker, body, pair, tmp_path: Path) -> None:
+    angle = 2.0
+    turn = np.array(
+        [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+    )
+    scan, target = write(tmp_path, body, pair, turn, 1.0)
+    kept = worker.transfer(scan, target, Options(up="y", refine=False))
+    turned = worker.transfer(scan, target, Options(up="y", heading="scan", refine=False))
+    truth = pair.truth.double().numpy()
+    assert position_metrics(turned.vertices, truth @ turn.T)["pmd"] < 80e-4
+    assert position_metrics(kept.vertices, truth)["pmd"] < 80e-4
+
+
+def test_a_second_person_is_said(worker, body, pair, tmp_path: Path) -> None:
+    scan, target = write(tmp_path, body, pair, np.eye(3), 1.0)
+    beside = scan.points[::2] + [2.5, 0.0, 0.0]
+    scan.points = np.concatenate([scan.points, beside])
+    options = Options(refine=False, restore=False, up="y", target_up="y")
+    result = worker.transfer(scan, target, options)
+    assert any("second person" in note for note in result.warnings)
+
+
+def test_surveyors_coordinates(worker, body, pair, tmp_path: Path) -> None:
+    """Six digits before the point must not cost the ones behind it."""
+    scan, target = write(tmp_path, body, pair, np.eye(3), 1.0)
+    options = Options(refine=False, restore=False)
+    near = worker.transfer(scan, target, options).vertices
+    scan.points = scan.points + [512345.0, 5412345.0, 321.0]
+    assert np.abs(worker.transfer(scan, target, options).vertices - near).max() < 0.01
+
+
+def test_same_result_for_shuffled_points(worker, body, pair, tmp_path: Path) -> None:
+    scan, target = write(tmp_path, body, pair, np.eye(3), 1.0)
+    first = worker.transfer(scan, target).vertices
+    scan.points = np.random.default_rng(0).permutation(scan.points)
+    assert np.abs(worker.transfer(scan, target).vertices - first).max() < 1e-3
+
+
+def test_examples_from_the_command_line(tmp_path: Path) -> None:
+    output, picture = tmp_path / "out.obj", tmp_path / "out.png"
+    arguments = ["transfer", str(EXAMPLES / "scan.ply"), str(EXAMPLES / "target.obj")]
+    arguments += ["-o", str(output), "--preview", str(picture), "--json"]
+    run = CliRunner().invoke(app, arguments)
+    assert run.exit_code == 0, run.output
+    report = json.loads(run.stdout)
+    assert report["scan_up"] == "z" and report["target_up"] == "y"
+    assert report["points_used"] < report["points_in"]
+    assert report["edge_distortion"] < 0.05 and report["flipped_triangles"] < 0.001
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+
+    def others(path: Path) -> list[str]:
+        return [x for x in path.read_text().splitlines() if not x.startswith(("v ", "vn "))]
+
+    assert others(output) == others(EXAMPLES / "target.obj")
+    again = CliRunner().invoke(app, arguments)
+    assert again.exit_code == 2 and "--overwrite" in again.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["missing.ply", "TARGET", "-o", "o.obj"], 1, "missing.ply"),
+        (["SCAN", "missing.obj", "-o", "o.obj"], 1, "missing.obj"),
+        (["SCAN", "TARGET", "-o", "o.xyz"], 2, "o.xyz"),
+        (["SCAN", "TARGET", "-o", "o.obj", "--up", "w"], 2, "not an axis"),
+        (["SCAN", "TARGET", "-o", "o.obj", "--up", "y", "--front", "y"], 2, "same axis"),
+        (["SCAN", "TARGET", "-o", "o.obj", "--heading", "north"], 2, "--heading"),
+        (["SCAN", "TARGET", "-o", "o.obj", "-m", "nothing"], 3, "no such model"),
+        (["SCAN", "TARGET", "-o", "no/such/o.obj"], 1, "no/such"),
+        (["FEW", "TARGET", "-o", "o.obj"], 1, "points"),
+        (["SCAN", "FLAT", "-o", "o.obj"], 1, "area"),
+    ],
+)
+def test_failures_are_one_line_and_leave_nothing(
+    arguments, code, says, body, pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, body, pair, np.eye(3), 1.0)
+    (tmp_path / "few.xyz").write_text("0 0 0\n1 0 0\n0 1 0\n")
+    (tmp_path / "flat.obj").write_text("v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n")
+    names = {"SCAN": "scan.ply", "TARGET": "target.obj", "FEW": "few.xyz", "FLAT": "flat.obj"}
+    before = sorted(p.name for p in tmp_path.iterdir())
+    run = CliRunner().invoke(app, ["transfer", *[names.get(a, a) for a in arguments]])
+    assert run.exit_code == code, run.output
+    assert says in run.output.replace("\n", " ")
+    assert "Traceback" not in run.output
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+def test_a_scan_that_is_a_mesh_is_sampled_on_its_surface(worker, body, pair, tmp_path) -> None:
+    """A mesh with few, large triangles poses the target as its dense points do."""
+    scan, target = write(tmp_path, body, pair, np.eye(3), 1.0)
+    mesh = trimesh.Trimesh(pair.points.numpy(), body.faces.numpy(), process=False)
+    mesh.export(tmp_path / "mesh.ply")
+    options = Options(refine=False)
+    cloud = worker.transfer(scan, target, options).vertices
+    surface = worker.transfer(read_scan(tmp_path / "mesh.ply"), target, options)
+    assert surface.report["points_in"] == len(pair.points)
+    assert np.linalg.norm(surface.vertices - cloud, axis=1).mean() < 0.03
+    assert surface.scan_kept.max() < len(pair.points)

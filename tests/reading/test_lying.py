@@ -1,0 +1,121 @@
+"""People who lie: what they lie on says so, and the result lies as they do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from posetx.bodies.body import BodyModel
+from posetx.bodies.metrics import position_metrics
+from posetx.cleaning.clean import clean_scan
+from posetx.data.splits import pose_banks
+from posetx.evaluation.protocols import Pair, pairs
+from posetx.files.scans import Scan
+from posetx.files.targets import Target, read_target
+from posetx.geometry.rotations import matrix_from_yaw
+from posetx.geometry.sampling import sample_surface
+from posetx.pipeline.transfer import Options, Transferrer
+from posetx.reading.floor import lies_on
+from posetx.reading.orient import is_flat, upright
+
+ON_THE_BACK = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # y up; the face is now up
+ON_THE_SIDE = np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])
+Z_UP = upright(np.array([0.0, 0.0, 1.0])).T  # from y up
+
+
+@pytest.fixture(scope="module")
+def worker() -> Transferrer:
+    return Transferrer("posemae")
+
+
+@pytest.fixture(scope="module")
+def pair() -> Pair:
+    body = BodyModel.load()
+    return next(pairs("seen", body, pose_banks(body, None), 1))
+
+
+@pytest.fixture(scope="module")
+def target(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Target:
+    path = tmp_path_factory.mktemp("target") / "target.obj"
+    mesh = trimesh.Trimesh(pair.target.numpy(), BodyModel.load().faces.numpy(), process=False)
+    mesh.export(path)
+    return read_target(path)
+
+
+def scene(pair: Pair, laid: np.ndarray, floor: bool = True, wall: bool = False) -> np.ndarray:
+    """Points of the posed body, turned and on the ground, with what is around; y up, metres."""
+    surface = sample_surface(pair.points.double().numpy(), BodyModel.load().faces.numpy(), 20_000)
+    points = surface[0] @ laid.T
+    points -= [points[:, 0].mean(), points[:, 1].min(), points[:, 2].min()]
+    rng = np.random.default_rng(0)
+    around = np.stack([rng.uniform(-1.4, 1.4, 20_000), rng.uniform(0.0, 2.8, 20_000)], 1)
+    level = 0.002 * rng.standard_normal(len(around))
+    parts = [points]
+    if floor:
+        parts.append(np.stack([around[:, 0], level, around[:, 1]], 1))
+    if wall:
+        parts.append(np.stack([around[:, 0], around[:, 1], level], 1))
+    return np.concatenate(parts)
+
+
+def scan_of(points: np.ndarray) -> Scan:
+    return Scan(points * 1000 + [120.0, -40.0, 300.0], None, None, None, Path("scan.ply"), [])
+
+
+def headed(vertices: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Turned about y: which way the head of one who lies points is not said."""
+    ours, theirs = ((v - v.mean(0))[:, 2] + 1j * (v - v.mean(0))[:, 0] for v in (vertices, like))
+    turn = matrix_from_yaw(torch.tensor(np.angle((ours.conj() * theirs).sum()))).numpy()
+    return vertices @ turn.T
+
+
+@pytest.mark.parametrize("laid", [ON_THE_BACK, ON_THE_SIDE])
+@pytest.mark.parametrize(("options", "floor"), [(Options(), True), (Options(up="z"), False)])
+def test_the_result_lies_as_the_scan_does(worker, pair, target, laid, options, floor) -> None:
+    options.refine = False
+    result = worker.transfer(scan_of(scene(pair, laid, floor) @ Z_UP.T), target, options)
+    assert result.report["scan_up"] == "z"
+    assert any("lies" in note for note in result.warnings) == floor
+    truth = pair.truth.numpy() @ laid.T
+    assert position_metrics(headed(result.vertices, truth), truth)["pmd"] < 80e-4
+    assert np.isclose(result.vertices[:, 1].min(), target.vertices[:, 1].min(), atol=1e-6)
+
+
+def test_the_scan_s_heading_is_kept(worker, pair, target) -> None:
+    """With y up nothing at all is turned."""
+    points = scene(pair, ON_THE_SIDE, floor=False)
+    options = Options(up="y", heading="scan", refine=False)
+    result = worker.transfer(scan_of(points), target, options)
+    truth = pair.truth.numpy() @ ON_THE_SIDE.T
+    assert position_metrics(result.vertices, truth)["pmd"] < 80e-4
+
+
+@pytest.mark.parametrize("turn", [np.eye(3), Z_UP])
+@pytest.mark.parametrize(
+    ("laid", "wall", "lies"),
+    [
+        (ON_THE_BACK, False, True),
+        (ON_THE_SIDE, False, True),
+        (np.eye(3), False, False),
+        (np.eye(3), True, False),
+    ],
+)
+def test_what_a_body_lies_on(pair, turn, laid, wall, lies) -> None:
+    cleaned = clean_scan(scene(pair, laid, wall=wall) @ turn.T)
+    assert cleaned.planes
+    up = "y" if turn is not Z_UP else "z"
+    assert lies_on(cleaned.points, cleaned.planes) == (up if lies else None)
+
+
+def test_nobody_lies_on_nothing(pair) -> None:
+    assert lies_on(scene(pair, ON_THE_BACK, floor=False), []) is None
+
+
+def test_flat_is_low_and_long(pair) -> None:
+    up = np.array([0.0, 1.0, 0.0])
+    assert is_flat(scene(pair, ON_THE_BACK, floor=False), up)
+    assert not is_flat(scene(pair, np.eye(3), floor=False), up)

@@ -1,0 +1,148 @@
+"""The training loop: it learns, it resumes as if never stopped, a kill loses no checkpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from posetx.bodies.body import BodyModel
+from posetx.cli import app
+from posetx.data.splits import training_poses
+from posetx.data.stream import StreamSettings
+from posetx.errors import PosetxError
+from posetx.models.checkpoint import load_model
+from posetx.models.pose_mae import PoseMAEConfig
+from posetx.training.adversarial import AdversarialSettings
+from posetx.training.checkpoint import load_state, save_state
+from posetx.training.loop import Trainer, TrainSettings
+from posetx.training.optimizer import COOL_DOWN, learning_rate_factor, orthogonalised
+
+CPU = torch.device("cpu")
+TINY = PoseMAEConfig(width=64, code=64, decoder_width=16, decoder_blocks=1, depth=1)
+STREAM = StreamSettings(pose_points=64, identity_points=64, pool=256)
+
+
+@pytest.fixture(scope="module")
+def data():
+    body = BodyModel.load()
+    return body, training_poses(body, None)
+
+
+def trainer(folder: Path, data, samples: int) -> Trainer:
+    settings = TrainSettings(samples=samples, batch=8)
+    return Trainer(folder, *data, settings, TINY, STREAM, CPU)
+
+
+def test_loss_falls(tmp_path: Path, data) -> None:
+    seen = []
+    run = trainer(tmp_path, data, 8 * 60)
+    run.run(lambda progress: seen.append(progress.terms), report_steps=20)
+    assert seen[-1]["pmd"] < 0.9 * seen[0]["pmd"]
+    assert seen[-1]["skinning"] < seen[0]["skinning"]
+    assert run.samples == 8 * 60
+
+
+def test_resumed_run_equals_an_unbroken_one(tmp_path: Path, data) -> None:
+    whole = trainer(tmp_path / "whole", data, 8 * 8)
+    whole.run(lambda progress: None)
+
+    broken = trainer(tmp_path / "broken", data, 8 * 8)
+    for _ in range(4):
+        broken.step()
+    broken.save()
+    resumed = Trainer.resumed(tmp_path / "broken", *data, TrainSettings(samples=8 * 8), CPU)
+    assert resumed.samples == 8 * 4
+    resumed.run(lambda progress: None)
+    for name, value in whole.model.state_dict().items():
+        assert torch.allclose(value, resumed.model.state_dict()[name], atol=1e-6), name
+
+
+def test_a_finished_run_goes_on_from_before_its_rate_fell(tmp_path: Path, data) -> None:
+    trainer(tmp_path, data, 8 * 8).run(lambda progress: None)
+    longer = Trainer.resumed(tmp_path, *data, TrainSettings(samples=8 * 40), CPU)
+    assert 8 * 8 * (1 - COOL_DOWN) <= longer.samples < 8 * 8
+    same = Trainer.resumed(tmp_path, *data, TrainSettings(samples=8 * 8), CPU)
+    assert same.samples == 8 * 8
+
+
+def test_schedule_warms_up_stays_and_falls() -> None:
+    factors = [learning_rate_factor(i / 100) for i in range(101)]
+    assert factors[0] < 0.1 and factors[2] == factors[70] == 1.0 and factors[100] == 0.0
+    falling = factors[75:]
+    assert falling == sorted(falling, reverse=True)
+
+
+def test_muon_directions_are_orthogonal() -> None:
+    torch.manual_seed(0)
+    for shape in ((32, 64), (64, 32)):
+        values = torch.linalg.svdvals(orthogonalised(torch.randn(shape)))
+        assert values.min() > 0.5 and values.max() < 1.5
+
+
+def test_checkpoints_are_whole_or_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    save_state(path, {"a": torch.arange(3), "b": 1.5})
+    assert load_state(path, CPU)["b"] == 1.5
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(PosetxError, match="not a posetx checkpoint"):
+        load_state(path, CPU)
+    with pytest.raises(PosetxError, match="without --resume"):
+        load_state(tmp_path / "none.pt", CPU)
+
+
+def command(folder: Path, *more: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "posetx", "train", str(folder), "--batch", "8", "--samples", "96"),
+        *("--pose-points", "32", "--identity-points", "32", "--checkpoint-minutes", "0.01"),
+        *("--json", *more),
+    ]
+
+
+def test_killed_and_resumed_from_the_command_line(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    child = subprocess.Popen(
+        command(folder, "--max-minutes", "10"),
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not (folder / "checkpoint.pt").exists() and child.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    done = subprocess.run(
+        command(folder, "--resume"), env=environment, capture_output=True, text=True, check=True
+    )
+    report = json.loads(done.stdout)
+    assert report["samples"] == 96
+    model, card = load_model(report["model"])
+    assert card["training"]["samples"] == 96 and model.config.pose_points == 32
+    refused = CliRunner().invoke(app, command(folder)[3:])
+    assert refused.exit_code == 2 and "--resume" in refused.stderr
+
+
+def test_bf16_changes_little(tmp_path: Path, data) -> None:
+    """What a GPU trains in: the first steps' losses are fp32's, also of attacked batches."""
+    settings = TrainSettings(samples=1600, batch=16, adversarial=AdversarialSettings())
+    terms = {}
+    for settings.precision in ("fp32", "bf16"):
+        run = Trainer(tmp_path, *data, settings, TINY, STREAM, CPU)
+        run.step()
+        terms[settings.precision] = {name: float(term) for name, term in run.step().items()}
+        assert all(p.grad is not None for p in run.model.parameters())
+        # edges are so short that rounding shows, before the network has learnt anything
+        assert terms[settings.precision].pop("edge") < 0.5
+    assert terms["bf16"] == pytest.approx(terms["fp32"], rel=0.02)
