@@ -14,14 +14,12 @@ import sys
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from posetx.arrays import Mask
+from posetx.arrays import AnyFloats, Mask
 from posetx.bodies.body import BodyModel, global_rotations
 from posetx.data.poses import PoseBank
 from posetx.errors import MissingError, UsageError
@@ -47,8 +45,6 @@ HINGES = {7: (6, 8), 11: (10, 12), 14: (13, 15), 17: (16, 18)}
 HINGE_RANGE = np.radians([-12.0, 160.0])
 LARGEST_ANGLE = np.radians(150.0)
 """Frames in which a joint is further from its reference are faults of the capture."""
-
-AnyFloats = NDArray[np.floating[Any]]
 
 
 @dataclass
@@ -141,7 +137,7 @@ def fit_file(mocap: Path, path: Path = CACHE) -> dict[str, dict[str, int]]:
 
 
 def fit(
-    local: Floats, rest_joints: Floats, components: int = COMPONENTS, seed: int = 0
+    local: AnyFloats, rest_joints: AnyFloats, components: int = COMPONENTS, seed: int = 0
 ) -> tuple[PosePrior, int]:
     """Fit a mixture to local rotations (F, 19, 3, 3); also says how many frames were used."""
     usable = usable_frames(local, rest_joints)
@@ -165,11 +161,11 @@ def fit(
     return prior, len(local)
 
 
-def _tensor(values: Floats) -> Tensor:
+def _tensor(values: AnyFloats) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values)).float()
 
 
-def usable_frames(local: Floats, rest_joints: Floats) -> Mask:
+def usable_frames(local: AnyFloats, rest_joints: AnyFloats) -> Mask:
     """Which frames (F,) have no elbow or knee bent the wrong way and no joint turned around."""
     good = np.ones(len(local), dtype=bool)
     for joint in range(local.shape[1]):
@@ -182,7 +178,7 @@ def usable_frames(local: Floats, rest_joints: Floats) -> Mask:
     return good
 
 
-def hinge_angles(rotations: Floats, before: Floats, after: Floats) -> Floats:
+def hinge_angles(rotations: AnyFloats, before: AnyFloats, after: AnyFloats) -> AnyFloats:
     """How far a hinge is bent (F,), in radians: 0 is straight, negative the wrong way.
 
     ``rotations`` (F, 3, 3) local; ``before``, ``after`` (3,) its two bones at rest.
@@ -202,8 +198,8 @@ def hinge_angles(rotations: Floats, before: Floats, after: Floats) -> Floats:
 
 
 def fit_mixture(
-    z: Floats, components: int, seed: int, pull: float = PULL
-) -> tuple[Floats, Floats, Floats]:
+    z: AnyFloats, components: int, seed: int, pull: float = PULL
+) -> tuple[AnyFloats, AnyFloats, AnyFloats]:
     """Expectation maximisation: weights (K,), means (K, D), covariances (K, D, D) of (N, D)."""
     rng = np.random.default_rng(seed)
     count, size = z.shape
@@ -227,13 +223,15 @@ def fit_mixture(
     return weights, means, covariances
 
 
-def _scatter(z: Floats, mean: Floats, share: Floats) -> Floats:
+def _scatter(z: AnyFloats, mean: AnyFloats, share: AnyFloats) -> AnyFloats:
     near = share > 1e-6  # most frames have nothing to do with most components
     away = z[near] - mean
     return (away * share[near, None]).T @ away
 
 
-def log_densities(z: Floats, weights: Floats, means: Floats, covariances: Floats) -> Floats:
+def log_densities(
+    z: AnyFloats, weights: AnyFloats, means: AnyFloats, covariances: AnyFloats
+) -> AnyFloats:
     """Weighted log densities (N, K) of points (N, D) under each component."""
     out = np.empty((len(z), len(means)))
     for k, (mean, covariance) in enumerate(zip(means, covariances, strict=True)):
@@ -244,7 +242,7 @@ def log_densities(z: Floats, weights: Floats, means: Floats, covariances: Floats
     return out
 
 
-def _spread_out(points: Floats, count: int, rng: np.random.Generator) -> Floats:
+def _spread_out(points: AnyFloats, count: int, rng: np.random.Generator) -> AnyFloats:
     """Starting means (count, D), each drawn by its squared distance from those before it."""
     chosen = points[rng.integers(len(points))][None]
     nearest = ((points - chosen) ** 2).sum(1)
@@ -255,7 +253,7 @@ def _spread_out(points: Floats, count: int, rng: np.random.Generator) -> Floats:
     return chosen
 
 
-def _joint_coordinates(local: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+def _joint_coordinates(local: AnyFloats) -> tuple[AnyFloats, AnyFloats, AnyFloats, AnyFloats]:
     """Reference and basis (19, 3, 3), offset (19, 3), and the coordinates (F, 57) in them."""
     joints = local.shape[1]
     reference, basis = np.empty((joints, 3, 3)), np.empty((joints, 3, 3))
@@ -269,7 +267,7 @@ def _joint_coordinates(local: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     return reference, basis, offset, z.reshape(len(local), -1)
 
 
-def _typical(rotations: Floats) -> Floats:
+def _typical(rotations: AnyFloats) -> AnyFloats:
     """A mean rotation (3, 3) that a few turned-around frames do not move."""
     from scipy.spatial.transform import Rotation
 
@@ -284,13 +282,13 @@ def _typical(rotations: Floats) -> Floats:
     return np.asarray(middle.as_matrix())
 
 
-def _log(rotations: Floats) -> Floats:
+def _log(rotations: AnyFloats) -> AnyFloats:
     from scipy.spatial.transform import Rotation
 
     return np.asarray(Rotation.from_matrix(rotations).as_rotvec())
 
 
-def _exp(vectors: Floats) -> Floats:
+def _exp(vectors: AnyFloats) -> AnyFloats:
     from scipy.spatial.transform import Rotation
 
     return np.asarray(Rotation.from_rotvec(vectors).as_matrix())
