@@ -58,7 +58,7 @@ def measure(target: Path, output: Path) -> None:
     """Prints, as JSON, processor seconds and peak memory (MiB) by stage of one transfer."""
     import torch
 
-    from posetx.pipeline.transfer import Transferrer
+    from posetx.pipeline.pipeline import Pipeline
     from posetx.system.hardware import peak_memory
 
     marks: list[tuple[str, float, float]] = []
@@ -70,7 +70,7 @@ def measure(target: Path, output: Path) -> None:
     raw, mesh = read_scan(EXAMPLES / "scan.ply"), read_target(target)
     on_stage("load")
     torch.manual_seed(0)
-    result = Transferrer().transfer(raw, mesh, None, on_stage)
+    result = Pipeline.load().transfer(raw, mesh, None, on_stage)
     on_stage("write")
     mesh.save(output, result.vertices)
     on_stage("end")
@@ -82,7 +82,7 @@ def measure(target: Path, output: Path) -> None:
                 "seconds": {a[0]: round(b[1] - a[1], 2) for a, b in stages},
                 "total": marks[-1][1],
                 "memory": {b[0]: round(b[2]) for b in marks},
-                "edge": result.report["edge_distortion"],
+                "edge": result.report.edge_distortion,
                 "notes": result.warnings,
             }
         )

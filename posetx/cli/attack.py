@@ -184,11 +184,11 @@ def attack(
         from posetx.files.scans import read_scan
         from posetx.files.targets import read_target
         from posetx.pipeline.adversary import Adversary, Wanted, scan_of_clip
-        from posetx.pipeline.transfer import Options, Transferrer
+        from posetx.pipeline.pipeline import Options, Pipeline
         from posetx.system.device import resolve_device
 
         raw, character = read_scan(scan), read_target(target)
-        worker = Transferrer(model, resolve_device(device))
+        worker = Pipeline.load(model, resolve_device(device))
         wanted = Wanted(turn_degrees=turn[0]) if turn else None
         clip = toward is not None and toward.suffix.lower() == ".bvh"
         if toward:

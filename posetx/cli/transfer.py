@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -20,23 +21,12 @@ from posetx.cli.common import (
     emit_json,
     json_text,
 )
-from posetx.errors import UsageError
-from posetx.system.console import console, progress_bar
+from posetx.cli.stages import stage_bar
+from posetx.system.console import console
 
-STAGES = {
-    "files": "reading",
-    "load": "loading the model",
-    "target": "fitting the target",
-    "clean": "cleaning the scan",
-    "orient": "finding up and front",
-    "read": "reading the pose",
-    "furniture": "telling body and furniture apart",
-    "give": "giving the pose to the target",
-    "restore": "restoring detail",
-    "measure": "measuring",
-    "write": "writing",
-    "preview": "drawing the preview",
-}
+if TYPE_CHECKING:
+    from posetx.pipeline.pipeline import Options, Pipeline
+    from posetx.target.ready import ReadyTarget
 
 AxisOption = Annotated[str, typer.Option(metavar="AXIS", help="x, y, z, -x, -y, -z or auto.")]
 
@@ -58,7 +48,8 @@ def transfer(
     target_up: AxisOption = "auto",
     target_front: AxisOption = "auto",
     heading: Annotated[
-        str, typer.Option(help="Face as the `target` did, or turn as the `scan` stands.")
+        Literal["target", "scan"],
+        typer.Option(help="Face as the `target` did, or turn as the `scan` stands."),
     ] = "target",
     preview: Annotated[
         Path | None,
@@ -89,24 +80,23 @@ def transfer(
     scans, a folder or a pattern give a folder of results: what is there is skipped without
     --overwrite, and a scan that fails does not stop the rest.
     """
+    from posetx.files.atomic import check_output, write_text_atomic
     from posetx.pipeline.batch import is_many
+    from posetx.pipeline.pipeline import Options
 
-    if heading not in ("target", "scan"):
-        raise UsageError(f"--heading {heading}: use target or scan")
-    settings = {
-        "up": up,
-        "front": front,
-        "target_up": target_up,
-        "target_front": target_front,
-        "heading": heading,
-        "clean": not no_clean,
-        "refine": refine,
-        "restore": not no_restore,
-    }
-    work = Work(target, settings, model, device, seed)
+    options = Options(
+        up=up,
+        front=front,
+        target_up=target_up,
+        target_front=target_front,
+        heading=heading,
+        clean=not no_clean,
+        refine=refine,
+        restore=not no_restore,
+    )
+    options.check()
+    work = Work(target, options, model, device, seed)
     if summary:
-        from posetx.files.atomic import check_output
-
         check_output(summary, overwrite)
     if is_many(scans, output):
         from posetx.cli.transfer_many import transfer_many
@@ -116,8 +106,6 @@ def transfer(
     else:
         document, failed = _transfer_one(work, scans[0], output, preview, overwrite), 0
     if summary:
-        from posetx.files.atomic import write_text_atomic
-
         write_text_atomic(summary, json_text(document) + "\n")
     if as_json:
         emit_json(document)
@@ -126,56 +114,69 @@ def transfer(
 
 
 class Work:
-    """A target and a model, loaded when the first scan is there."""
+    """A target made ready and a model, loaded when the first scan is there."""
 
-    def __init__(
-        self, target: Path, settings: dict[str, Any], model: str, device: str, seed: int
-    ) -> None:
-        self.target_path, self.settings = target, settings
+    def __init__(self, target: Path, options: Options, model: str, device: str, seed: int) -> None:
+        self.target_path, self.options = target, options
         self.model, self.device, self.seed = model, device, seed
-        self.target: Any = None
-        self.worker: Any = None
+        self.pipeline: Pipeline | None = None
+        self.ready: ReadyTarget | None = None
 
-    def prepare(self) -> None:
-        """Read the target, then load the model."""
-        if self.worker is not None:
+    def prepare(self, on_stage: Callable[[str], None] = lambda name: None) -> None:
+        """Read the target, load the model, fit the target."""
+        if self.ready is not None:
             return
         from posetx.files.targets import read_target
 
-        self.target = self.target or read_target(self.target_path)
-        from posetx.pipeline.transfer import Transferrer
+        on_stage("load")
+        target, options = read_target(self.target_path), self.options
+        from posetx.pipeline.pipeline import Pipeline
         from posetx.system.device import resolve_device
 
-        self.worker = Transferrer(self.model, resolve_device(self.device))
+        self.pipeline = self.pipeline or Pipeline.load(self.model, resolve_device(self.device))
+        self._seed()
+        self.ready = self.pipeline.prepare(
+            target, options.target_up, options.target_front, options.refine, on_stage
+        )
 
-    def transfer(self, scan: Path, output: Path, preview: Path | None, on_stage) -> dict[str, Any]:
+    def transfer(
+        self,
+        scan: Path,
+        output: Path,
+        preview: Path | None,
+        on_stage: Callable[[str], None] = lambda name: None,
+    ) -> dict[str, Any]:
         """Do one scan; returns what --json shows of it. ``on_stage`` hears each stage's name."""
         on_stage("files")
         from posetx.files.scans import read_scan
 
-        raw = read_scan(scan)
-        on_stage("load")
-        self.prepare()
-        import torch
-
-        from posetx.pipeline.transfer import Options
-
-        torch.manual_seed(self.seed)
-        result = self.worker.transfer(raw, self.target, Options(**self.settings), on_stage)
+        raw, options = read_scan(scan), self.options
+        self.prepare(on_stage)
+        assert self.pipeline is not None and self.ready is not None
+        self._seed()
+        reading = self.pipeline.read(
+            raw, options.up, options.front, options.clean, options.refine, on_stage
+        )
+        result = self.pipeline.give(reading, self.ready, options.heading, options.restore, on_stage)
         on_stage("write")
-        notes = self.target.save(output, result.vertices)
+        notes = result.save(output)
         if preview:
             on_stage("preview")
             from posetx.report.transfer import draw_transfer
 
-            draw_transfer(preview, raw, self.target, result)
+            draw_transfer(preview, result)
         document = {"output": output, "preview": preview, "model": self.model, "seed": self.seed}
-        return {**document, **result.report, "warnings": [*result.warnings, *notes]}
+        return {**document, **result.report.to_json(), "warnings": [*result.warnings, *notes]}
 
-    def stages(self, preview: Path | None) -> int:
-        """How many stages a scan has after its file is read."""
-        alone = not (self.settings["refine"] and self.settings["clean"])
-        return len(STAGES) - 1 - (not preview) - (not self.settings["restore"]) - alone
+    def stages(self, preview: Path | None) -> list[str]:
+        """The names of the stages that :meth:`transfer` announces."""
+        drawn = ["preview"] if preview else []
+        return ["files", "load", *self.options.stages(), "write", *drawn]
+
+    def _seed(self) -> None:
+        import torch
+
+        torch.manual_seed(self.seed)
 
 
 def _transfer_one(
@@ -188,13 +189,7 @@ def _transfer_one(
     check_output(output, overwrite)
     if preview:
         check_preview(preview, overwrite)
-    with progress_bar() as bar:
-        task = bar.add_task("", total=work.stages(preview))
-
-        def on_stage(name: str) -> None:
-            bar.update(task, description=STAGES[name])
-            bar.advance(task, 0 if name == "files" else 1)
-
+    with stage_bar(work.stages(preview)) as on_stage:
         report = work.transfer(scan, output, preview, on_stage)
     for warning in report["warnings"]:
         console.print(f"[yellow]note:[/] {warning}", soft_wrap=True)

@@ -42,7 +42,7 @@ def transfer_many(
 
         def do(job: Job) -> dict[str, Any]:
             bar.update(task, description=job.scan.name)
-            return work.transfer(job.scan, job.output, job.preview, lambda name: None)
+            return work.transfer(job.scan, job.output, job.preview)
 
         for outcome in run(jobs, do, lambda error: explain(error)[0], overwrite):
             outcomes.append(outcome)

@@ -80,6 +80,11 @@ def read_scan(path: Path) -> Scan:
         return _checked(reader(data, path), path)
 
 
+def scan_of_arrays(points: np.ndarray, faces: np.ndarray | None, path: Path) -> Scan:
+    """A scan of points (n, 3) and triangles (m, 3), checked as a file's; `path` is its name."""
+    return _checked(_Raw(points, faces=faces), path)
+
+
 def _checked(raw: _Raw, path: Path) -> Scan:
     """Drop what is unusable, with a note; refuse a scan without a point left."""
     # Of their own and contiguous; copied only if they are not.

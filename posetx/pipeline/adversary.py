@@ -1,12 +1,12 @@
 """An adversarial scan of a scan, and what it does to a transfer: before, attack, after.
 
-The whole of `transfer` runs twice, on the scan and on the adversarial one, with cleaning,
+The whole pipeline runs twice, on the scan and on the adversarial one, with cleaning,
 orientation and fits: what harms the network on its sample need not harm the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,10 @@ from posetx.geometry.frames import normalise_pose
 from posetx.geometry.mesh import area_centroid
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
-from posetx.pipeline.transfer import Options, Transfer, Transferrer
-from posetx.target.prepared import Prepared
+from posetx.pipeline.pipeline import Options, Pipeline
+from posetx.pipeline.results import Reading, Transfer
+from posetx.pipeline.stages import OnStage, unheard
+from posetx.target.ready import ReadyTarget
 
 #: a targeted attack succeeds where it comes at least halfway, which is a quarter of the square
 HALFWAY = 0.25
@@ -98,17 +100,18 @@ class _Seen:
 
 
 class Adversary:
-    """Attacks scans on their way through a :class:`Transferrer`.
+    """Attacks scans on their way through a :class:`Pipeline`.
 
     ``surrogate`` names another model, which the attack is made with: a black box. Raises as
     :func:`load_model`.
     """
 
-    def __init__(self, worker: Transferrer, surrogate: str | None = None):
-        self.worker, self.attacker, self.attacker_card = worker, worker.predictor, worker.card
+    def __init__(self, pipeline: Pipeline, surrogate: str | None = None):
+        self.pipeline, self.attacker = pipeline, pipeline.predictor
+        self.attacker_card: Mapping[str, Any] = pipeline.card
         if surrogate:
-            network, self.attacker_card = load_model(surrogate, worker.device)
-            self.attacker = Predictor(network, worker.device)
+            network, self.attacker_card = load_model(surrogate, pipeline.device)
+            self.attacker = Predictor(network, pipeline.device)
 
     def attack(
         self,
@@ -117,30 +120,36 @@ class Adversary:
         settings: AttackSettings,
         options: Options | None = None,
         wanted: Wanted | None = None,
-        on_stage: Callable[[str], None] = lambda name: None,
+        on_stage: OnStage = unheard,
     ) -> Adversarial:
         """Make the adversarial scan, and pose ``target`` by both.
 
-        Raises as :meth:`Transferrer.transfer`, and ValueError for a norm the method has not.
+        Raises as :meth:`Pipeline.transfer`, and ValueError for a norm the method has not.
         """
-        options = options or Options()
+        o = options or Options()
+        o.check()
         on_stage("before")
-        before = self.worker.transfer(scan, target, options)
-        seen = self._seen(scan, before)
-        stand, metre = self.worker.stand(target, options), self._metre()
+        ready = self.pipeline.prepare(target, o.target_up, o.target_front, o.refine)
+
+        def result_of(some: Scan) -> Transfer:
+            read = self.pipeline.read(some, o.up, o.front, o.clean, o.refine)
+            return self.pipeline.give(read, ready, o.heading, o.restore)
+
+        before = result_of(scan)
+        seen, metre = self._seen(before.reading), self._metre()
         on_stage("attack")
-        ready = stand.ready.vertices
-        judge = victim = victim_of(self.worker.predictor, ready, target.faces, settings.seed)
-        if self.attacker is not self.worker.predictor:
-            victim = victim_of(self.attacker, ready, target.faces, settings.seed)
-        aim = None if wanted is None else self._aim(judge, seen, wanted, target, options)
+        normal = ready.ready.vertices
+        judge = victim = victim_of(self.pipeline.predictor, normal, target.faces, settings.seed)
+        if self.attacker is not self.pipeline.predictor:
+            victim = victim_of(self.attacker, normal, target.faces, settings.seed)
+        aim = None if wanted is None else self._aim(judge, seen, wanted, o)
         done = attack_sample(victim, seen.upright, settings, metre, aim, judge)
         moved, kept = _whole(scan, seen, done)
         on_stage("after")
-        after = self.worker.transfer(moved, target, options)
+        after = result_of(moved)
 
         first, second = (
-            (v - area_centroid(v, target.faces)) * metre / stand.frame.unit
+            (v - area_centroid(v, target.faces)) * metre / ready.frame.unit
             for v in (before.vertices, after.vertices)
         )
         damage = np.linalg.norm(second - first, axis=1)
@@ -149,7 +158,7 @@ class Adversary:
         report = {
             "scan": str(scan.path),
             "target": str(target.path),
-            "model_sha256": self.worker.card.get("sha256"),
+            "model_sha256": self.pipeline.card.get("sha256"),
             "attacker_sha256": self.attacker_card.get("sha256"),
             **asdict(settings),
             "truth": "the wanted pose" if wanted else "the clean prediction",
@@ -164,32 +173,32 @@ class Adversary:
             },
             "transfer": {
                 **position_metrics(second, first),
-                **self._joints(stand.ready, second, first),
-                "confidence_before": before.report["confidence"],
-                "confidence_after": after.report["confidence"],
+                **self._joints(ready, second, first),
+                "confidence_before": before.confidence,
+                "confidence_after": after.confidence,
             },
         }
         return Adversarial(moved, before, after, perturbation, damage, report)
 
-    def _seen(self, scan: Scan, done: Transfer) -> _Seen:
-        body = np.unique(done.scan_kept)
-        size = self.worker.predictor.model.config.pose_points
-        sample = pose_sample(scan.points[body], size)
+    def _seen(self, read: Reading) -> _Seen:
+        body = np.unique(read.kept)
+        size = self.pipeline.predictor.model.config.pose_points
+        sample = pose_sample(read.scan.points[body], size)
         metre = float(normalise_pose(torch.as_tensor(sample - sample.mean(0))[None])[2])
-        return _Seen(body, sample, np.asarray(done.report["scan_rotation"]), metre)
+        return _Seen(body, sample, read.orientation.rotation, metre)
 
-    def _aim(
-        self, judge: Victim, seen: _Seen, wanted: Wanted, target: Target, options: Options
-    ) -> torch.Tensor:
+    def _aim(self, judge: Victim, seen: _Seen, wanted: Wanted, options: Options) -> torch.Tensor:
         """Where the attacker wants the vertices (1, V, 3), in the identity's frame."""
         if wanted.scan is not None:
-            seen = self._seen(wanted.scan, self.worker.transfer(wanted.scan, target, options))
+            o = options
+            seen = self._seen(self.pipeline.read(wanted.scan, o.up, o.front, o.clean, o.refine))
         cloud = torch.as_tensor(seen.upright, dtype=torch.float32, device=judge.predictor.device)
         return turned(judge.predicted(cloud[None]), wanted.turn_degrees)
 
-    def _joints(self, ready: Prepared, after: Floats, before: Floats) -> dict[str, float]:
+    def _joints(self, target: ReadyTarget, after: Floats, before: Floats) -> dict[str, float]:
         """MPJPE and JDR of the target's joints, which its skinning weights tell."""
-        weights, predictor = ready.weights, self.worker.predictor
+        ready, predictor = target.ready, self.pipeline.predictor
+        weights = ready.weights
         if weights is None:  # without fits: the network's own
             estimate = predictor.look_at_identity(ready.sample, ready.sample).estimate
             weights = predictor.part_weights(ready.sample, estimate, ready.vertices)
@@ -199,7 +208,7 @@ class Adversary:
 
     def _metre(self) -> float:
         """The identity frame's unit (square root of the surface) of a grown body, in metres."""
-        body = self.worker.body
+        body = self.pipeline.body
         vertices = body.template.cpu().double().numpy()
         return IdentityFrame.of(vertices, body.faces.cpu().numpy()).unit
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from posetx.arrays import Floats
 from posetx.bodies.body import BodyModel
-from posetx.errors import UsageError
+from posetx.errors import FieldError
 from posetx.geometry.frames import normalise_pose
 from posetx.geometry.rotations import matrix_from_yaw, turn_between
 from posetx.geometry.sampling import sample_surface
@@ -63,23 +63,23 @@ class Orientation:
     @property
     def tilt(self) -> Floats:
         """The least turn (3, 3) that lays the upright body down as it lies; else the identity."""
-        was = torch.as_tensor(self.rotation @ axis(self.up, "--up"))
+        was = torch.as_tensor(self.rotation @ axis(self.up, "up"))
         return turn_between(was, torch.tensor(AXES["y"], dtype=torch.float64)).numpy()
 
 
-def axis(text: str, option: str) -> Floats:
-    """The unit vector of "x", "-z", ... Raises UsageError for anything else."""
+def axis(text: str, field: str) -> Floats:
+    """The unit vector of "x", "-z", ... Raises FieldError for anything else."""
     if text.lower().lstrip("+") not in AXES:
-        raise UsageError(f"{option} {text}: not an axis; use one of {', '.join(AXES)}, or auto")
+        raise FieldError(field, text, f"not an axis; use one of {', '.join(AXES)}, or auto")
     return np.array(AXES[text.lower().lstrip("+")])
 
 
-def check_axes(up: str, front: str, prefix: str = "--") -> None:
-    """Raises UsageError for an axis that is none, or the same one twice; "auto" is always right."""
+def check_axes(up: str, front: str, prefix: str = "") -> None:
+    """Raises FieldError for an axis that is none, or the same one twice; "auto" is always right."""
     given = [axis(up, f"{prefix}up")] if up != "auto" else []
     given += [axis(front, f"{prefix}front")] if front != "auto" else []
     if len(given) == 2 and abs(given[0] @ given[1]) > 0.5:
-        raise UsageError(f"{prefix}up and {prefix}front are the same axis; give two different ones")
+        raise FieldError(f"{prefix}front", front, "the same axis as up; give two different ones")
 
 
 def upright(up: Floats, front: Floats | None = None) -> Floats:
@@ -92,7 +92,7 @@ def upright(up: Floats, front: Floats | None = None) -> Floats:
         front = np.array(AXES["-y"] if abs(up[2]) > 0.5 else AXES["z"])
     front = front - (front @ up) * up
     if np.linalg.norm(front) < 1e-6:
-        raise UsageError("--up and --front are the same axis; give two different ones")
+        raise ValueError("up and front are the same axis")
     front = front / np.linalg.norm(front)
     return np.stack([np.cross(up, front), up, front])
 
@@ -167,15 +167,15 @@ def orient(
 
     Raises
     ------
-    UsageError : an axis that is none, or the same axis twice.
+    FieldError : an axis that is none, or the same axis twice.
     """
     check_axes(up, front)
     ups = list(AXES) if up == "auto" else [up]
     turns, names, usual = [], [], []
     for name in ups:
-        vector = axis(name, "--up")
+        vector = axis(name, "up")
         if front != "auto":
-            facing = axis(front, "--front")
+            facing = axis(front, "front")
             if abs(facing @ vector) > 0.5:
                 continue
             turns.append(upright(vector, facing))

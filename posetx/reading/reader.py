@@ -33,12 +33,13 @@ CLUTTER = 0.1
 
 
 @dataclass
-class Reading:
+class PoseReading:
     """What a scan shows.
 
     ``distance`` (see Orientation) and ``missed``, the share of the fitted body that is far from
     the scan, are of the whole scan; ``of_body`` (n,) says which of its points were read in the
-    end. ``missed`` is None where nothing was fitted.
+    end, of which ``samples`` (P, 3) are an even sample. ``missed`` is None where nothing was
+    fitted.
     """
 
     orientation: Orientation
@@ -46,6 +47,20 @@ class Reading:
     distance: float
     missed: float | None
     of_body: Mask
+    samples: Floats
+
+    @property
+    def joints(self) -> Floats:
+        """The body's joints (19, 3) in the scan's frame and unit."""
+        joints = self.code.joints[0].double().cpu().numpy()
+        middle = self.samples.mean(0)
+        return _metre(self.samples) * (joints @ self.orientation.rotation) + middle
+
+    @property
+    def rotations(self) -> Floats:
+        """Global rotations (19, 3, 3) of the parts, from a neutral upright body to the scan."""
+        rotations: Floats = self.code.rotations[0].double().cpu().numpy()
+        return self.orientation.rotation.T @ rotations
 
 
 @dataclass
@@ -81,7 +96,7 @@ class PoseReader:
         Raises UsageError for impossible axes.
         """
         found = orient(self.predictor, self.neutral, samples, up, front, lying=True)
-        if self.fit is None:
+        if self.fit is None or (front != "auto" and not found.rivals):
             return found
         best, forward = self.settled(samples, found)
         rotation = best.rotation
@@ -120,7 +135,7 @@ class PoseReader:
         front: str = "auto",
         furniture: bool = True,
         stage: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext(),
-    ) -> Reading:
+    ) -> PoseReading:
         """How a cleaned scan (n, 3) is turned and what pose it shows.
 
         With ``furniture`` something large that is touched is told from the body. ``stage`` is
@@ -133,10 +148,10 @@ class PoseReader:
         if self.fit is None:
             with stage("read"):
                 code = self.pose(samples, found.rotation)
-            return Reading(found, code, found.distance, None, every)
+            return PoseReading(found, code, found.distance, None, every, samples)
         with stage("read"):
             code, body = self._fitted(self.fit, samples, found.rotation)
-        read = Reading(found, code, found.distance, body.missed, every)
+        read = PoseReading(found, code, found.distance, body.missed, every, samples)
         if furniture:
             with stage("furniture"):
                 read = self._without_furniture(self.fit, points, samples, read, body, up, front)
@@ -147,11 +162,11 @@ class PoseReader:
         fit: BodyFit,
         points: Floats,
         samples: Floats,
-        read: Reading,
+        read: PoseReading,
         body: _Body,
         up: str,
         front: str,
-    ) -> Reading:
+    ) -> PoseReading:
         """``read`` anew, where much of the scan is far from the ``body`` that was fitted to it.
 
         A chair that is touched is one piece with who sits on it, and draws the fit. So the scan is
@@ -177,7 +192,7 @@ class PoseReader:
                 code, other = self._fitted(fit, fewer, found.rotation)
                 if other.missed <= least:
                     body, least = other, other.missed
-                    read = replace(read, orientation=found, code=code, of_body=used)
+                    read = replace(read, orientation=found, code=code, of_body=used, samples=fewer)
             if body.missed > least:  # none was better
                 break
         return read
@@ -199,12 +214,16 @@ class PoseReader:
         figure = fit.figures(cloud, code)
         missed = float(fit.search.misfit(figure, cloud).body)
         surface = fit.fine.place(figure).surface[0].double().cpu().numpy()
-        middle = samples.mean(0)
-        metre = float(normalise_pose(torch.as_tensor(samples - middle)[None])[2])
-        body = _Body(missed, metre * (surface @ rotation) + middle, metre)
+        metre = _metre(samples)
+        body = _Body(missed, metre * (surface @ rotation) + samples.mean(0), metre)
         return fit.posed(code, figure), body
 
     def _seen(self, samples: Floats, rotation: Floats) -> tuple[torch.Tensor, PoseCode]:
         # about the middle: the network's single precision would not hold surveyors' coordinates
         turned = ((samples - samples.mean(0)) @ rotation.T)[None]
         return self.predictor.normalised(turned), self.predictor.encode_pose(turned)
+
+
+def _metre(samples: Floats) -> float:
+    """An adult's metre in the unit of a cloud (P, 3)."""
+    return float(normalise_pose(torch.as_tensor(samples - samples.mean(0))[None])[2])

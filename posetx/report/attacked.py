@@ -24,8 +24,8 @@ def draw_attacked(path: Path, target: Target, result: Adversarial) -> None:
 
     Raises MissingError if pyvista is not here, or cannot draw on this machine.
     """
-    turn = result.before.target_rotation.T
-    rotation = np.asarray(result.before.report["scan_rotation"])
+    turn = result.before.report.target_rotation.T
+    rotation = result.before.report.scan_rotation
     shown = drawn(len(result.scan.points))
     before, after = result.before.vertices @ turn, result.after.vertices @ turn
     scan = (result.scan.points[shown] - result.scan.points[shown].mean(0)) @ rotation.T

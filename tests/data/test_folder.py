@@ -14,6 +14,7 @@ import torch
 from scipy.spatial import ConvexHull
 
 from posetx.bodies.body import BodyModel
+from posetx.data import folder as module
 from posetx.data.folder import FolderStream, MeshFolder
 from posetx.data.splits import training_poses
 from posetx.data.stream import EDGES, StreamSettings
@@ -23,7 +24,6 @@ from posetx.geometry.frames import normalise_pose
 from posetx.models.checkpoint import load_model, read_model
 from posetx.models.pose_mae import PoseMAEConfig
 from posetx.models.predictor import IdentityFrame
-from posetx.training import folder as module
 from posetx.training.adversarial import AdversarialSettings
 from posetx.training.loop import Trainer, TrainSettings
 

@@ -19,7 +19,7 @@ from posetx.errors import UsageError
 from posetx.files.scans import Scan, read_scan
 from posetx.files.targets import read_target
 from posetx.pipeline.adversary import Adversary, Wanted, scan_of_clip
-from posetx.pipeline.transfer import Options, Transferrer
+from posetx.pipeline.pipeline import Options, Pipeline
 from tests.data.test_poses import bvh_text
 
 SWIFT = Options(refine=False, restore=False, up="y", front="z")
@@ -42,7 +42,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def adversary() -> Adversary:
-    return Adversary(Transferrer())
+    return Adversary(Pipeline.load())
 
 
 @pytest.fixture(scope="module")

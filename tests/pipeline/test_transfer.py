@@ -17,14 +17,14 @@ from posetx.data.splits import pose_banks
 from posetx.evaluation.protocols import Pair, pairs
 from posetx.files.scans import read_scan
 from posetx.files.targets import read_target
-from posetx.pipeline.transfer import Options, Transferrer
+from posetx.pipeline.pipeline import Options, Pipeline
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture(scope="module")
-def worker() -> Transferrer:
-    return Transferrer("posemae")
+def worker() -> Pipeline:
+    return Pipeline.load("posemae")
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +58,11 @@ def test_any_unit_and_axis(worker, body, pair, tmp_path: Path, turn, unit, refin
     scan, target = write(tmp_path, body, pair, turn, unit)
     result = worker.transfer(scan, target, Options(refine=refine))
     truth = pair.truth.double().numpy()
-    found = result.report["scan_rotation"] @ turn
+    found = result.report.scan_rotation @ turn
     assert found[1, 1] > 0.97, "up was not found"
     assert found[2, 2] > 0.9, "front was not found"
     assert position_metrics(result.vertices, truth)["pmd"] < 80e-4
-    assert result.report["edge_distortion"] < 0.06
+    assert result.report.edge_distortion < 0.06
 
 
 @pytest.mark.parametrize("turn", [np.eye(3), np.diag([-1.0, 1.0, -1.0])])
@@ -70,7 +70,7 @@ def test_a_character_may_face_either_way(worker, turn) -> None:
     """The hat's brim hides it from the network alone; it mostly faces where programs have it."""
     target = read_target(EXAMPLES / "target.obj")
     target.vertices = target.vertices @ turn.T
-    stand = worker.stand(target, Options())
+    stand = worker.prepare(target)
     assert stand.up == "y"
     assert np.allclose(stand.rotation @ turn, np.eye(3), atol=1e-9)
 
@@ -180,6 +180,6 @@ def test_a_scan_that_is_a_mesh_is_sampled_on_its_surface(worker, body, pair, tmp
     options = Options(refine=False)
     cloud = worker.transfer(scan, target, options).vertices
     surface = worker.transfer(read_scan(tmp_path / "mesh.ply"), target, options)
-    assert surface.report["points_in"] == len(pair.points)
+    assert surface.report.points_in == len(pair.points)
     assert np.linalg.norm(surface.vertices - cloud, axis=1).mean() < 0.03
     assert surface.scan_kept.max() < len(pair.points)

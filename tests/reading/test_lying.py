@@ -18,7 +18,7 @@ from posetx.files.scans import Scan
 from posetx.files.targets import Target, read_target
 from posetx.geometry.rotations import matrix_from_yaw
 from posetx.geometry.sampling import sample_surface
-from posetx.pipeline.transfer import Options, Transferrer
+from posetx.pipeline.pipeline import Options, Pipeline
 from posetx.reading.floor import lies_on
 from posetx.reading.orient import is_flat, upright
 
@@ -28,8 +28,8 @@ Z_UP = upright(np.array([0.0, 0.0, 1.0])).T  # from y up
 
 
 @pytest.fixture(scope="module")
-def worker() -> Transferrer:
-    return Transferrer("posemae")
+def worker() -> Pipeline:
+    return Pipeline.load("posemae")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def headed(vertices: np.ndarray, like: np.ndarray) -> np.ndarray:
 def test_the_result_lies_as_the_scan_does(worker, pair, target, laid, options, floor) -> None:
     options.refine = False
     result = worker.transfer(scan_of(scene(pair, laid, floor) @ Z_UP.T), target, options)
-    assert result.report["scan_up"] == "z"
+    assert result.report.scan_up == "z"
     assert any("lies" in note for note in result.warnings) == floor
     truth = pair.truth.numpy() @ laid.T
     assert position_metrics(headed(result.vertices, truth), truth)["pmd"] < 80e-4

@@ -1,0 +1,270 @@
+"""The whole product on one page: a target made ready, a scan read, the pose given.
+
+ready = pipeline.prepare(target)         once a target
+reading = pipeline.read(scan)            once a scan
+result = pipeline.give(reading, ready)   any reading to any target
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+
+from posetx.arrays import Floats, Indices
+from posetx.bodies.body import BodyModel
+from posetx.cleaning.measured import check_measured, clean_measured, measured_points, stages_table
+from posetx.errors import FieldError
+from posetx.files.scans import Scan
+from posetx.files.targets import Target
+from posetx.geometry.mesh import area_centroid, edge_distortion, flipped_share
+from posetx.geometry.restore import restore_detail
+from posetx.models.checkpoint import load_model
+from posetx.models.predictor import Predictor
+from posetx.pipeline.confidence import confidence
+from posetx.pipeline.results import Reading, Report, Transfer
+from posetx.pipeline.stages import GIVE, PREPARE, READ, OnStage, Stages, unheard
+from posetx.reading.floor import lies_on
+from posetx.reading.orient import Orientation, axis, check_axes, upright
+from posetx.reading.reader import PoseReader
+from posetx.target.prepared import TargetFit, give
+from posetx.target.ready import ReadyTarget, ready_target
+
+#: below this the result comes with a warning
+DOUBTFUL = 0.5
+#: a target that lies farther than this from what the model makes of it comes with a warning; a
+#: hat or a skirt takes a character far from any bare body (the example's: 0.028, a cat: 0.040)
+UNLIKE = 0.035
+
+#: where a result faces: as the target did, or as the scan stands
+Heading = Literal["target", "scan"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user can set. Axes are "x", "-z", ... or "auto".
+
+    ``refine`` fits the network's pose to the scan, ``restore`` brings the target's detail back.
+    """
+
+    up: str = "auto"
+    front: str = "auto"
+    target_up: str = "auto"
+    target_front: str = "auto"
+    heading: Heading = "target"
+    clean: bool = True
+    refine: bool = True
+    restore: bool = True
+
+    def check(self) -> None:
+        """Raises UsageError for what is impossible; for callers to ask before the work starts."""
+        check_axes(self.up, self.front)
+        check_axes(self.target_up, self.target_front, "target_")
+        if self.heading not in get_args(Heading):
+            raise FieldError("heading", self.heading, "use " + " or ".join(get_args(Heading)))
+
+    def stages(self) -> list[str]:
+        """The names of the stages that :meth:`Pipeline.transfer` will announce, in order."""
+        left_out = {"restore"} if not self.restore else set()
+        if not (self.refine and self.clean):
+            left_out.add("furniture")
+        return [name for name in PREPARE + READ + GIVE if name not in left_out]
+
+
+class Pipeline:
+    """A loaded 3D-PoseMAE, ready to move any number of scans onto any number of targets.
+
+    ``card`` is the model's, whose curve makes the confidence.
+    """
+
+    def __init__(self, predictor: Predictor, card: Mapping[str, Any] | None = None):
+        self.predictor, self.card = predictor, dict(card or {})
+        self.device = predictor.device
+        self.body = BodyModel.load()
+        self.swift = PoseReader(predictor, self.body, refine=False)
+
+    @classmethod
+    def load(cls, model: str = "posemae", device: torch.device | None = None) -> Pipeline:
+        """The pipeline of a model by name or path. Raises as :func:`load_model`."""
+        device = device or torch.device("cpu")
+        network, card = load_model(model, device)
+        return cls(Predictor(network, device), card)
+
+    @cached_property
+    def thorough(self) -> PoseReader:
+        """The reader that also fits a body."""
+        return PoseReader(self.predictor, self.body)
+
+    @cached_property
+    def targets(self) -> TargetFit:
+        """What fits a body to targets."""
+        return TargetFit(self.predictor, self.body.to(self.device))
+
+    def prepare(
+        self,
+        target: Target,
+        up: str = "auto",
+        front: str = "auto",
+        refine: bool = True,
+        on_stage: OnStage = unheard,
+    ) -> ReadyTarget:
+        """Make a target ready: which way it stands, its own pose, its parts.
+
+        ``refine`` fits a body to it. Raises PosetxError for a surface without area, UsageError
+        for impossible axes.
+        """
+        stages = Stages(on_stage)
+        with stages("target"):
+            thorough, fit = (self.thorough, self.targets) if refine else (None, None)
+            ready = ready_target(self.swift, thorough, fit, target, up, front)
+        ready.seconds = stages.seconds
+        return ready
+
+    def read(
+        self,
+        scan: Scan,
+        up: str = "auto",
+        front: str = "auto",
+        clean: bool = True,
+        refine: bool = True,
+        on_stage: OnStage = unheard,
+    ) -> Reading:
+        """Read the pose that a scan shows.
+
+        ``clean`` takes out what is no body, ``refine`` fits a body to the rest. Raises PosetxError
+        where there is no body in the scan, UsageError for impossible axes.
+        """
+        check_axes(up, front)
+        stages, notes = Stages(on_stage), list(scan.notes)
+        with stages("clean"):
+            points, kept = measured_points(scan)
+            cleaning: list[dict[str, Any]] = []
+            if clean:
+                cleaned = clean_measured(scan, points)
+                points, kept = cleaned.points, kept[cleaned.index]
+                cleaning = stages_table(cleaned.stages)
+                notes += cleaned.notes
+                lying = lies_on(points, cleaned.planes) if up == front == "auto" else None
+                if lying:
+                    up = lying
+                    notes.append(f"the person lies on something, so {up} is up; use --up if not")
+            else:
+                check_measured(scan, points)
+        reader = self.thorough if refine else self.swift
+        read = reader.read(points, up, front, clean, stages)
+        if not read.of_body.all():
+            left = int(read.of_body.sum())
+            why = "far from the fitted body: furniture, or something held"
+            cleaning.append({"stage": "fit", "in": len(points), "out": left, "why": why})
+            points, kept = points[read.of_body], kept[read.of_body]
+        trust = confidence(self.card, read.distance, read.missed)
+        return Reading(
+            scan, points, kept, cleaning, read.orientation, read.code, read.joints, read.rotations,
+            read.distance, read.missed, trust, notes, stages.seconds,
+        )  # fmt: skip
+
+    def give(
+        self,
+        reading: Reading,
+        ready: ReadyTarget,
+        heading: Heading = "target",
+        restore: bool = True,
+        on_stage: OnStage = unheard,
+    ) -> Transfer:
+        """Give the pose that was read to a target; the result stands where the target stood."""
+        stages, target = Stages(on_stage), ready.target
+        normal, faces = ready.ready.vertices, target.faces
+        warnings = [*reading.scan.notes, *target.notes, *reading.notes[len(reading.scan.notes) :]]
+        with stages("give"):
+            predicted = give(self.predictor, reading.code, ready.ready)
+        vertices, restored = predicted, None
+        if restore:
+            with stages("restore"):
+                done = restore_detail(normal, faces, predicted)
+                vertices = restored = done.vertices
+                warnings += done.notes
+        with stages("measure"):
+            edges = edge_distortion(normal, faces, vertices)
+            flipped = flipped_share(normal, faces, vertices)
+        found = reading.orientation
+        shown = _shown(found, heading)
+        vertices = vertices @ (found.rotation @ shown.T)
+        vertices = ready.to_file(_placed(vertices, normal, faces))
+        report = Report(
+            scan=str(reading.scan.path),
+            target=str(target.path),
+            points_in=len(reading.scan.points),
+            points_used=len(reading.points),
+            cleaning=reading.cleaning,
+            scan_up=found.up,
+            scan_rotation=found.rotation,
+            fit_distance=reading.distance,
+            orientation_margin=found.margin,
+            target_up=ready.up,
+            target_rotation=ready.rotation,
+            target_distance=ready.distance,
+            vertices=len(vertices),
+            edge_distortion=edges,
+            flipped_triangles=flipped,
+            confidence=reading.confidence,
+            seconds={**ready.seconds, **reading.seconds, **stages.seconds},
+        )
+        warnings += _doubts(reading, ready)
+        upright_points = reading.points @ shown.T
+        return Transfer(
+            reading, ready, vertices, predicted, restored, upright_points, report, warnings
+        )
+
+    def transfer(
+        self,
+        scan: Scan,
+        target: Target,
+        options: Options | None = None,
+        on_stage: OnStage = unheard,
+    ) -> Transfer:
+        """Pose ``target`` like ``scan``: prepare, read and give in one.
+
+        ``on_stage`` hears the name of each stage as it begins, those of :meth:`Options.stages`.
+        Raises PosetxError when there is no body in the scan or no surface in the target,
+        UsageError for impossible options.
+        """
+        o = options or Options()
+        o.check()
+        ready = self.prepare(target, o.target_up, o.target_front, o.refine, on_stage)
+        reading = self.read(scan, o.up, o.front, o.clean, o.refine, on_stage)
+        return self.give(reading, ready, o.heading, o.restore, on_stage)
+
+
+def _doubts(reading: Reading, ready: ReadyTarget) -> list[str]:
+    """What is to be said of a reading or a target that is likely of no use."""
+    warnings, trust = [], reading.confidence
+    if trust is not None and trust < DOUBTFUL:
+        warnings.append(
+            f"low confidence ({trust:.2f}): the pose is likely wrong somewhere, or this is no "
+            "person; look at the result, try --up and --front, or crop the scan"
+        )
+    if ready.distance > UNLIKE:
+        warnings.append(
+            "the target does not look like a person: the result may be of no use; if it is "
+            "one, try --target-up and --target-front"
+        )
+    return warnings
+
+
+def _shown(found: Orientation, heading: Heading) -> Floats:
+    """The turn (3, 3) of a scan that has y up, as it stands or with the body to the front."""
+    if heading == "scan":
+        return upright(axis(found.up, "up"))
+    return found.tilt @ found.rotation
+
+
+def _placed(vertices: Floats, rest: Floats, faces: Indices) -> Floats:
+    """Moved so that it stands where the target stood: same ground, same middle from above."""
+    used = np.unique(faces)
+    shift = area_centroid(rest, faces) - area_centroid(vertices, faces)
+    shift[1] = rest[used, 1].min() - vertices[used, 1].min()
+    return vertices + shift
