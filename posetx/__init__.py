@@ -9,9 +9,10 @@ The names are loaded when they are first used: `import posetx` alone costs next 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # `typing` itself is most of what importing this would cost
 if TYPE_CHECKING:
+    from typing import Any
+
     from posetx.api import Poser, Result, attack, load, read_scan, read_target, transfer
 
 __all__ = ["Poser", "Result", "attack", "load", "read_scan", "read_target", "transfer"]

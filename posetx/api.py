@@ -21,7 +21,8 @@ from posetx.files.scan_write import check_scan_suffix, write_scan
 from posetx.files.sources import as_scan, as_target
 from posetx.files.targets.base import check_output_suffix
 from posetx.pipeline.adversary import Adversarial, Adversary
-from posetx.pipeline.pipeline import Heading, Options, Pipeline
+from posetx.pipeline.options import Heading, Options
+from posetx.pipeline.pipeline import Pipeline
 from posetx.pipeline.results import Reading, Transfer
 from posetx.pipeline.stages import OnStage, unheard
 from posetx.report.transfer import draw_transfer

@@ -184,7 +184,8 @@ def attack(
         from posetx.files.scans import read_scan
         from posetx.files.targets import read_target
         from posetx.pipeline.adversary import Adversary, Wanted, scan_of_clip
-        from posetx.pipeline.pipeline import Options, Pipeline
+        from posetx.pipeline.options import Options
+        from posetx.pipeline.pipeline import Pipeline
         from posetx.system.device import resolve_device
 
         raw, character = read_scan(scan), read_target(target)

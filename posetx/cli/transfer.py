@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,10 +22,11 @@ from posetx.cli.common import (
     json_text,
 )
 from posetx.cli.stages import stage_bar
+from posetx.pipeline.options import Heading, Options
 from posetx.system.console import console
 
 if TYPE_CHECKING:
-    from posetx.pipeline.pipeline import Options, Pipeline
+    from posetx.pipeline.pipeline import Pipeline
     from posetx.target.ready import ReadyTarget
 
 AxisOption = Annotated[str, typer.Option(metavar="AXIS", help="x, y, z, -x, -y, -z or auto.")]
@@ -48,7 +49,7 @@ def transfer(
     target_up: AxisOption = "auto",
     target_front: AxisOption = "auto",
     heading: Annotated[
-        Literal["target", "scan"],
+        Heading,
         typer.Option(help="Face as the `target` did, or turn as the `scan` stands."),
     ] = "target",
     preview: Annotated[
@@ -82,7 +83,6 @@ def transfer(
     """
     from posetx.files.atomic import check_output, write_text_atomic
     from posetx.pipeline.batch import is_many
-    from posetx.pipeline.pipeline import Options
 
     options = Options(
         up=up,

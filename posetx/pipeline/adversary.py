@@ -35,7 +35,8 @@ from posetx.geometry.frames import normalise_pose
 from posetx.geometry.mesh import area_centroid
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
-from posetx.pipeline.pipeline import Options, Pipeline
+from posetx.pipeline.options import Options
+from posetx.pipeline.pipeline import Pipeline
 from posetx.pipeline.results import Reading, Transfer
 from posetx.pipeline.stages import OnStage, unheard
 from posetx.target.ready import ReadyTarget

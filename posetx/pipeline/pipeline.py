@@ -8,9 +8,8 @@ result = pipeline.give(reading, ready)   any reading to any target
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,18 +17,19 @@ import torch
 from posetx.arrays import Floats, Indices
 from posetx.bodies.body import BodyModel
 from posetx.cleaning.measured import check_measured, clean_measured, measured_points, stages_table
-from posetx.errors import FieldError
 from posetx.files.scans import Scan
 from posetx.files.targets import Target
+from posetx.geometry.axes import axis, check_axes, upright
 from posetx.geometry.mesh import area_centroid, edge_distortion, flipped_share
 from posetx.geometry.restore import restore_detail
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import Predictor
 from posetx.pipeline.confidence import confidence
+from posetx.pipeline.options import Heading, Options
 from posetx.pipeline.results import Reading, Report, Transfer
-from posetx.pipeline.stages import GIVE, PREPARE, READ, OnStage, Stages, unheard
+from posetx.pipeline.stages import OnStage, Stages, unheard
 from posetx.reading.floor import lies_on
-from posetx.reading.orient import Orientation, axis, check_axes, upright
+from posetx.reading.orient import Orientation
 from posetx.reading.reader import PoseReader
 from posetx.target.prepared import TargetFit, give
 from posetx.target.ready import ReadyTarget, ready_target
@@ -39,40 +39,6 @@ DOUBTFUL = 0.5
 #: a target that lies farther than this from what the model makes of it comes with a warning; a
 #: hat or a skirt takes a character far from any bare body (the example's: 0.028, a cat: 0.040)
 UNLIKE = 0.035
-
-#: where a result faces: as the target did, or as the scan stands
-Heading = Literal["target", "scan"]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a user can set. Axes are "x", "-z", ... or "auto".
-
-    ``refine`` fits the network's pose to the scan, ``restore`` brings the target's detail back.
-    """
-
-    up: str = "auto"
-    front: str = "auto"
-    target_up: str = "auto"
-    target_front: str = "auto"
-    heading: Heading = "target"
-    clean: bool = True
-    refine: bool = True
-    restore: bool = True
-
-    def check(self) -> None:
-        """Raises UsageError for what is impossible; for callers to ask before the work starts."""
-        check_axes(self.up, self.front)
-        check_axes(self.target_up, self.target_front, "target_")
-        if self.heading not in get_args(Heading):
-            raise FieldError("heading", self.heading, "use " + " or ".join(get_args(Heading)))
-
-    def stages(self) -> list[str]:
-        """The names of the stages that :meth:`Pipeline.transfer` will announce, in order."""
-        left_out = {"restore"} if not self.restore else set()
-        if not (self.refine and self.clean):
-            left_out.add("furniture")
-        return [name for name in PREPARE + READ + GIVE if name not in left_out]
 
 
 class Pipeline:

@@ -11,8 +11,9 @@ import numpy as np
 
 from posetx.arrays import Floats
 from posetx.cleaning.planes import Plane
+from posetx.geometry.axes import AXES
 from posetx.geometry.neighbours import robust_extent
-from posetx.reading.orient import AXES, is_flat
+from posetx.reading.orient import is_flat
 
 #: a body begins within these shares of its length above what carries it; cameras above a body that
 #: lies do not see where it touches

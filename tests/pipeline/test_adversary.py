@@ -19,7 +19,8 @@ from posetx.errors import UsageError
 from posetx.files.scans import Scan, read_scan
 from posetx.files.targets import read_target
 from posetx.pipeline.adversary import Adversary, Wanted, scan_of_clip
-from posetx.pipeline.pipeline import Options, Pipeline
+from posetx.pipeline.options import Options
+from posetx.pipeline.pipeline import Pipeline
 from tests.data.test_poses import bvh_text
 
 SWIFT = Options(refine=False, restore=False, up="y", front="z")

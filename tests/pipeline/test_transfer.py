@@ -17,7 +17,8 @@ from posetx.data.splits import pose_banks
 from posetx.evaluation.protocols import Pair, pairs
 from posetx.files.scans import read_scan
 from posetx.files.targets import read_target
-from posetx.pipeline.pipeline import Options, Pipeline
+from posetx.pipeline.options import Options
+from posetx.pipeline.pipeline import Pipeline
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

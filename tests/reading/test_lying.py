@@ -16,11 +16,13 @@ from posetx.data.splits import pose_banks
 from posetx.evaluation.protocols import Pair, pairs
 from posetx.files.scans import Scan
 from posetx.files.targets import Target, read_target
+from posetx.geometry.axes import upright
 from posetx.geometry.rotations import matrix_from_yaw
 from posetx.geometry.sampling import sample_surface
-from posetx.pipeline.pipeline import Options, Pipeline
+from posetx.pipeline.options import Options
+from posetx.pipeline.pipeline import Pipeline
 from posetx.reading.floor import lies_on
-from posetx.reading.orient import is_flat, upright
+from posetx.reading.orient import is_flat
 
 ON_THE_BACK = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # y up; the face is now up
 ON_THE_SIDE = np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])
