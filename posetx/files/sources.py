@@ -43,6 +43,10 @@ def as_scan(source: Any) -> Scan:
     """A scan from a path, a `Scan`, a trimesh (mesh or cloud), or points (n, 3).
 
     Raises PosetxError for what is none of these, and as :func:`read_scan`.
+
+    >>> import posetx
+    >>> posetx.read_scan([[0, 0, 0], [0, 1.8, 0]]).points.shape
+    (2, 3)
     """
     if isinstance(source, Scan):
         return source
@@ -58,6 +62,11 @@ def as_target(source: Any) -> Target:
     """A target from a path, a `Target`, a trimesh, or (vertices (n, 3), faces (m, 3)).
 
     Raises PosetxError for what is none of these, and as :func:`read_target`.
+
+    >>> import posetx
+    >>> target = posetx.read_target(([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]]))
+    >>> target.vertices.shape, target.faces.shape
+    ((3, 3), (1, 3))
     """
     if isinstance(source, Target):
         return source
