@@ -83,7 +83,7 @@ def defended(
 
     Of ``mask`` the objective itself draws the masks.
     """
-    apply = CLOUD_DEFENCES.get(defence, lambda clouds, _: clouds)
+    apply: Defence = CLOUD_DEFENCES.get(defence, lambda clouds, _: clouds)
     times = draws if defence in RANDOM else 1
 
     def behind(clouds: Tensor) -> Tensor:

@@ -133,7 +133,8 @@ def _vertices(scan: Scan, measured: Floats, cleaned: Cleaned) -> Indices:
     kept[cleaned.index] = True
     used = np.unique(scan.faces)
     _, nearest = cKDTree(measured).query(scan.points[used])
-    return used[kept[nearest]]
+    of_body: Indices = used[kept[nearest]]
+    return of_body
 
 
 def _sampled(points: Floats, count: int, sampling: str) -> Indices:

@@ -244,7 +244,7 @@ def log_densities(
 
 def _spread_out(points: AnyFloats, count: int, rng: np.random.Generator) -> AnyFloats:
     """Starting means (count, D), each drawn by its squared distance from those before it."""
-    chosen = points[rng.integers(len(points))][None]
+    chosen: AnyFloats = points[rng.integers(len(points))][None]
     nearest = ((points - chosen) ** 2).sum(1)
     while len(chosen) < count:
         new = points[rng.choice(len(points), p=nearest / nearest.sum())]

@@ -81,7 +81,8 @@ def triangle_correspondences(
         found = same.any(axis=1)
         nearest[left[found]] = index[found, same[found].argmax(axis=1)]
         left = left[~found]
-    return candidates[nearest]
+    chosen: Indices = candidates[nearest]
+    return chosen
 
 
 def deformation_transfer(
@@ -275,7 +276,10 @@ def _gradients(vertices: Floats, faces: Indices) -> Floats:
     """
     normals = cross_of_faces(vertices, faces)
     opposite = vertices[np.roll(faces, 1, axis=1)] - vertices[np.roll(faces, -1, axis=1)]
-    return np.cross(normals[:, None], opposite) / (normals**2).sum(axis=1)[:, None, None]
+    gradients: Floats = (
+        np.cross(normals[:, None], opposite) / (normals**2).sum(axis=1)[:, None, None]
+    )
+    return gradients
 
 
 def _sums(values: Floats, group: Indices, count: int) -> Floats:

@@ -263,7 +263,7 @@ def _covariances(
     points are the r (n, 3), points_mixed is neighbours @ points, posed are the x (n, 3).
     """
     outer = (posed[:, :, None] * points[:, None, :]).reshape(-1, 9)
-    result = neighbours @ outer
+    result: Floats = neighbours @ outer
     outer *= degree[:, None]
     result += outer
     result -= (posed[:, :, None] * points_mixed[:, None, :]).reshape(-1, 9)

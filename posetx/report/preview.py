@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -121,7 +122,7 @@ def draw(stage: Stage) -> NDArray[np.uint8]:
     """The cells (subjects, views, height, width, 4), drawn by `posetx.report.render`."""
     if importlib.util.find_spec("pyvista") is None:
         raise MissingError("no picture: pyvista is not installed; pip install pyvista")
-    job: dict[str, NDArray] = {
+    job: dict[str, NDArray[Any]] = {
         "size": np.array(stage.cell) * SUPERSAMPLING,
         "half_height": np.array(stage.half_height),
         "centers": stage.centers,
@@ -137,7 +138,8 @@ def draw(stage: Stage) -> NDArray[np.uint8]:
         np.savez(job_path, **job)  # type: ignore[arg-type]
         _run_child("posetx.report.render", str(job_path), str(images_path))
         with np.load(images_path) as answer:
-            return answer["images"]
+            images: NDArray[np.uint8] = answer["images"]
+            return images
 
 
 def _run_child(module: str, *arguments: str) -> None:

@@ -180,19 +180,20 @@ def without_far(points: Floats) -> Floats:
     """The points of a cloud less the few that lie far from all others."""
     low, high = np.percentile(points, [1, 99], axis=0)
     slack = 0.15 * (high - low).max()
-    return points[((points >= low - slack) & (points <= high + slack)).all(axis=1)]
+    near: Floats = points[((points >= low - slack) & (points <= high + slack)).all(axis=1)]
+    return near
 
 
 def _on_ground(
-    points: NDArray, solid: NDArray, faces: NDArray | None, colors: NDArray[np.uint8]
+    points: Floats, solid: Floats, faces: NDArray[np.int32] | None, colors: NDArray[np.uint8]
 ) -> Subject:
     """Shifts to the origin, and only then goes to single precision."""
     low, high = solid.min(axis=0), solid.max(axis=0)
     origin = (low + high) / 2.0
     origin[1] = low[1]
-    solid = (solid - origin).astype(np.float32)
-    spacing = 0.0 if faces is not None else point_spacing(solid)
-    return Subject((points - origin).astype(np.float32), faces, colors, solid, spacing)
+    shown = (solid - origin).astype(np.float32)
+    spacing = 0.0 if faces is not None else point_spacing(shown)
+    return Subject((points - origin).astype(np.float32), faces, colors, shown, spacing)
 
 
 def point_spacing(points: NDArray[np.float32]) -> float:
@@ -230,7 +231,7 @@ def brightened(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return (255.0 * (colors / 255.0) ** gamma).round().astype(np.uint8)
 
 
-def palette(stops: Sequence[tuple[int, int, int]], values: NDArray) -> NDArray[np.uint8]:
+def palette(stops: Sequence[tuple[int, int, int]], values: Floats) -> NDArray[np.uint8]:
     """Colours (n, 3) for values (n,) between 0 (first stop) and 1 (last); others are clipped."""
     at = np.linspace(0.0, 1.0, len(stops))
     values = np.nan_to_num(values)
