@@ -20,8 +20,8 @@ from posetx.errors import PosetxError
 from posetx.files.scans import Scan
 from posetx.geometry.sampling import farthest_points, sample_surface, voxel_points
 
+#: Points that a scan which is a mesh is sampled at.
 SCAN_SAMPLES = 60_000
-"""Points that a scan which is a mesh is sampled at."""
 
 
 @dataclass(frozen=True)

@@ -28,17 +28,17 @@ from scipy.spatial import cKDTree
 from posetx.arrays import Floats, Indices
 from posetx.geometry.mesh import connected_parts, cross_of_faces, face_areas, weld
 
+#: A triangle less high than this share of its longest edge is degenerate: it has no map.
 SLIVER = 1e-5
-"""A triangle less high than this share of its longest edge is degenerate: it has no map."""
 
+#: Parts touch within this length, in roots of the target's area; beyond, distance^-4 counts ...
 CONTACT = 0.01
-"""Parts touch within this length, in roots of the target's area; beyond, distance^-4 counts ..."""
 
+#: ... but never less than this.
 FAR = 1e-6
-"""... but never less than this."""
 
+#: How many nearest triangles are searched for one that faces the same way, round by round.
 NEIGHBOURS = (16, 256)
-"""How many nearest triangles are searched for one that faces the same way, round by round."""
 
 
 def triangle_correspondences(

@@ -26,22 +26,22 @@ from posetx.system.paths import PACKAGE
 
 __all__ = ["Column", "render_meshes", "render_preview"]
 
+#: Pixels of one cell, width and height.
 CELL = (400, 460)
-"""Pixels of one cell, width and height."""
 
+#: Drawn this many times larger and scaled down, which smooths the edges.
 SUPERSAMPLING = 2
-"""Drawn this many times larger and scaled down, which smooths the edges."""
 
 RESULT_COLOR = (232, 152, 104)
 
+#: A scan this many times larger or smaller than the result is in another unit.
 UNIT_MISMATCH = 4.0
-"""A scan this many times larger or smaller than the result is in another unit."""
 
+#: Time after which drawing has failed; a million vertices take ten seconds of an idle machine.
 DRAW_SECONDS = 900
-"""Time after which drawing has failed; a million vertices take ten seconds of an idle machine."""
 
+#: Vertices (v, 3) and triangles (f, 3).
 Mesh = tuple[ArrayLike, ArrayLike]
-"""Vertices (v, 3) and triangles (f, 3)."""
 
 
 def render_preview(

@@ -11,23 +11,23 @@ from numpy.typing import ArrayLike, NDArray
 from posetx.arrays import Floats
 from posetx.errors import PosetxError
 
+#: Degrees the camera goes round the subject, from its front to its left.
 VIEWS = {"front": 0.0, "side": 90.0, "back": 180.0, "three-quarter": 35.0}
-"""Degrees the camera goes round the subject, from its front to its left."""
 
+#: Degrees the camera looks down: enough to see that the subject stands on a ground.
 ELEVATION = 7.0
-"""Degrees the camera looks down: enough to see that the subject stands on a ground."""
 
+#: Share of a cell that stays empty on each side.
 MARGIN = 0.07
-"""Share of a cell that stays empty on each side."""
 
+#: Points of a cloud that are drawn; more would cover each other.
 POINT_LIMIT = 100_000
-"""Points of a cloud that are drawn; more would cover each other."""
 
+#: From the ground up, for a cloud without colours of its own.
 CLOUD_COLORS = ((24, 92, 128), (52, 164, 168), (172, 212, 158))
-"""From the ground up, for a cloud without colours of its own."""
 
+#: From the low end to the high one.
 SCALAR_COLORS = ((59, 92, 168), (120, 178, 205), (240, 236, 214), (238, 150, 88), (178, 36, 52))
-"""From the low end to the high one."""
 
 MESH_COLOR = (178, 187, 202)
 
@@ -83,12 +83,12 @@ class Subject:
 
     points: NDArray[np.float32]
     faces: NDArray[np.int32] | None
+    #: Of each point (n, 3), or of all (3,).
     colors: NDArray[np.uint8]
-    """Of each point (n, 3), or of all (3,)."""
+    #: The points that have to be in the picture: without the few far ones of a cloud.
     solid: NDArray[np.float32]
-    """The points that have to be in the picture: without the few far ones of a cloud."""
+    #: Typical distance between neighbours in a cloud.
     spacing: float
-    """Typical distance between neighbours in a cloud."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +96,14 @@ class Stage:
     """Subjects and cameras. Plane coordinates of a view are (to the right, up), in units."""
 
     subjects: list[Subject]
+    #: (views, 3, 3): right, up and toward the viewer, as rows.
     axes: Floats
-    """(views, 3, 3): right, up and toward the viewer, as rows."""
+    #: (subjects, views, 2): the middle of each cell in the plane of its view.
     centers: Floats
-    """(subjects, views, 2): the middle of each cell in the plane of its view."""
+    #: Half the height of a cell, in units.
     half_height: float
-    """Half the height of a cell, in units."""
+    #: Pixels, width and height.
     cell: tuple[int, int]
-    """Pixels, width and height."""
 
 
 def set_stage(
