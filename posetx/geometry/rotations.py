@@ -52,10 +52,3 @@ def turn_between(source: Tensor, destination: Tensor) -> Tensor:
     sine = axis.norm(dim=-1, keepdim=True)
     cosine = (source * destination).sum(-1, keepdim=True)
     return matrix_from_axis_angle(axis / sine.clamp_min(1e-9) * torch.atan2(sine, cosine))
-
-
-def geodesic_degrees(a: Tensor, b: Tensor) -> Tensor:
-    """The angle (...) in degrees between rotation matrices (..., 3, 3)."""
-    # the half-angle form keeps its precision near zero, where arccos of the trace loses it
-    chord = (a - b).flatten(-2).norm(dim=-1)
-    return torch.rad2deg(2 * torch.asin((chord / 8**0.5).clamp(max=1.0)))

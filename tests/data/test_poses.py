@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from posetx.bodies import prior as prior_module
 from posetx.bodies.body import (
     BodyModel,
     forward_kinematics,
@@ -17,15 +16,13 @@ from posetx.bodies.body import (
     relative_rotations,
 )
 from posetx.bodies.skeleton import JOINTS
+from posetx.data import prior as prior_module
 from posetx.data.bvh import read_bvh
 from posetx.data.poses import PoseBank, mirrored
 from posetx.data.prior import HINGES, PosePrior, draw_prior, hinge_angles
 from posetx.errors import MissingError, PosetxError, UsageError
-from posetx.geometry.rotations import (
-    geodesic_degrees,
-    matrix_from_axis_angle,
-    matrix_from_yaw,
-)
+from posetx.geometry.rotations import matrix_from_axis_angle, matrix_from_yaw
+from tests.measures import geodesic_degrees
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,9 @@ from posetx.errors import UsageError
 from posetx.evaluation.card import write_figures
 from posetx.evaluation.protocols import HEIGHTS, PROTOCOLS, eligible_bodies, pairs
 from posetx.evaluation.tables import figures_markdown
-from posetx.geometry.rotations import geodesic_degrees, matrix_from_yaw
+from posetx.geometry.rotations import matrix_from_yaw
 from posetx.reading.orient import upright
+from tests.measures import geodesic_degrees
 
 
 @pytest.fixture(scope="module")
