@@ -44,7 +44,8 @@ class Budget:
         if self.norm == "l2":
             return displacement.square().mean((1, 2)).sqrt()
         if self.norm == "point":
-            return displacement.norm(dim=-1).amax(1)
+            size: Tensor = displacement.norm(dim=-1).amax(1)
+            return size
         return displacement.abs().amax((1, 2))
 
     def steepest(self, gradient: Tensor) -> Tensor:

@@ -63,17 +63,17 @@ def smoothed(clouds: Tensor, generator: torch.Generator) -> Tensor:
     return near.gather(2, index.unsqueeze(-1).expand(-1, -1, -1, 3)).mean(2)
 
 
+#: By name. One more is a function here and a line.
 CLOUD_DEFENCES: dict[str, Defence] = {
     "sor": without_outliers,
     "subsample": subsampled,
     "smooth": smoothed,
 }
-"""By name. One more is a function here and a line."""
+#: The encoder's own masks, as in training: no change of the cloud, see `transfer_damage`.
 MASK = "mask"
-"""The encoder's own masks, as in training: no change of the cloud, see `transfer_damage`."""
 DEFENCES = (*CLOUD_DEFENCES, MASK)
+#: Those that differ from call to call.
 RANDOM = ("subsample", MASK)
-"""Those that differ from call to call."""
 
 
 def defended(
@@ -83,7 +83,7 @@ def defended(
 
     Of ``mask`` the objective itself draws the masks.
     """
-    apply = CLOUD_DEFENCES.get(defence, lambda clouds, _: clouds)
+    apply: Defence = CLOUD_DEFENCES.get(defence, lambda clouds, _: clouds)
     times = draws if defence in RANDOM else 1
 
     def behind(clouds: Tensor) -> Tensor:

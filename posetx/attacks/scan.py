@@ -119,4 +119,5 @@ def carried(points: Floats, sample: Floats, displacement: Floats) -> Floats:
     distance, index = distance.reshape(len(points), -1), index.reshape(len(points), -1)
     weight = 1 / (distance + 1e-3 * max(float(distance.mean()), 1e-12))
     weight /= weight.sum(1, keepdims=True)
-    return (weight[..., None] * displacement[index]).sum(1)
+    moved: Floats = (weight[..., None] * displacement[index]).sum(1)
+    return moved

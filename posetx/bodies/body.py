@@ -103,7 +103,8 @@ def skin(points: Tensor, weights: Tensor, joints: Tensor, placed: Tensor, linear
     maps = torch.cat([linear.flatten(2), shift], 2)  # (B, 19, 12)
     blended = torch.matmul(weights, maps)
     moved = (blended[..., :9].unflatten(-1, (3, 3)) @ points.unsqueeze(-1)).squeeze(-1)
-    return moved + blended[..., 9:]
+    skinned: Tensor = moved + blended[..., 9:]
+    return skinned
 
 
 @lru_cache(maxsize=64)

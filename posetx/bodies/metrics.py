@@ -32,7 +32,8 @@ METRICS = {
 
 def box_centred(points: Floats) -> Floats:
     """Points (N, 3) moved so that their bounding box is centred at the origin."""
-    return points - 0.5 * (points.min(0) + points.max(0))
+    centred: Floats = points - 0.5 * (points.min(0) + points.max(0))
+    return centred
 
 
 def position_metrics(predicted: Floats, truth: Floats) -> dict[str, float]:
@@ -71,7 +72,8 @@ def joint_regressor(weights: Floats) -> Floats:
         ]
     )
     # a target without some part: that joint is nowhere before and after
-    return rows / np.maximum(rows.sum(1, keepdims=True), 1e-12)
+    shares: Floats = rows / np.maximum(rows.sum(1, keepdims=True), 1e-12)
+    return shares
 
 
 def half_head(weights: Floats, vertices: Floats) -> float:

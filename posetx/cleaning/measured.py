@@ -20,8 +20,8 @@ from posetx.errors import PosetxError
 from posetx.files.scans import Scan
 from posetx.geometry.sampling import farthest_points, sample_surface, voxel_points
 
+#: Points that a scan which is a mesh is sampled at.
 SCAN_SAMPLES = 60_000
-"""Points that a scan which is a mesh is sampled at."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,8 @@ def _vertices(scan: Scan, measured: Floats, cleaned: Cleaned) -> Indices:
     kept[cleaned.index] = True
     used = np.unique(scan.faces)
     _, nearest = cKDTree(measured).query(scan.points[used])
-    return used[kept[nearest]]
+    of_body: Indices = used[kept[nearest]]
+    return of_body
 
 
 def _sampled(points: Floats, count: int, sampling: str) -> Indices:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -22,12 +21,9 @@ from posetx.cli.common import (
     json_text,
 )
 from posetx.cli.stages import stage_bar
+from posetx.cli.work import Work
 from posetx.pipeline.options import Heading, Options
 from posetx.system.console import console
-
-if TYPE_CHECKING:
-    from posetx.pipeline.pipeline import Pipeline
-    from posetx.target.ready import ReadyTarget
 
 AxisOption = Annotated[str, typer.Option(metavar="AXIS", help="x, y, z, -x, -y, -z or auto.")]
 
@@ -111,72 +107,6 @@ def transfer(
         emit_json(document)
     if failed:
         raise typer.Exit(1)
-
-
-class Work:
-    """A target made ready and a model, loaded when the first scan is there."""
-
-    def __init__(self, target: Path, options: Options, model: str, device: str, seed: int) -> None:
-        self.target_path, self.options = target, options
-        self.model, self.device, self.seed = model, device, seed
-        self.pipeline: Pipeline | None = None
-        self.ready: ReadyTarget | None = None
-
-    def prepare(self, on_stage: Callable[[str], None] = lambda name: None) -> None:
-        """Read the target, load the model, fit the target."""
-        if self.ready is not None:
-            return
-        from posetx.files.targets import read_target
-
-        on_stage("load")
-        target, options = read_target(self.target_path), self.options
-        from posetx.pipeline.pipeline import Pipeline
-        from posetx.system.device import resolve_device
-
-        self.pipeline = self.pipeline or Pipeline.load(self.model, resolve_device(self.device))
-        self._seed()
-        self.ready = self.pipeline.prepare(
-            target, options.target_up, options.target_front, options.refine, on_stage
-        )
-
-    def transfer(
-        self,
-        scan: Path,
-        output: Path,
-        preview: Path | None,
-        on_stage: Callable[[str], None] = lambda name: None,
-    ) -> dict[str, Any]:
-        """Do one scan; returns what --json shows of it. ``on_stage`` hears each stage's name."""
-        on_stage("files")
-        from posetx.files.scans import read_scan
-
-        raw, options = read_scan(scan), self.options
-        self.prepare(on_stage)
-        assert self.pipeline is not None and self.ready is not None
-        self._seed()
-        reading = self.pipeline.read(
-            raw, options.up, options.front, options.clean, options.refine, on_stage
-        )
-        result = self.pipeline.give(reading, self.ready, options.heading, options.restore, on_stage)
-        on_stage("write")
-        notes = result.save(output)
-        if preview:
-            on_stage("preview")
-            from posetx.report.transfer import draw_transfer
-
-            draw_transfer(preview, result)
-        document = {"output": output, "preview": preview, "model": self.model, "seed": self.seed}
-        return {**document, **result.report.to_json(), "warnings": [*result.warnings, *notes]}
-
-    def stages(self, preview: Path | None) -> list[str]:
-        """The names of the stages that :meth:`transfer` announces."""
-        drawn = ["preview"] if preview else []
-        return ["files", "load", *self.options.stages(), "write", *drawn]
-
-    def _seed(self) -> None:
-        import torch
-
-        torch.manual_seed(self.seed)
 
 
 def _transfer_one(

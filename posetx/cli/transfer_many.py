@@ -14,7 +14,7 @@ from posetx.pipeline.batch import Job, Outcome, check_folder, find_scans, plan, 
 from posetx.system.console import console, progress_bar
 
 if TYPE_CHECKING:
-    from posetx.cli.transfer import Work
+    from posetx.cli.work import Work
 
 COLOURS = {"done": "green", "skipped": "dim", "failed": "red"}
 

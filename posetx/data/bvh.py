@@ -53,7 +53,10 @@ def read_bvh(path: Path, rest_joints: np.ndarray) -> np.ndarray:
     return out
 
 
-def _parse(path: Path):
+def _parse(
+    path: Path,
+) -> tuple[list[str], list[int], np.ndarray, list[list[str]], np.ndarray]:
+    """Names, parents (-1 for none), offsets (j, 3), channels; motion (frames, all channels)."""
     try:
         text = path.read_text(errors="replace")
     except OSError as error:
@@ -118,7 +121,9 @@ def _match(path: Path, names: list[str]) -> list[int]:
     return found
 
 
-def _rest_turns(found, parents, offsets, rest_joints) -> np.ndarray:
+def _rest_turns(
+    found: list[int], parents: list[int], offsets: np.ndarray, rest_joints: np.ndarray
+) -> np.ndarray:
     positions = np.zeros_like(offsets)
     for joint, parent in enumerate(parents):
         positions[joint] = offsets[joint] + (positions[parent] if parent >= 0 else 0)
@@ -140,4 +145,5 @@ def _turn(source: np.ndarray, destination: np.ndarray) -> np.ndarray:
     sine = np.linalg.norm(axis)
     if sine < 1e-9:
         return np.eye(3)
-    return Rotation.from_rotvec(axis / sine * np.arctan2(sine, a @ b)).as_matrix()
+    turn: np.ndarray = Rotation.from_rotvec(axis / sine * np.arctan2(sine, a @ b)).as_matrix()
+    return turn

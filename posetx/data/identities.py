@@ -99,4 +99,5 @@ def _axis_angle(matrix: Tensor) -> Tensor:
     )
     sine = axis.norm() / 2
     angle = torch.atan2(sine, (matrix.trace() - 1) / 2)
-    return axis / (2 * sine) * angle
+    vector: Tensor = axis / (2 * sine) * angle
+    return vector

@@ -27,24 +27,24 @@ from posetx.geometry.rotations import matrix_from_axis_angle
 
 CACHE = Path(__file__).with_name("pose_prior.safetensors")
 SPLITS = ("train", "unseen")
+#: No sample is further from its component's mean, in standard deviations along each axis.
 TAIL = 2.5
-"""No sample is further from its component's mean, in standard deviations along each axis."""
 
+#: To begin with: those that end up too small are dropped.
 COMPONENTS = 96
-"""To begin with: those that end up too small are dropped."""
 ITERATIONS = 30
+#: Frames a component stands for at least: a component of one frame would be that frame.
 SMALLEST_COMPONENT = 20.0
-"""Frames a component stands for at least: a component of one frame would be that frame."""
+#: Principal axes of a joint with a smaller standard deviation (radians) are left out.
 LEAST_SPREAD = np.radians(0.7)
-"""Principal axes of a joint with a smaller standard deviation (radians) are left out."""
+#: How many frames' worth of the common covariance each component's own is mixed with.
 PULL = 30.0
-"""How many frames' worth of the common covariance each component's own is mixed with."""
 
+#: Elbows and knees: the joints at the far ends of their two bones.
 HINGES = {7: (6, 8), 11: (10, 12), 14: (13, 15), 17: (16, 18)}
-"""Elbows and knees: the joints at the far ends of their two bones."""
 HINGE_RANGE = np.radians([-12.0, 160.0])
+#: Frames in which a joint is further from its reference are faults of the capture.
 LARGEST_ANGLE = np.radians(150.0)
-"""Frames in which a joint is further from its reference are faults of the capture."""
 
 
 @dataclass
@@ -244,7 +244,7 @@ def log_densities(
 
 def _spread_out(points: AnyFloats, count: int, rng: np.random.Generator) -> AnyFloats:
     """Starting means (count, D), each drawn by its squared distance from those before it."""
-    chosen = points[rng.integers(len(points))][None]
+    chosen: AnyFloats = points[rng.integers(len(points))][None]
     nearest = ((points - chosen) ** 2).sum(1)
     while len(chosen) < count:
         new = points[rng.choice(len(points), p=nearest / nearest.sum())]

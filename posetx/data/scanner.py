@@ -6,6 +6,7 @@ buffer decides what is hidden, normals decide what is turned away.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -170,7 +171,14 @@ def _randint(high: int, count: int, generator: torch.Generator, device: torch.de
     return torch.randint(high, (count,), generator=generator, device=device)
 
 
-def _add_floor(scans, source, low, unit, settings, rand):
+def _add_floor(
+    scans: Tensor,
+    source: Tensor,
+    low: Tensor,
+    unit: Tensor,
+    settings: ScannerSettings,
+    rand: Callable[..., Tensor],
+) -> tuple[Tensor, Tensor]:
     """A third of the scans keep some of the floor around the feet."""
     batch, count = scans.shape[:2]
     share = settings.floor * rand(batch, 1) * (rand(batch, 1) < 0.33)

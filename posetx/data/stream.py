@@ -146,7 +146,9 @@ class BodyStream:
             metres=unit,
         )
 
-    def _pose_source(self, source: Identity, rotations: Tensor, pool: Tensor, points: int):
+    def _pose_source(
+        self, source: Identity, rotations: Tensor, pool: Tensor, points: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Samples of the surface, ``scan_share`` of them through the virtual scanner."""
         count, settings = len(rotations), self.settings
         joints = self.body.rest_joints(source.coefficients)
@@ -219,7 +221,8 @@ class BodyStream:
         a, b, c = rest.unflatten(1, (AREA_FACES, 3)).unbind(2)
         area = torch.cross(b - a, c - a, dim=-1).norm(dim=-1) / 2
         # faces were drawn by template area: the mean ratio times the template's whole area
-        return ((area / self.face_area[picked]).mean(1) * self.face_area.sum()).sqrt()
+        unit: Tensor = ((area / self.face_area[picked]).mean(1) * self.face_area.sum()).sqrt()
+        return unit
 
     def _rand(self, *shape: int) -> Tensor:
         return torch.rand(*shape, generator=self.generator, device=self.body.template.device)
@@ -233,10 +236,13 @@ class BodyStream:
 
 
 def _blend(coefficients: Tensor, components: Tensor) -> Tensor:
-    return (coefficients @ components.flatten(1)).unflatten(1, (-1, 3))
+    blended: Tensor = (coefficients @ components.flatten(1)).unflatten(1, (-1, 3))
+    return blended
 
 
-def _posed(rest, weights, joints, rotations, identity: Identity) -> tuple[Tensor, Tensor]:
+def _posed(
+    rest: Tensor, weights: Tensor, joints: Tensor, rotations: Tensor, identity: Identity
+) -> tuple[Tensor, Tensor]:
     placed = forward_kinematics(joints, rotations, identity.scales)
     linear = rotations * identity.scales.unsqueeze(-1)
     return skin(rest, weights, joints, placed, linear), placed

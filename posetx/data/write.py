@@ -23,8 +23,8 @@ from posetx.files.atomic import check_free, write_bytes_atomic
 from posetx.files.scan_write import encode_ply
 from posetx.geometry.sampling import sample_surface
 
+#: What the virtual scanner looks at: points on the skin, about 6 mm apart on an adult.
 SURFACE_SAMPLES = 60_000
-"""What the virtual scanner looks at: points on the skin, about 6 mm apart on an adult."""
 
 
 @dataclass(frozen=True)

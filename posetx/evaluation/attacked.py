@@ -39,4 +39,5 @@ def adversarial_sample(
     budget = Budget("l2", EPSILON)
     generator = torch.Generator(device=predictor.device).manual_seed(seed)
     moved = perturbed(method, objective, cloud, budget, generator, PGD_STEPS)
-    return moved.clouds[0].cpu().double().numpy() + sample.mean(0)
+    points: Floats = moved.clouds[0].cpu().double().numpy() + sample.mean(0)
+    return points

@@ -16,8 +16,8 @@ from posetx.files.atomic import write_bytes_atomic
 from posetx.files.codecs.tokens import position_format
 from posetx.files.scans import Scan
 
+#: Rows of a text file that are put together at once; the numbers as objects take memory.
 ROWS = 200_000
-"""Rows of a text file that are put together at once; the numbers as objects take memory."""
 
 
 def check_scan_suffix(path: Path) -> None:

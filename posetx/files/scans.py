@@ -143,7 +143,8 @@ def _bytes_colours(colors: np.ndarray | None) -> np.ndarray | None:
     colors = np.nan_to_num(colors, posinf=0.0, neginf=0.0)
     top = colors.max() if len(colors) else 0.0
     scale = 255.0 if top <= 1.0 else 1.0 if top <= 255.0 else 255.0 / 65535.0
-    return np.clip(np.round(colors * scale), 0, 255).astype(np.uint8)
+    scaled: np.ndarray = np.clip(np.round(colors * scale), 0, 255).astype(np.uint8)
+    return scaled
 
 
 # --- one function per format; codecs are imported when needed ---------------------------------

@@ -79,17 +79,6 @@ class BodyFit:
         self.coarse = FreeBody(body, s.trial_samples, s.components)
         self.search = LimbSearch(self.coarse)
 
-    @torch.no_grad()
-    def improve(self, clouds: Tensor, pose: PoseCode) -> PoseCode:
-        """``pose`` with the estimate that fits ``clouds`` (B, N, 3) best.
-
-        The clouds are in the normalised frame that ``pose`` is of, all points of which it has
-        features, and their first points alone cover the body, as
-        :func:`posetx.models.predictor.pose_sample` makes them. Each cloud is fitted by itself;
-        the result is the same every time.
-        """
-        return self.posed(pose, self.figures(clouds, pose))
-
     def posed(self, pose: PoseCode, figures: Figure) -> PoseCode:
         """``pose`` with the estimate that the figures show."""
         joints = self.fine.place(figures).joints
@@ -97,7 +86,13 @@ class BodyFit:
 
     @torch.no_grad()
     def figures(self, clouds: Tensor, pose: PoseCode) -> Figure:
-        """The bodies themselves, B of them."""
+        """The bodies that fit ``clouds`` (B, N, 3) best, B of them.
+
+        The clouds are in the normalised frame that ``pose`` is of, all points of which it has
+        features, and their first points alone cover the body, as
+        :func:`posetx.models.predictor.pose_sample` makes them. Each cloud is fitted by itself;
+        the result is the same every time.
+        """
         shares = pose.features.shares
         return Figure.joined(
             [

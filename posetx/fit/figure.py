@@ -157,7 +157,8 @@ class FreeBody:
 
     def _blended(self, figure: Figure) -> Tensor:
         """Each sample's blend of rotations (B, N, 3, 3)."""
-        return (self.weights @ figure.rotations.flatten(2)).unflatten(-1, (3, 3))
+        blended: Tensor = (self.weights @ figure.rotations.flatten(2)).unflatten(-1, (3, 3))
+        return blended
 
     def _by_shape(self, figure: Figure) -> Tensor:
         """(B, N, 3, S): the samples move with the skin and with the joints that carry them."""

@@ -28,60 +28,14 @@ from scipy.spatial import cKDTree
 from posetx.arrays import Floats, Indices
 from posetx.geometry.mesh import connected_parts, cross_of_faces, face_areas, weld
 
+#: A triangle less high than this share of its longest edge is degenerate: it has no map.
 SLIVER = 1e-5
-"""A triangle less high than this share of its longest edge is degenerate: it has no map."""
 
+#: Parts touch within this length, in roots of the target's area; beyond, distance^-4 counts ...
 CONTACT = 0.01
-"""Parts touch within this length, in roots of the target's area; beyond, distance^-4 counts ..."""
 
+#: ... but never less than this.
 FAR = 1e-6
-"""... but never less than this."""
-
-NEIGHBOURS = (16, 256)
-"""How many nearest triangles are searched for one that faces the same way, round by round."""
-
-
-def triangle_correspondences(
-    source_rest: Floats, source_faces: Indices, target_rest: Floats, target_faces: Indices
-) -> Indices:
-    """The source triangle for each target triangle: the closest that faces the same way.
-
-    Closest by the distance of centroids, among those whose normals are within 90 degrees (the
-    paper's closest compatible triangle). The caller aligns the two meshes before, in place, size
-    and pose, for instance by a body model fitted to each; nothing is aligned here.
-
-    Parameters
-    ----------
-    source_rest : (n_source, 3), in the unit of the target
-    source_faces : (m_source, 3); degenerate triangles correspond to none
-    target_rest : (n_target, 3)
-    target_faces : (m_target, 3); degenerate ones get a triangle as well
-
-    Returns
-    -------
-    (m_target,) indices into `source_faces`. Where none of the 256 nearest faces the same way
-    (a target turned inside out), the nearest whichever way it faces.
-
-    Raises
-    ------
-    ValueError : shapes, faces out of range, non-finite coordinates, a source without area
-    """
-    source_rest, source_faces = _mesh("source", source_rest, source_faces)
-    target_rest, target_faces = _mesh("target", target_rest, target_faces)
-    candidates = _regular("source", source_rest, source_faces)
-    normals = cross_of_faces(source_rest, source_faces[candidates])
-    own_normals = cross_of_faces(target_rest, target_faces)
-    tree = cKDTree(source_rest[source_faces[candidates]].mean(axis=1))
-    centres = target_rest[target_faces].mean(axis=1)
-    nearest = tree.query(centres)[1].astype(np.int64)
-    left = np.flatnonzero(np.einsum("mi,mi->m", normals[nearest], own_normals) < 0.0)
-    for count in NEIGHBOURS:
-        index = tree.query(centres[left], k=np.arange(min(count, len(normals))) + 1)[1]
-        same = np.einsum("mki,mi->mk", normals[index], own_normals[left]) >= 0.0
-        found = same.any(axis=1)
-        nearest[left[found]] = index[found, same[found].argmax(axis=1)]
-        left = left[~found]
-    return candidates[nearest]
 
 
 def deformation_transfer(
@@ -275,7 +229,10 @@ def _gradients(vertices: Floats, faces: Indices) -> Floats:
     """
     normals = cross_of_faces(vertices, faces)
     opposite = vertices[np.roll(faces, 1, axis=1)] - vertices[np.roll(faces, -1, axis=1)]
-    return np.cross(normals[:, None], opposite) / (normals**2).sum(axis=1)[:, None, None]
+    gradients: Floats = (
+        np.cross(normals[:, None], opposite) / (normals**2).sum(axis=1)[:, None, None]
+    )
+    return gradients
 
 
 def _sums(values: Floats, group: Indices, count: int) -> Floats:

@@ -22,7 +22,8 @@ def cross_of_faces(vertices: Floats, faces: Indices) -> Floats:
 
 def face_areas(vertices: Floats, faces: Indices) -> Floats:
     """Area of each triangle, (m,), in squared units of `vertices` (n, 3)."""
-    return 0.5 * np.linalg.norm(cross_of_faces(vertices, faces), axis=1)
+    areas: Floats = 0.5 * np.linalg.norm(cross_of_faces(vertices, faces), axis=1)
+    return areas
 
 
 def surface_area(vertices: Floats, faces: Indices) -> float:
@@ -40,7 +41,8 @@ def area_centroid(vertices: Floats, faces: Indices) -> Floats:
     # Relative to one vertex, so that a mesh far from the origin keeps its digits.
     origin = vertices[faces[0, 0]]
     centres = vertices[faces].mean(axis=1) - origin
-    return origin + areas @ centres / total
+    centroid: Floats = origin + areas @ centres / total
+    return centroid
 
 
 def vertex_areas(vertices: Floats, faces: Indices) -> Floats:
@@ -59,7 +61,8 @@ def vertex_normals(vertices: Floats, faces: Indices) -> Floats:
     sums = [np.bincount(corners, weights=axis, minlength=len(vertices)) for axis in cross.T]
     normals = np.stack(sums, axis=1)
     length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return np.divide(normals, length, out=np.zeros_like(normals), where=length > 0.0)
+    unit: Floats = np.divide(normals, length, out=np.zeros_like(normals), where=length > 0.0)
+    return unit
 
 
 def unique_edges(faces: Indices) -> Indices:
@@ -78,7 +81,8 @@ def unique_edges(faces: Indices) -> Indices:
 def edge_lengths(vertices: Floats, edges: Indices) -> Floats:
     """Length (e,) of each edge (e, 2)."""
     vertices = np.asarray(vertices, dtype=np.float64)
-    return np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
+    lengths: Floats = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
+    return lengths
 
 
 def edge_distortion(rest: Floats, faces: Indices, posed: Floats) -> float:

@@ -26,7 +26,8 @@ def nearest_rotations(matrices: Floats) -> Floats:
     # det by the triple product: np.linalg.det over a batch costs as much as the SVD.
     sign = _triple(u) * _triple(vt)
     u[:, :, 2] *= np.where(sign < 0.0, -1.0, 1.0)[:, None]
-    return u @ vt
+    rotations: Floats = u @ vt
+    return rotations
 
 
 def fit_rigid_parts(
@@ -68,4 +69,7 @@ def fit_rigid_parts(
 
 def _triple(matrices: Floats) -> Floats:
     """Determinant (n,) of (n, 3, 3) by the triple product of its rows."""
-    return np.einsum("ni,ni->n", matrices[:, 0], np.cross(matrices[:, 1], matrices[:, 2]))
+    determinants: Floats = np.einsum(
+        "ni,ni->n", matrices[:, 0], np.cross(matrices[:, 1], matrices[:, 2])
+    )
+    return determinants

@@ -17,26 +17,26 @@ from posetx.arrays import Floats, Indices, Mask
 from posetx.geometry.mesh import connected_parts, edge_lengths, unique_edges
 from posetx.geometry.polar import fit_rigid_parts
 
+#: A prop has less than this share of the whole area.
 PROP_AREA = 0.1
-"""A prop has less than this share of the whole area."""
 
+#: Its prediction changes its edges by more than this share of their length.
 TORN = 0.12
-"""Its prediction changes its edges by more than this share of their length."""
 
+#: Surface within this of the body lies along it ...
 REACH = 0.05
-"""Surface within this of the body lies along it ..."""
 
+#: ... and what has more than this share of its area there is worn, not carried.
 ALONG = 0.5
-"""... and what has more than this share of its area there is worn, not carried."""
 
+#: The contact of a prop is what is farther from the body than its nearest vertex by this.
 CONTACT = 0.015
-"""The contact of a prop is what is farther from the body than its nearest vertex by this."""
 
+#: What carries it is the surface within this of the contact, so about a hand.
 ANCHOR = 0.04
-"""What carries it is the surface within this of the contact, so about a hand."""
 
+#: ... or the nearest vertices, where a coarse mesh has fewer.
 FEWEST_ANCHORS = 6
-"""... or the nearest vertices, where a coarse mesh has fewer."""
 
 
 def find_props(

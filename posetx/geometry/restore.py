@@ -30,21 +30,21 @@ from posetx.geometry.mesh import connected_parts, vertex_areas, weld
 from posetx.geometry.polar import fit_rigid_parts, nearest_rotations
 from posetx.geometry.props import carry_props, find_props
 
+#: Default pull to the prediction: sqrt(A / weight) is about 7 cm on a grown body.
 WEIGHT = 400.0
-"""Default pull to the prediction: sqrt(A / weight) is about 7 cm on a grown body."""
 
+#: A connected part below this share of the whole area may move as one rigid piece.
 SMALL_AREA = 0.03
-"""A connected part below this share of the whole area may move as one rigid piece."""
 
+#: ... if its prediction is rigid to this share of sqrt(A): buttons and eyes, not sleeves.
 SMALL_MISFIT = 0.02
-"""... if its prediction is rigid to this share of sqrt(A): buttons and eyes, not sleeves."""
 
 
+#: A larger mesh's triangles are triangulated anew in slabs of so many: 2 KiB a triangle.
 SLAB = 250_000
-"""A larger mesh's triangles are triangulated anew in slabs of so many: 2 KiB a triangle."""
 
+#: What leaves the prediction as it is, with a note; a solver that is not installed, too.
 SOLVER_FAILURES = (RuntimeError, ValueError, np.linalg.LinAlgError, MemoryError, ImportError)
-"""What leaves the prediction as it is, with a note; a solver that is not installed, too."""
 
 
 @dataclass(frozen=True)
@@ -263,7 +263,7 @@ def _covariances(
     points are the r (n, 3), points_mixed is neighbours @ points, posed are the x (n, 3).
     """
     outer = (posed[:, :, None] * points[:, None, :]).reshape(-1, 9)
-    result = neighbours @ outer
+    result: Floats = neighbours @ outer
     outer *= degree[:, None]
     result += outer
     result -= (posed[:, :, None] * points_mixed[:, None, :]).reshape(-1, 9)

@@ -32,14 +32,17 @@ def matrix_from_axis_angle(vector: Tensor) -> Tensor:
     skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
     angle = angle.unsqueeze(-1)
     eye = torch.eye(3, dtype=vector.dtype, device=vector.device)
-    return eye + angle.sin() * skew + (1 - angle.cos()) * (skew @ skew)
+    matrix: Tensor = eye + angle.sin() * skew + (1 - angle.cos()) * (skew @ skew)
+    return matrix
 
 
 def matrix_from_yaw(angle: Tensor) -> Tensor:
     """Turns (..., 3, 3) about +y by ``angle`` (...) radians; +z turns towards +x."""
     c, s, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     one = torch.ones_like(angle)
-    return torch.stack([c, zero, s, zero, one, zero, -s, zero, c], -1).unflatten(-1, (3, 3))
+    rows = torch.stack([c, zero, s, zero, one, zero, -s, zero, c], -1)
+    matrix: Tensor = rows.unflatten(-1, (3, 3))
+    return matrix
 
 
 def turn_between(source: Tensor, destination: Tensor) -> Tensor:
@@ -49,10 +52,3 @@ def turn_between(source: Tensor, destination: Tensor) -> Tensor:
     sine = axis.norm(dim=-1, keepdim=True)
     cosine = (source * destination).sum(-1, keepdim=True)
     return matrix_from_axis_angle(axis / sine.clamp_min(1e-9) * torch.atan2(sine, cosine))
-
-
-def geodesic_degrees(a: Tensor, b: Tensor) -> Tensor:
-    """The angle (...) in degrees between rotation matrices (..., 3, 3)."""
-    # the half-angle form keeps its precision near zero, where arccos of the trace loses it
-    chord = (a - b).flatten(-2).norm(dim=-1)
-    return torch.rad2deg(2 * torch.asin((chord / 8**0.5).clamp(max=1.0)))

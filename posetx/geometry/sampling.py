@@ -11,11 +11,11 @@ import numpy as np
 from posetx.arrays import Floats, Indices
 from posetx.geometry.mesh import face_areas
 
+#: Clouds with more points than this (or four times the wanted count) are thinned first.
 FARTHEST_POOL = 20_000
-"""Clouds with more points than this (or four times the wanted count) are thinned first."""
 
+#: Voxels of larger clouds are filled in parts of this many points: less memory, and faster.
 CHUNK = 2_000_000
-"""Voxels of larger clouds are filled in parts of this many points: less memory, and faster."""
 
 GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
 

@@ -35,7 +35,7 @@ from posetx.models.shipped import file_sha256, read_card
 from posetx.system.paths import find_model
 
 
-def save_model(path: Path, config: Config, weights: dict[str, Tensor], card: dict) -> str:
+def save_model(path: Path, config: Config, weights: dict[str, Tensor], card: dict[str, Any]) -> str:
     """Write ``path`` (.safetensors, fp16) and its card (.json); returns the sha256.
 
     The card is ``card`` with architecture, config, parameter count and sha256 added.

@@ -54,7 +54,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         inner = self.rectifier(instance_norm(self.first(x)))
-        return self.rectifier(x + instance_norm(self.second(inner)))
+        out: Tensor = self.rectifier(x + instance_norm(self.second(inner)))
+        return out
 
 
 class Matcher(nn.Module):
@@ -78,7 +79,8 @@ class Matcher(nn.Module):
             x = instance_norm(self.layers[0](full_precision(points)))
             for layer in self.layers[1:]:
                 x = instance_norm(layer(F.leaky_relu(x, SLOPE)))
-            return self.blocks(F.normalize(x, dim=-1))
+            features: Tensor = self.blocks(F.normalize(x, dim=-1))
+            return features
 
     def forward(self, identity: Tensor, pose: Tensor) -> Tensor:
         """The plan (B, Q, P), rows summing to 1, from features (B, Q, F) and (B, P, F)."""
@@ -159,7 +161,8 @@ class ElaINBlock(nn.Module):
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         inner = self.first(F.leaky_relu(self.norms[0](x, style), SLOPE))
         inner = self.second(F.leaky_relu(self.norms[1](inner, style), SLOPE))
-        return inner + self.shortcut(F.leaky_relu(self.norms[2](x, style), SLOPE))
+        out: Tensor = inner + self.shortcut(F.leaky_relu(self.norms[2](x, style), SLOPE))
+        return out
 
 
 class Refiner(nn.Module):

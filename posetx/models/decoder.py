@@ -61,7 +61,8 @@ class ChannelAttentionBlock(nn.Module):
     def styled(self, x: Tensor, code: Tensor, statistics: Statistics) -> Tensor:
         """The block's second half: normalised, scaled and shifted by the code, added."""
         scale, shift = self.scale_shift(code).unsqueeze(1).chunk(2, -1)
-        return x + self.out(F.relu(statistics.normalise(x) * (1 + scale) + shift))
+        styled: Tensor = x + self.out(F.relu(statistics.normalise(x) * (1 + scale) + shift))
+        return styled
 
 
 class Decoder(nn.Module):

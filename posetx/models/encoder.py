@@ -149,7 +149,8 @@ class ResidualMLP(nn.Module):
         self.down = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.down(F.relu(self.up(self.norm(x))))
+        moved: Tensor = x + self.down(F.relu(self.up(self.norm(x))))
+        return moved
 
 
 class PoseHead(nn.Module):

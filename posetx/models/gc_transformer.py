@@ -112,8 +112,10 @@ def central_geodesic_loss(
 
     def ways(points: Tensor) -> Tensor:  # (B, Q, RING, 3)
         ends = points.gather(1, near.flatten(1).unsqueeze(-1).expand(-1, -1, 3))
-        return ends.unflatten(1, near.shape[1:]) - points.unsqueeze(2)
+        edges: Tensor = ends.unflatten(1, near.shape[1:]) - points.unsqueeze(2)
+        return edges
 
     if truth is not None:
         return (ways(predicted) - ways(truth)).square().mean()
-    return (ways(predicted).norm(dim=-1) - ways(identity).norm(dim=-1)).square().mean()
+    change: Tensor = (ways(predicted).norm(dim=-1) - ways(identity).norm(dim=-1)).square().mean()
+    return change

@@ -54,7 +54,8 @@ class MeshModel(nn.Module):
         def move(pose: Tensor, mask_ratio: float = 0.0) -> Tensor:
             if mask_ratio:
                 pose = pose[:, : max(int(pose.shape[1] * (1 - mask_ratio)), 1)]
-            return self(pose, points, sample).positions
+            positions: Tensor = self(pose, points, sample).positions
+            return positions
 
         return move
 

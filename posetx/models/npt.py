@@ -67,7 +67,8 @@ class SPAdaIN(nn.Module):
 
     def forward(self, x: Tensor, identity: Tensor) -> Tensor:
         scale, shift = self.style(identity).chunk(2, -1)
-        return (instance_norm(x) if self.normalised else x) * scale + shift
+        styled: Tensor = (instance_norm(x) if self.normalised else x) * scale + shift
+        return styled
 
 
 class SPAdaINBlock(nn.Module):
@@ -80,7 +81,8 @@ class SPAdaINBlock(nn.Module):
 
     def forward(self, x: Tensor, identity: Tensor) -> Tensor:
         def part(index: int, x: Tensor) -> Tensor:
-            return self.layers[index](F.relu(self.styles[index](x, identity)))
+            out: Tensor = self.layers[index](F.relu(self.styles[index](x, identity)))
+            return out
 
         return part(1, part(0, x)) + part(2, x)
 

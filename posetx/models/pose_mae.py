@@ -186,7 +186,8 @@ class PoseMAE(nn.Module):
         if self.training:
             identity = identity.detach()
         _, logits = self.identity_refiner.look(points, identity)
-        return features.parts + logits
+        parts: Tensor = features.parts + logits
+        return parts
 
     def motion(self, pose: PoseCode, identity: PoseCode) -> tuple[Motion, Tensor]:
         """How each part moves, and the joint code (B, D) that the decoder is styled with."""

@@ -102,7 +102,8 @@ class NetworkPredictor:
         """
         points = torch.as_tensor(vertices[None], dtype=torch.float32, device=self.device)
         moved = self.network(self.normalised(samples), points).positions
-        return moved[0].double().cpu().numpy()
+        placed: Floats = moved[0].double().cpu().numpy()
+        return placed
 
 
 class Predictor(NetworkPredictor):
@@ -122,7 +123,8 @@ class Predictor(NetworkPredictor):
         return self.model.encode_pose(cloud, sets=cloud.shape[1] // self.model.config.pose_points)
 
     def move(self, samples: Floats | Tensor, vertices: Floats, shown: Tensor) -> Floats:
-        return self.decode(self.context(self.encode_pose(samples), shown), vertices)[0]
+        placed: Floats = self.decode(self.context(self.encode_pose(samples), shown), vertices)[0]
+        return placed
 
     @torch.inference_mode()
     def look_at_identity(self, identity: Tensor, cloud: Tensor) -> PoseCode:

@@ -131,7 +131,8 @@ class PartExchange(nn.Module):
         qkv = self.qkv(self.norm(x)).unflatten(2, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
         seen = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
         x = x + self.merge(seen.transpose(1, 2).flatten(2))
-        return x + self.down(F.relu(self.up(self.mlp_norm(x))))
+        moved: Tensor = x + self.down(F.relu(self.up(self.mlp_norm(x))))
+        return moved
 
 
 class PartRefiner(nn.Module):

@@ -21,12 +21,12 @@ class ShippedModel:
 
     name: str
     path: Path
+    #: Bytes of the safetensors file.
     size: int
-    """Bytes of the safetensors file."""
+    #: Hash of the file as it lies here.
     sha256: str
-    """Hash of the file as it lies here."""
+    #: `ok`, `BAD` (the file is not the one the card describes) or `no card`.
     check: str
-    """`ok`, `BAD` (the file is not the one the card describes) or `no card`."""
     card: dict[str, Any] = field(default_factory=dict)
 
     @property

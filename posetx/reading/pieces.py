@@ -16,10 +16,10 @@ from posetx.arrays import Floats, Mask
 from posetx.models.predictor import Predictor
 from posetx.reading.orient import COARSE_SETS, NeutralBody, explain_many
 
+#: A scan is cut into so many.
 PIECES = 10
-"""A scan is cut into so many."""
+#: A piece is left out alone, or with one of so many next to it.
 BESIDE = 3
-"""A piece is left out alone, or with one of so many next to it."""
 
 
 def without_pieces(

@@ -76,7 +76,8 @@ class _Body:
 
     def near(self, points: Floats) -> Mask:
         """Which of the scan's points (n, 3) may be of it."""
-        return cKDTree(self.surface).query(points)[0] < FAR * self.metre
+        near: Mask = cKDTree(self.surface).query(points)[0] < FAR * self.metre
+        return near
 
 
 class PoseReader:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 KEPT_COLOR = (44, 132, 150)
 GONE_COLOR = (236, 138, 72)
 
+#: For each axis that may be up, where programs with that axis up have the front.
 FRONTS = {0: (0.0, 0.0, 1.0), 1: (0.0, 0.0, 1.0), 2: (0.0, -1.0, 0.0)}
-"""For each axis that may be up, where programs with that axis up have the front."""
 
 
 def draw_cleaned(path: Path, scan: Scan, body: CleanedScan) -> None:

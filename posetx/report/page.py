@@ -16,25 +16,25 @@ INK = (52, 58, 70)
 FAINT_INK = (128, 136, 150)
 SHADOW = (70, 80, 100)
 
+#: Pixels round the cells.
 BORDER = 28
-"""Pixels round the cells."""
 
+#: Pixels between the cells.
 GAP = 14
-"""Pixels between the cells."""
 
+#: Pixels of the texts: titles, what is below them and at the legends, names of the views.
 TITLE_SIZE, NOTE_SIZE, VIEW_SIZE = 25, 15, 14
-"""Pixels of the texts: titles, what is below them and at the legends, names of the views."""
 
+#: Pixels of the rounded corners of a row.
 RADIUS = 14
-"""Pixels of the rounded corners of a row."""
 
+#: Share of a subject's height up to which it casts a shadow on the ground below it.
 SHADOW_HEIGHT = 0.25
-"""Share of a subject's height up to which it casts a shadow on the ground below it."""
 
 SHADOW_STRENGTH = 0.42
 
+#: Pixels of a colour scale.
 LEGEND = (160, 10)
-"""Pixels of a colour scale."""
 
 
 def compose(

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,22 +26,22 @@ from posetx.system.paths import PACKAGE
 
 __all__ = ["Column", "render_meshes", "render_preview"]
 
+#: Pixels of one cell, width and height.
 CELL = (400, 460)
-"""Pixels of one cell, width and height."""
 
+#: Drawn this many times larger and scaled down, which smooths the edges.
 SUPERSAMPLING = 2
-"""Drawn this many times larger and scaled down, which smooths the edges."""
 
 RESULT_COLOR = (232, 152, 104)
 
+#: A scan this many times larger or smaller than the result is in another unit.
 UNIT_MISMATCH = 4.0
-"""A scan this many times larger or smaller than the result is in another unit."""
 
+#: Time after which drawing has failed; a million vertices take ten seconds of an idle machine.
 DRAW_SECONDS = 900
-"""Time after which drawing has failed; a million vertices take ten seconds of an idle machine."""
 
+#: Vertices (v, 3) and triangles (f, 3).
 Mesh = tuple[ArrayLike, ArrayLike]
-"""Vertices (v, 3) and triangles (f, 3)."""
 
 
 def render_preview(
@@ -121,7 +122,7 @@ def draw(stage: Stage) -> NDArray[np.uint8]:
     """The cells (subjects, views, height, width, 4), drawn by `posetx.report.render`."""
     if importlib.util.find_spec("pyvista") is None:
         raise MissingError("no picture: pyvista is not installed; pip install pyvista")
-    job: dict[str, NDArray] = {
+    job: dict[str, NDArray[Any]] = {
         "size": np.array(stage.cell) * SUPERSAMPLING,
         "half_height": np.array(stage.half_height),
         "centers": stage.centers,
@@ -137,7 +138,8 @@ def draw(stage: Stage) -> NDArray[np.uint8]:
         np.savez(job_path, **job)  # type: ignore[arg-type]
         _run_child("posetx.report.render", str(job_path), str(images_path))
         with np.load(images_path) as answer:
-            return answer["images"]
+            images: NDArray[np.uint8] = answer["images"]
+            return images
 
 
 def _run_child(module: str, *arguments: str) -> None:

@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
+#: Degrees between two facets from which on their edge is drawn sharp.
 FEATURE_ANGLE = 50.0
-"""Degrees between two facets from which on their edge is drawn sharp."""
 
+#: Faces up to which sharp edges are looked for; finer meshes have none that one would see.
 SPLIT_LIMIT = 400_000
-"""Faces up to which sharp edges are looked for; finer meshes have none that one would see."""
 
+#: Smallest and largest size of a drawn point.
 POINT_PIXELS = (3.0, 16.0)
-"""Smallest and largest size of a drawn point."""
 
 # Direction from the subject in the camera's frame (right, up, toward the viewer), intensity, tint.
 LIGHTS = [

@@ -11,23 +11,23 @@ from numpy.typing import ArrayLike, NDArray
 from posetx.arrays import Floats
 from posetx.errors import PosetxError
 
+#: Degrees the camera goes round the subject, from its front to its left.
 VIEWS = {"front": 0.0, "side": 90.0, "back": 180.0, "three-quarter": 35.0}
-"""Degrees the camera goes round the subject, from its front to its left."""
 
+#: Degrees the camera looks down: enough to see that the subject stands on a ground.
 ELEVATION = 7.0
-"""Degrees the camera looks down: enough to see that the subject stands on a ground."""
 
+#: Share of a cell that stays empty on each side.
 MARGIN = 0.07
-"""Share of a cell that stays empty on each side."""
 
+#: Points of a cloud that are drawn; more would cover each other.
 POINT_LIMIT = 100_000
-"""Points of a cloud that are drawn; more would cover each other."""
 
+#: From the ground up, for a cloud without colours of its own.
 CLOUD_COLORS = ((24, 92, 128), (52, 164, 168), (172, 212, 158))
-"""From the ground up, for a cloud without colours of its own."""
 
+#: From the low end to the high one.
 SCALAR_COLORS = ((59, 92, 168), (120, 178, 205), (240, 236, 214), (238, 150, 88), (178, 36, 52))
-"""From the low end to the high one."""
 
 MESH_COLOR = (178, 187, 202)
 
@@ -83,12 +83,12 @@ class Subject:
 
     points: NDArray[np.float32]
     faces: NDArray[np.int32] | None
+    #: Of each point (n, 3), or of all (3,).
     colors: NDArray[np.uint8]
-    """Of each point (n, 3), or of all (3,)."""
+    #: The points that have to be in the picture: without the few far ones of a cloud.
     solid: NDArray[np.float32]
-    """The points that have to be in the picture: without the few far ones of a cloud."""
+    #: Typical distance between neighbours in a cloud.
     spacing: float
-    """Typical distance between neighbours in a cloud."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +96,14 @@ class Stage:
     """Subjects and cameras. Plane coordinates of a view are (to the right, up), in units."""
 
     subjects: list[Subject]
+    #: (views, 3, 3): right, up and toward the viewer, as rows.
     axes: Floats
-    """(views, 3, 3): right, up and toward the viewer, as rows."""
+    #: (subjects, views, 2): the middle of each cell in the plane of its view.
     centers: Floats
-    """(subjects, views, 2): the middle of each cell in the plane of its view."""
+    #: Half the height of a cell, in units.
     half_height: float
-    """Half the height of a cell, in units."""
+    #: Pixels, width and height.
     cell: tuple[int, int]
-    """Pixels, width and height."""
 
 
 def set_stage(
@@ -180,19 +180,20 @@ def without_far(points: Floats) -> Floats:
     """The points of a cloud less the few that lie far from all others."""
     low, high = np.percentile(points, [1, 99], axis=0)
     slack = 0.15 * (high - low).max()
-    return points[((points >= low - slack) & (points <= high + slack)).all(axis=1)]
+    near: Floats = points[((points >= low - slack) & (points <= high + slack)).all(axis=1)]
+    return near
 
 
 def _on_ground(
-    points: NDArray, solid: NDArray, faces: NDArray | None, colors: NDArray[np.uint8]
+    points: Floats, solid: Floats, faces: NDArray[np.int32] | None, colors: NDArray[np.uint8]
 ) -> Subject:
     """Shifts to the origin, and only then goes to single precision."""
     low, high = solid.min(axis=0), solid.max(axis=0)
     origin = (low + high) / 2.0
     origin[1] = low[1]
-    solid = (solid - origin).astype(np.float32)
-    spacing = 0.0 if faces is not None else point_spacing(solid)
-    return Subject((points - origin).astype(np.float32), faces, colors, solid, spacing)
+    shown = (solid - origin).astype(np.float32)
+    spacing = 0.0 if faces is not None else point_spacing(shown)
+    return Subject((points - origin).astype(np.float32), faces, colors, shown, spacing)
 
 
 def point_spacing(points: NDArray[np.float32]) -> float:
@@ -230,7 +231,7 @@ def brightened(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return (255.0 * (colors / 255.0) ** gamma).round().astype(np.uint8)
 
 
-def palette(stops: Sequence[tuple[int, int, int]], values: NDArray) -> NDArray[np.uint8]:
+def palette(stops: Sequence[tuple[int, int, int]], values: Floats) -> NDArray[np.uint8]:
     """Colours (n, 3) for values (n,) between 0 (first stop) and 1 (last); others are clipped."""
     at = np.linspace(0.0, 1.0, len(stops))
     values = np.nan_to_num(values)

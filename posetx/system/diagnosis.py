@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass
 from importlib import metadata
 
+#: A first import from a cold, slow disk takes most of a minute for torch and open3d.
 TIMEOUT_SECONDS = 120
-"""A first import from a cold, slow disk takes most of a minute for torch and open3d."""
 
 TORCH_DEVICES = (
     "import torch;"
@@ -31,10 +31,10 @@ class Dependency:
     name: str
     required: bool
     used_for: str
+    #: What the child runs; importing it, if empty. A line `DETAIL …` it prints is kept.
     code: str = ""
-    """What the child runs; importing it, if empty. A line `DETAIL …` it prints is kept."""
+    #: The extra of posetx that brings it, if it does not come by itself.
     extra: str = ""
-    """The extra of posetx that brings it, if it does not come by itself."""
 
     @property
     def install(self) -> str:
@@ -59,6 +59,7 @@ DEPENDENCIES = [
     Dependency("pye57", False, "scans: E57", extra="scanners"),
 ]
 
+#: Shared libraries that wheels expect of the system: part of the name -> Debian package.
 SYSTEM_LIBRARIES = {
     "libusb": "libusb-1.0-0",
     "libGL.so": "libgl1",
@@ -70,7 +71,6 @@ SYSTEM_LIBRARIES = {
     "libICE": "libice6",
     "libOpenGL": "libopengl0",
 }
-"""Shared libraries that wheels expect of the system: part of the name -> Debian package."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class Finding:
     """What came of trying one dependency."""
 
     dependency: Dependency
+    #: `ok`, `missing` or `fails`.
     state: str
-    """`ok`, `missing` or `fails`."""
     version: str = ""
     seconds: float = 0.0
     detail: str = ""

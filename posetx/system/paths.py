@@ -9,8 +9,8 @@ from posetx.errors import MissingError
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
+#: Environment variable naming an extra folder of weights, searched before the shipped ones.
 HOME_VARIABLE = "POSETX_HOME"
-"""Environment variable naming an extra folder of weights, searched before the shipped ones."""
 
 
 def weights_dir() -> Path:

@@ -57,7 +57,8 @@ class Prepared:
 def give(predictor: Predictor, pose: PoseCode, target: Prepared) -> Floats:
     """The target's vertices (N, 3) in the pose, in its normalised frame."""
     context = predictor.context(pose, target.sample, target.estimate)
-    return predictor.decode(context, target.vertices, target.weights)[0]
+    vertices: Floats = predictor.decode(context, target.vertices, target.weights)[0]
+    return vertices
 
 
 def prepared(

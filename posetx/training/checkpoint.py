@@ -25,7 +25,8 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 def load_state(path: Path, device: torch.device) -> dict[str, Any]:
     """Read a checkpoint; executes no code from it. Raises PosetxError when it is none."""
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        return state
     except FileNotFoundError:
         raise PosetxError(f"{path}: no checkpoint here; start without --resume") from None
     except Exception as error:

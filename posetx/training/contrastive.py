@@ -25,7 +25,8 @@ TRIPLET = 1e-3
 def distance_gap(anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
     """Eq 8: how much further the positive is than the negative, (B, N) from three (B, N, F)."""
     anchor, positive, negative = map(full_precision, (anchor, positive, negative))
-    return (anchor - positive).norm(dim=-1) - (anchor - negative).norm(dim=-1)
+    gap: Tensor = (anchor - positive).norm(dim=-1) - (anchor - negative).norm(dim=-1)
+    return gap
 
 
 def mesh_triplet(

@@ -67,7 +67,8 @@ class Progress:
 def fast_bf16(device: torch.device) -> bool:
     """Whether bfloat16 products are faster than float32 ones on this device."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        fast: bool = torch.cuda.is_bf16_supported()
+        return fast
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 

@@ -32,7 +32,8 @@ def edge_loss(predicted: Tensor, identity: Tensor) -> Tensor:
     """
     a, b = predicted.chunk(2, 1)
     c, d = identity.chunk(2, 1)
-    return ((a - b).norm(dim=-1) / (c - d).norm(dim=-1).clamp_min(1e-6) - 1).abs().mean()
+    change: Tensor = ((a - b).norm(dim=-1) / (c - d).norm(dim=-1).clamp_min(1e-6) - 1).abs().mean()
+    return change
 
 
 def rebuilt_terms(positions: Tensor, truth: Tensor, queries: Tensor) -> dict[str, Tensor]:

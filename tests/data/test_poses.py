@@ -21,11 +21,8 @@ from posetx.data.bvh import read_bvh
 from posetx.data.poses import PoseBank, mirrored
 from posetx.data.prior import HINGES, PosePrior, draw_prior, hinge_angles
 from posetx.errors import MissingError, PosetxError, UsageError
-from posetx.geometry.rotations import (
-    geodesic_degrees,
-    matrix_from_axis_angle,
-    matrix_from_yaw,
-)
+from posetx.geometry.rotations import matrix_from_axis_angle, matrix_from_yaw
+from tests.measures import geodesic_degrees
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,8 @@ from posetx.evaluation.card import write_figures
 from posetx.evaluation.protocols import HEIGHTS, PROTOCOLS, eligible_bodies, pairs
 from posetx.evaluation.tables import figures_markdown
 from posetx.geometry.axes import upright
-from posetx.geometry.rotations import geodesic_degrees, matrix_from_yaw
+from posetx.geometry.rotations import matrix_from_yaw
+from tests.measures import geodesic_degrees
 
 
 @pytest.fixture(scope="module")

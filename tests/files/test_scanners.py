@@ -16,8 +16,8 @@ GENERATOR = np.random.default_rng(5)
 OFFSET = np.array([512345.678, 5412345.678, 321.5])
 POINTS = GENERATOR.normal(size=(300, 3)) + OFFSET
 COLORS = GENERATOR.integers(0, 256, (300, 3))
+#: What the LAS files here count in, metres.
 UNIT = 1e-4
-"""What the LAS files here count in, metres."""
 
 
 def write_las(path: Path, kind: int = 3, colour_scale: int = 257) -> Path:

@@ -6,14 +6,63 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+from posetx.arrays import Floats, Indices
 from posetx.bodies.body import BodyModel
 from posetx.data.splits import training_poses
-from posetx.geometry.deformation_transfer import deformation_transfer, triangle_correspondences
+from posetx.geometry.deformation_transfer import _mesh, _regular, deformation_transfer
+from posetx.geometry.mesh import cross_of_faces
 
 TURN = Rotation.from_euler("xyz", [40, 110, -20], degrees=True).as_matrix()
 SHIFT = np.array([5.0, -3.0, 2.0])
+#: How many nearest triangles are searched for one that faces the same way, round by round.
+NEIGHBOURS = (16, 256)
+
+
+def triangle_correspondences(
+    source_rest: Floats, source_faces: Indices, target_rest: Floats, target_faces: Indices
+) -> Indices:
+    """The source triangle for each target triangle: the closest that faces the same way.
+
+    Closest by the distance of centroids, among those whose normals are within 90 degrees (the
+    paper's closest compatible triangle). The caller aligns the two meshes before, in place, size
+    and pose, for instance by a body model fitted to each; nothing is aligned here.
+
+    Parameters
+    ----------
+    source_rest : (n_source, 3), in the unit of the target
+    source_faces : (m_source, 3); degenerate triangles correspond to none
+    target_rest : (n_target, 3)
+    target_faces : (m_target, 3); degenerate ones get a triangle as well
+
+    Returns
+    -------
+    (m_target,) indices into `source_faces`. Where none of the 256 nearest faces the same way
+    (a target turned inside out), the nearest whichever way it faces.
+
+    Raises
+    ------
+    ValueError : shapes, faces out of range, non-finite coordinates, a source without area
+    """
+    source_rest, source_faces = _mesh("source", source_rest, source_faces)
+    target_rest, target_faces = _mesh("target", target_rest, target_faces)
+    candidates = _regular("source", source_rest, source_faces)
+    normals = cross_of_faces(source_rest, source_faces[candidates])
+    own_normals = cross_of_faces(target_rest, target_faces)
+    tree = cKDTree(source_rest[source_faces[candidates]].mean(axis=1))
+    centres = target_rest[target_faces].mean(axis=1)
+    nearest = tree.query(centres)[1].astype(np.int64)
+    left = np.flatnonzero(np.einsum("mi,mi->m", normals[nearest], own_normals) < 0.0)
+    for count in NEIGHBOURS:
+        index = tree.query(centres[left], k=np.arange(min(count, len(normals))) + 1)[1]
+        same = np.einsum("mki,mi->mk", normals[index], own_normals[left]) >= 0.0
+        found = same.any(axis=1)
+        nearest[left[found]] = index[found, same[found].argmax(axis=1)]
+        left = left[~found]
+    chosen: Indices = candidates[nearest]
+    return chosen
 
 
 def ball(subdivisions=3, scale=(1.0, 2.0, 0.7)):

@@ -9,12 +9,13 @@ import trimesh
 
 from posetx.bodies.body import BodyModel
 from posetx.bodies.skeleton import JOINTS
-from posetx.geometry.rotations import geodesic_degrees, matrix_from_axis_angle
+from posetx.geometry.rotations import matrix_from_axis_angle
 from posetx.geometry.sampling import sample_surface
 from posetx.models.checkpoint import load_model
 from posetx.models.pose_mae import PoseCode
 from posetx.models.predictor import Predictor
 from posetx.reading.reader import PoseReader
+from tests.measures import geodesic_degrees
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,11 @@ import torch
 from posetx.bodies.body import BodyModel
 from posetx.bodies.skeleton import JOINTS
 from posetx.data.splits import training_poses
-from posetx.geometry.rotations import geodesic_degrees, matrix_from_axis_angle
+from posetx.geometry.rotations import matrix_from_axis_angle
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
 from posetx.target.prepared import Prepared, TargetFit, give
+from tests.measures import geodesic_degrees, improved
 
 CPU = torch.device("cpu")
 
@@ -100,7 +101,7 @@ def test_its_own_pose_gives_the_target_back(
     vertices, _ = posed
     points = torch.as_tensor(vertices[np.random.default_rng(1).permutation(len(vertices))[:6000]])
     cloud = pose_sample(points.numpy(), predictor.model.config.pose_points)[None]
-    code = BodyFit(body).improve(predictor.normalised(cloud), predictor.encode_pose(cloud))
+    code = improved(BodyFit(body), predictor.normalised(cloud), predictor.encode_pose(cloud))
     moved = give(predictor, code, ready)
     apart = np.linalg.norm((moved - moved.mean(0)) - (vertices - vertices.mean(0)), axis=1)
     assert apart.mean() < 0.03

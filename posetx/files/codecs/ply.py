@@ -106,7 +106,8 @@ class Ply:
     def triangles(self) -> np.ndarray:
         """(m, 3) int64 faces, polygons as fans."""
         corners, counts = self.polygons()
-        return corners[fan(corners, counts)]
+        triangles: np.ndarray = corners[fan(corners, counts)]
+        return triangles
 
 
 def decode_ply(data: bytes, path: Path) -> Ply:
@@ -212,7 +213,7 @@ def _empty_lists(element: Element) -> None:
 
 def _row_type(element: Element, sizes: list[int], order: str) -> np.dtype:
     """A row whose lists have `sizes`; the field '#name' is the count before a list."""
-    fields: list[tuple] = []
+    fields: list[tuple[str, str] | tuple[str, str, tuple[int]]] = []
     left = list(sizes)
     for prop in element.properties:
         if prop.count_kind is None:

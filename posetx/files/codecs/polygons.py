@@ -39,4 +39,5 @@ def strip(corners: np.ndarray) -> np.ndarray:
     odd = (place - begin) % 2 == 1
     triangles[odd] = triangles[odd][:, [1, 0, 2]]
     a, b, c = triangles.T
-    return triangles[(triangles >= 0).all(axis=1) & (a != b) & (b != c) & (c != a)]
+    kept: np.ndarray = triangles[(triangles >= 0).all(axis=1) & (a != b) & (b != c) & (c != a)]
+    return kept

@@ -17,16 +17,16 @@ import numpy as np
 from posetx.errors import MissingError
 from posetx.files.checks import only_posetx_errors, problem, truncated
 
+#: Points of a LAS file that are unpacked at once.
 CHUNK = 1_000_000
-"""Points of a LAS file that are unpacked at once."""
 
 
+#: Bytes of a variable length record of a LAS header, at least.
 SMALLEST_RECORD = 54
-"""Bytes of a variable length record of a LAS header, at least."""
+#: Points that a byte of a LAZ file can hold, at most.
 MOST_PACKED = 20
-"""Points that a byte of a LAZ file can hold, at most."""
+#: Bytes of a chunk of a LAZ file, at least: its first point is not compressed.
 SMALLEST_CHUNK = 20
-"""Bytes of a chunk of a LAZ file, at least: its first point is not compressed."""
 
 
 @dataclass

@@ -9,8 +9,8 @@ import numpy as np
 
 NEWLINE, RETURN, HASH = 10, 13, 35
 WHITESPACE = b" \t\r\n\v\f"
+#: Bytes of a long text that are cut into tokens at once, which takes some twenty times as many.
 BLOCK = 1 << 23
-"""Bytes of a long text that are cut into tokens at once, which takes some twenty times as many."""
 
 
 class BadToken(ValueError):

@@ -137,7 +137,7 @@ def _primitive(gltf: Gltf, mesh: int, index: int) -> dict[str, Any]:
 
 def _blocks(gltf: Gltf) -> tuple[list[Block], list[str]]:
     """The shown meshes, vertices counted once per node, and what to tell the user."""
-    blocks: dict[tuple, Block] = {}
+    blocks: dict[tuple[int, int, int | None], Block] = {}
     notes: dict[str, None] = {}
     begin = 0
     for instance in gltf.instances():

@@ -189,9 +189,9 @@ def _set_bounds(entry: dict[str, Any], values: np.ndarray) -> None:
         entry["max"] = [float(x) for x in values.max(axis=0)]
 
 
-def _uses(gltf: Gltf) -> dict[int, set[tuple]]:
+def _uses(gltf: Gltf) -> dict[int, set[tuple[Any, ...]]]:
     """Everything that refers to each accessor: (mesh, primitive, attribute), or another reason."""
-    uses: dict[int, set[tuple]] = {}
+    uses: dict[int, set[tuple[Any, ...]]] = {}
     for m, mesh in enumerate(gltf.entries("meshes")):
         for p, primitive in enumerate(mesh.get("primitives", [])):
             for name, accessor in primitive.get("attributes", {}).items():

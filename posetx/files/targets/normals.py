@@ -87,7 +87,7 @@ def _rotations(covariance: np.ndarray) -> np.ndarray:
     """(k, 3, 3) proper rotations nearest to `covariance`; the identity where there is nothing."""
     u, s, vt = np.linalg.svd(covariance)
     u[:, :, 2] *= np.sign(np.linalg.det(u) * np.linalg.det(vt))[:, None]
-    rotations = u @ vt
+    rotations: np.ndarray = u @ vt
     # Less than a plane's worth of information: degenerate triangles only.
     rotations[s[:, 1] <= 1e-9 * np.maximum(s[:, 0], 1e-300)] = np.eye(3)
     return rotations
