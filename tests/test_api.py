@@ -50,7 +50,7 @@ def test_readme_s_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     lines = python_example()
     assert len([x for x in lines.splitlines() if x.strip() and not x.startswith("import")]) <= 5
     exec(compile(lines, "README.md", "exec"), {})
-    written = trimesh.load(tmp_path / "out.obj", process=False)
+    written = trimesh.load(tmp_path / "out.obj", force="mesh")
     assert np.isfinite(written.vertices).all()
 
 

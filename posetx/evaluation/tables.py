@@ -1,4 +1,4 @@
-"""Figures as a rich table, and as Markdown for the README and model cards."""
+"""Figures as a rich table, and as Markdown for docs/figures.md and model cards."""
 
 from __future__ import annotations
 

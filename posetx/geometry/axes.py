@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from posetx.arrays import Floats
-from posetx.errors import FieldError
+from posetx.errors import FieldError, UsageError
 
 AXES = {
     "x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0),
@@ -38,6 +38,6 @@ def upright(up: Floats, front: Floats | None = None) -> Floats:
         front = np.array(AXES["-y"] if abs(up[2]) > 0.5 else AXES["z"])
     front = front - (front @ up) * up
     if np.linalg.norm(front) < 1e-6:
-        raise ValueError("up and front are the same axis")
+        raise UsageError("up and front are the same axis; give two different ones")
     front = front / np.linalg.norm(front)
     return np.stack([np.cross(up, front), up, front])

@@ -97,7 +97,8 @@ class _Seen:
     @property
     def upright(self) -> Floats:
         """The sample (S, 3), upright, about its middle, in metres of an adult."""
-        return (self.sample - self.sample.mean(0)) @ self.rotation.T / self.metre
+        turned: Floats = (self.sample - self.sample.mean(0)) @ self.rotation.T
+        return turned / self.metre
 
 
 class Adversary:

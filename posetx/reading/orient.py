@@ -215,7 +215,9 @@ def _distinct(rotations: Floats, distance: Floats) -> list[int]:
     return picked
 
 
-def _try(predictor, neutral, samples: Floats, rotations: Floats) -> tuple[Floats, Floats]:
+def _try(
+    predictor: Predictor, neutral: NeutralBody, samples: Floats, rotations: Floats
+) -> tuple[Floats, Floats]:
     """Distances (N,) and pelvis headings (N,) in radians of the sample under each rotation."""
     cloud = torch.as_tensor(samples - samples.mean(0), dtype=torch.float32)
     cloud = cloud / cloud.square().sum(1).mean().sqrt()

@@ -52,9 +52,9 @@ class PoseReading:
     @property
     def joints(self) -> Floats:
         """The body's joints (19, 3) in the scan's frame and unit."""
-        joints = self.code.joints[0].double().cpu().numpy()
-        middle = self.samples.mean(0)
-        return _metre(self.samples) * (joints @ self.orientation.rotation) + middle
+        turned = self.code.joints[0].double().cpu().numpy() @ self.orientation.rotation
+        joints: Floats = _metre(self.samples) * turned + self.samples.mean(0)
+        return joints
 
     @property
     def rotations(self) -> Floats:

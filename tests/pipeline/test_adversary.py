@@ -201,7 +201,7 @@ def test_the_pose_wanted_may_be_a_clips(
 ) -> None:
     clip = tmp_path / "clip.bvh"
     clip.write_text(bvh_text({}, {"lShldr": (70.0, 0.0, 0.0), "rShldr": (-70.0, 0.0, 0.0)}))
-    body = adversary.worker.body
+    body = adversary.pipeline.body
     raised = scan_of_clip(clip, 1, body)
     assert raised.points.shape == body.template.shape
     hands = raised.points[body.weights.argmax(1).cpu().numpy() == JOINTS.index("hand.L")]

@@ -22,7 +22,7 @@ from posetx.cli import app
 from posetx.data.splits import pose_banks
 from posetx.evaluation.protocols import Pair, pairs
 from posetx.geometry.sampling import sample_surface
-from posetx.pipeline.transfer import UNLIKE
+from posetx.pipeline.pipeline import UNLIKE
 
 GENERATOR = np.random.default_rng(0)
 TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"

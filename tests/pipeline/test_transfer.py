@@ -184,4 +184,4 @@ def test_a_scan_that_is_a_mesh_is_sampled_on_its_surface(worker, body, pair, tmp
     surface = worker.transfer(read_scan(tmp_path / "mesh.ply"), target, options)
     assert surface.report.points_in == len(pair.points)
     assert np.linalg.norm(surface.vertices - cloud, axis=1).mean() < 0.03
-    assert surface.scan_kept.max() < len(pair.points)
+    assert surface.reading.kept.max() < len(pair.points)

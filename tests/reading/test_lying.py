@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,7 @@ def headed(vertices: np.ndarray, like: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("laid", [ON_THE_BACK, ON_THE_SIDE])
 @pytest.mark.parametrize(("options", "floor"), [(Options(), True), (Options(up="z"), False)])
 def test_the_result_lies_as_the_scan_does(worker, pair, target, laid, options, floor) -> None:
-    options.refine = False
+    options = replace(options, refine=False)
     result = worker.transfer(scan_of(scene(pair, laid, floor) @ Z_UP.T), target, options)
     assert result.report.scan_up == "z"
     assert any("lies" in note for note in result.warnings) == floor
