@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from posetx.errors import PosetxError
-from posetx.files.codecs.gltf import Gltf, encode_glb
+from posetx.files.codecs.glb import encode_glb
+from posetx.files.codecs.gltf import Gltf
 from posetx.files.scans import read_scan
 from posetx.files.targets import Target, read_target
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from posetx.files.checks import only_posetx_errors, problem, truncated
+from posetx.files.raw import Raw
 
 LARGEST_MEMBER = 4 << 30  # bytes, unpacked
 POINT_KEYS = ("points", "vertices", "xyz", "verts", "v", "pts")
@@ -77,3 +78,29 @@ def _array(data: bytes, path: Path) -> np.ndarray:
         raise truncated(path, f"an array of shape {shape} does not fit into it")
     flat = np.frombuffer(data, dtype, count, stream.tell())
     return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def scan(data: bytes, path: Path) -> Raw:
+    """An NPY or NPZ file as a scan; the suffix says which."""
+    if path.suffix.lower() != ".npz":
+        return _from_array(decode_npy(data, path), path)
+    arrays = decode_npz(data, path)
+    raw = _from_array(arrays["points"], path)
+    raw.normals, raw.colors = arrays.get("normals"), arrays.get("colors")
+    faces = arrays.get("faces")
+    if faces is not None and faces.ndim == 2 and faces.shape[1] == 3 and faces.dtype.kind in "iu":
+        raw.faces = faces
+    return raw
+
+
+def _from_array(array: np.ndarray, path: Path) -> Raw:
+    """Points from (n, 3), (n, more), an organised (h, w, 3) or a transposed (3, n) array."""
+    notes = []
+    if array.ndim > 2 and array.shape[-1] == 3:
+        array = array.reshape(-1, 3)
+    if array.ndim == 2 and array.shape[0] == 3 and array.shape[1] > 3:
+        array = array.T
+        notes.append("the array is (3, n): read as n points")
+    if array.ndim != 2 or array.shape[1] < 3:
+        raise problem(path, f"holds an array of shape {array.shape}", "save (n, 3) points")
+    return Raw(array[:, :3], notes=notes)

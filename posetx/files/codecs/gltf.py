@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ from urllib.parse import unquote, unquote_to_bytes
 import numpy as np
 
 from posetx.files.checks import only_posetx_errors, problem, read_bytes, truncated
+from posetx.files.codecs.glb import MAGIC, glb_chunks
 from posetx.files.codecs.polygons import strip
+from posetx.files.raw import Raw
 
-MAGIC, JSON_CHUNK, BIN_CHUNK = b"glTF", 0x4E4F534A, 0x004E4942
 FLOAT = 5126
 _COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", FLOAT: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
@@ -60,7 +60,7 @@ class Gltf:
         binary: bytes | None = None
         self.chunks: list[tuple[int, bytes]] = []
         if data[:4] == MAGIC:
-            text, binary, self.chunks = _glb_chunks(data, path)
+            text, binary, self.chunks = glb_chunks(data, path)
         else:
             text = data
         self.is_glb = data[:4] == MAGIC
@@ -302,54 +302,12 @@ def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return np.asarray(np.einsum("nij,nj->ni", matrix[:, :3, :3], points) + matrix[:, :3, 3])
 
 
-def encode_glb(
-    document: dict[str, Any], binary: bytes | bytearray, chunks: list[tuple[int, bytes]]
-) -> bytes:
-    """A .glb: the JSON, the binary chunk, and whatever other chunks there were."""
-    parts = [(JSON_CHUNK, encode_json(document), b" ")]
-    if len(binary):
-        parts.append((BIN_CHUNK, bytes(binary), b"\0"))
-    parts += [(kind, content, b"\0") for kind, content in chunks]
-    body = b""
-    for kind, content, filler in parts:
-        content += filler * (-len(content) % 4)
-        body += struct.pack("<II", len(content), kind) + content
-    return MAGIC + struct.pack("<II", 2, 12 + len(body)) + body
-
-
-def encode_json(document: dict[str, Any]) -> bytes:
-    """The document as compact UTF-8."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
-
-
 def decode_data_uri(uri: str) -> bytes:
     """The content of a data: URI."""
     head, _, content = uri.partition(",")
     if head.endswith(";base64"):
         return base64.b64decode(content)
     return unquote_to_bytes(content)
-
-
-def _glb_chunks(data: bytes, path: Path) -> tuple[bytes, bytes | None, list[tuple[int, bytes]]]:
-    """The JSON, the binary chunk, and the others."""
-    if len(data) < 20:
-        raise truncated(path, "it ends within its header")
-    version, length = struct.unpack_from("<II", data, 4)
-    if version != 2:
-        raise problem(path, f"is glTF {version}, not 2", "export it again as glTF 2.0")
-    if length > len(data):
-        raise truncated(path, f"it has {len(data)} of {length} bytes")
-    chunks, at = [], 12
-    while at + 8 <= length:
-        size, kind = struct.unpack_from("<II", data, at)
-        if at + 8 + size > length:
-            raise truncated(path, "a chunk reaches beyond the end of the file")
-        chunks.append((kind, data[at + 8 : at + 8 + size]))
-        at += 8 + size
-    if not chunks or chunks[0][0] != JSON_CHUNK:
-        raise problem(path, "its first chunk is not JSON", "export it again")
-    binary = chunks.pop(1)[1] if len(chunks) > 1 and chunks[1][0] == BIN_CHUNK else None
-    return chunks[0][1], binary, chunks[1:]
 
 
 def _local_matrix(node: dict[str, Any]) -> np.ndarray:
@@ -367,3 +325,36 @@ def _local_matrix(node: dict[str, Any]) -> np.ndarray:
     matrix[:3, :3] = rotation * np.array(node.get("scale", [1, 1, 1]), dtype=np.float64)
     matrix[:3, 3] = node.get("translation", [0, 0, 0])
     return matrix
+
+
+def scan(data: bytes, path: Path) -> Raw:
+    """A glTF file as a scan: what its nodes show, in world space."""
+    gltf = decode_gltf(data, path)
+    points: list[np.ndarray] = []
+    faces: list[np.ndarray] = []
+    colors: list[np.ndarray | None] = []
+    seen: dict[tuple[int, int], int] = {}  # (node, accessor): first row
+    begin = 0
+    for instance in gltf.instances():
+        for primitive in gltf.entries("meshes")[instance.mesh]["primitives"]:
+            attributes = primitive.get("attributes", {})
+            if "POSITION" not in attributes:
+                continue
+            local = gltf.floats(attributes["POSITION"])[:, :3]
+            key = (instance.node, attributes["POSITION"])
+            if key not in seen:
+                seen[key] = begin
+                matrix = gltf.to_world(instance, primitive, len(local))
+                points.append(apply(matrix, local))
+                colour = attributes.get("COLOR_0")
+                colors.append(None if colour is None else gltf.floats(colour)[:, :3])
+                begin += len(local)
+            faces.append(gltf.triangles(primitive, len(local)) + seen[key])
+    if not points:
+        raise problem(path, "shows no points", "check that the scan was exported")
+    given = [c for c in colors if c is not None]
+    return Raw(
+        np.concatenate(points),
+        colors=np.concatenate(given) if len(given) == len(colors) else None,
+        faces=np.concatenate(faces),
+    )

@@ -10,6 +10,7 @@ import numpy as np
 from posetx.files.checks import only_posetx_errors, problem
 from posetx.files.codecs.polygons import fan
 from posetx.files.codecs.tokens import BadToken, Tokens, line_number
+from posetx.files.raw import Raw
 
 SLASH = ord("/")
 NO_NORMAL = -1
@@ -198,3 +199,16 @@ def _rest_of_line(tokens: Tokens, line: int) -> str:
         return ""
     begin, end = tokens.starts[first + 1], tokens.ends[first + count - 1]
     return tokens.data[begin:end].decode("utf-8", "replace")
+
+
+def scan(data: bytes, path: Path) -> Raw:
+    """An OBJ file as a scan."""
+    text = decode_obj(data, path)
+    raw = Raw(text.vertices, faces=text.faces)
+    # Normals are per corner; only when they pair with the vertices are they per point.
+    paired = not len(text.faces) or (text.faces == text.face_normals).all()
+    if len(text.normals) == len(text.vertices) and paired:
+        raw.normals = text.normals
+    if text.vertex_extras is not None and text.vertex_extras.shape[1] >= 3:
+        raw.colors = text.vertex_extras[:, :3]
+    return raw

@@ -11,6 +11,7 @@ import numpy as np
 from posetx.files.checks import only_posetx_errors, problem, truncated
 from posetx.files.codecs.polygons import fan
 from posetx.files.codecs.tokens import BadToken, Tokens, line_number
+from posetx.files.raw import Raw
 
 # Texture, colour and normal prefixes; 4D and nD files are no bodies.
 _KEYWORD = re.compile(r"^(ST)?(C)?(N)?OFF$")
@@ -109,3 +110,9 @@ def _decode(data: bytes, tokens: Tokens, first: np.ndarray, count: np.ndarray, p
 def _triples(tokens: Tokens, first: np.ndarray) -> np.ndarray:
     each = (first[:, None] + np.arange(3)).ravel()
     return tokens.floats(tokens.starts[each], tokens.ends[each]).reshape(-1, 3)
+
+
+def scan(data: bytes, path: Path) -> Raw:
+    """An OFF file as a scan."""
+    off = decode_off(data, path)
+    return Raw(off.vertices, off.normals if len(off.normals) else None, faces=off.faces)

@@ -8,6 +8,7 @@ import numpy as np
 
 from posetx.files.checks import only_posetx_errors, problem, truncated
 from posetx.files.codecs.tokens import BadToken, line_number, read_floats
+from posetx.files.raw import Raw
 
 LARGEST_HEADER = 1 << 16  # bytes
 LZF_BEST_RATIO = 100  # no LZF stream expands more: at most 264 bytes from 3
@@ -133,3 +134,22 @@ def _lzf(packed: bytes, size: int) -> bytearray:
             pattern = out[begin:]
             out += (pattern * (length // len(pattern) + 1))[:length]
     return out
+
+
+def scan(data: bytes, path: Path) -> Raw:
+    """A PCD file as a scan."""
+    fields = decode_pcd(data, path)
+    if not {"x", "y", "z"} <= set(fields):
+        raise problem(path, "has no fields x, y and z", "export it again")
+    raw = Raw(np.stack([fields[c] for c in "xyz"], axis=1))
+    names = ("normal_x", "normal_y", "normal_z")
+    if set(names) <= set(fields):
+        raw.normals = np.stack([fields[c] for c in names], axis=1)
+    packed = fields.get("rgb", fields.get("rgba"))
+    if packed is not None and packed.dtype.kind == "f":
+        # Three bytes behind the mask of a float: PCL's way. ASCII files were parsed as float64.
+        packed = packed.astype("<f4").view("<u4")
+    if packed is not None:
+        packed = packed.astype(np.int64)
+        raw.colors = np.stack([(packed >> shift) & 255 for shift in (16, 8, 0)], axis=1) / 255.0
+    return raw

@@ -2,72 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from posetx.files.checks import only_posetx_errors, problem, truncated
+from posetx.files.codecs.ply_header import ORDERS, Element, read_header
 from posetx.files.codecs.polygons import fan, strip
 from posetx.files.codecs.tokens import BadToken, Tokens, line_number, read_floats
-
-_TYPES = {
-    "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1",
-    "short": "i2", "int16": "i2", "ushort": "u2", "uint16": "u2",
-    "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4",
-    "float": "f4", "float32": "f4", "double": "f8", "float64": "f8",
-}  # fmt: skip
-_ORDERS = {"ascii": "=", "binary_little_endian": "<", "binary_big_endian": ">"}
-LARGEST_HEADER = 1 << 20  # bytes
-
-
-@dataclass
-class Property:
-    """One column: `kind` is a numpy type; a list has a `count_kind`, too."""
-
-    name: str
-    kind: str
-    count_kind: str | None = None
-
-
-@dataclass
-class Element:
-    """One kind of row. After decoding, where its rows begin: a byte or, in ASCII, a token."""
-
-    name: str
-    count: int
-    properties: list[Property] = field(default_factory=list)
-    begin: int = 0
-    # The rows when each has the same size: a structured array, or (count, tokens) in ASCII.
-    rows: np.ndarray | None = None
-    # Per list property: all entries one after another, and how many each row has.
-    lists: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
-
-    def has(self, *names: str) -> bool:
-        """Whether all of `names` are scalar columns."""
-        return set(names) <= {p.name for p in self.properties if p.count_kind is None}
-
-    def column_index(self, name: str) -> int:
-        """Where a column stands in a row of tokens; only for rows without lists before it."""
-        return [p.name for p in self.properties].index(name)
-
-    def kind(self, name: str) -> str:
-        """The numpy type of a column."""
-        return self.properties[self.column_index(name)].kind
-
-    def columns(self, *names: str) -> np.ndarray:
-        """(count, k) float64: scalar columns side by side."""
-        if self.rows is None:
-            raise ValueError(f"element {self.name!r} has rows of different sizes")
-        if self.rows.dtype.names:
-            picked = [self.rows[name] for name in names]
-        else:
-            picked = [self.rows[:, self.column_index(name)] for name in names]
-        table = np.empty((len(self.rows), len(names)))
-        for place, column in enumerate(picked):
-            table[:, place] = column
-        return table
+from posetx.files.raw import Raw
 
 
 @dataclass
@@ -116,11 +61,11 @@ def decode_ply(data: bytes, path: Path) -> Ply:
     The `vertex` element always has `rows` and the columns x, y, z.
     """
     with only_posetx_errors(path, "PLY"):
-        kind, elements, body = _header(data, path)
+        kind, elements, body = read_header(data, path)
         if kind == "ascii":
             _read_ascii(data, body, elements, path)
         else:
-            _read_binary(data, body, elements, _ORDERS[kind], path)
+            _read_binary(data, body, elements, ORDERS[kind], path)
         vertex = next((e for e in elements if e.name == "vertex"), None)
         if vertex is None or not vertex.has("x", "y", "z"):
             raise problem(path, "has no vertices with x, y and z", "export it again")
@@ -131,52 +76,6 @@ def decode_ply(data: bytes, path: Path) -> Ply:
                 "export it again without per-vertex lists",
             )
         return Ply(data, kind, elements, body)
-
-
-def _header(data: bytes, path: Path) -> tuple[str, list[Element], int]:
-    """The format, the elements, and the offset at which the rows begin."""
-    if not data.startswith(b"ply"):
-        raise problem(path, "does not begin with 'ply'", "check that it is a PLY file")
-    ending = b"\r\n" if data[3:5] == b"\r\n" else data[3:4]
-    if ending not in (b"\n", b"\r", b"\r\n"):
-        raise problem(path, "has a damaged PLY header", "export it again")
-    at = data.find(b"end_header", 0, LARGEST_HEADER)
-    if at < 0:
-        raise truncated(path, "the PLY header has no end")
-    lines = data[:at].decode("latin-1").split(ending.decode())
-    body = at + len(b"end_header")
-    stop = data.find(ending[-1:], body, body + 80)
-    body = len(data) if stop < 0 else stop + 1
-
-    kind = ""
-    elements: list[Element] = []
-    for line in lines[1:]:
-        words = line.split()
-        if not words or words[0] in ("comment", "obj_info"):
-            continue
-        if words[0] == "format" and len(words) > 1 and words[1] in _ORDERS:
-            kind = words[1]
-        elif words[0] == "element" and len(words) == 3 and words[2].isdecimal():
-            elements.append(Element(words[1], int(words[2])))
-        elif words[0] == "property" and elements and _property(words) is not None:
-            elements[-1].properties.append(_property(words))  # type: ignore[arg-type]
-        else:
-            raise problem(path, f"the PLY header holds {line[:60]!r}", "export it again")
-    if not kind:
-        raise problem(path, "the PLY header names no known format", "export it again")
-    for element in elements:
-        names = [p.name for p in element.properties]
-        if len(set(names)) < len(names):
-            raise problem(path, "the PLY header names a property twice", "export it again")
-    return kind, elements, body
-
-
-def _property(words: list[str]) -> Property | None:
-    if len(words) == 3 and words[1] in _TYPES:
-        return Property(words[2], _TYPES[words[1]])
-    if len(words) == 5 and words[1] == "list" and words[2] in _TYPES and words[3] in _TYPES:
-        return Property(words[4], _TYPES[words[3]], _TYPES[words[2]])
-    return None
 
 
 def _too_short(path: Path, element: Element) -> Exception:
@@ -385,3 +284,24 @@ def _ascii_ragged(values: np.ndarray, at: int, element: Element, path: Path) -> 
             np.array(counts[name], dtype=np.int64),
         )
     return at + cursor
+
+
+def scan(data: bytes, path: Path) -> Raw:
+    """A PLY file as a scan: the vertices, whatever their colours are called."""
+    ply = decode_ply(data, path)
+    vertex = ply.element("vertex")
+    assert vertex is not None  # decode_ply sees to it
+    raw = Raw(vertex.columns("x", "y", "z"), faces=ply.triangles())
+    if vertex.has("nx", "ny", "nz"):
+        raw.normals = vertex.columns("nx", "ny", "nz")
+    for names in (
+        ("red", "green", "blue"),
+        ("diffuse_red", "diffuse_green", "diffuse_blue"),
+        ("r", "g", "b"),
+    ):
+        if vertex.has(*names):
+            raw.colors = vertex.columns(*names)
+            if vertex.kind(names[0]) in ("u1", "i1"):  # a dark scan must not look like 0 to 1
+                raw.colors = np.clip(raw.colors, 0, 255).astype(np.uint8)
+            break
+    return raw

@@ -16,6 +16,7 @@ import numpy as np
 
 from posetx.errors import MissingError
 from posetx.files.checks import only_posetx_errors, problem, truncated
+from posetx.files.raw import Raw
 
 #: Points of a LAS file that are unpacked at once.
 CHUNK = 1_000_000
@@ -149,3 +150,10 @@ def decode_e57(path: Path) -> Survey:
             colours = values / (255.0 if values.max(initial=0) <= 255 else 65535.0)
         notes = [f"{len(scans)} scans in one file: taken together"] if len(scans) > 1 else []
         return Survey(np.concatenate(points), colours, notes)
+
+
+def scan(data: bytes, path: Path) -> Raw:
+    """A LAS, LAZ or E57 file as a scan; the suffix says which."""
+    # the library for E57 opens files by name alone
+    survey = decode_e57(path) if path.suffix.lower() == ".e57" else decode_las(data, path)
+    return Raw(survey.points, colors=survey.colours, notes=survey.notes)

@@ -9,6 +9,8 @@ import numpy as np
 
 from posetx.files.checks import only_posetx_errors, problem, truncated
 from posetx.files.codecs.tokens import BadToken, Tokens, line_number
+from posetx.files.raw import Raw
+from posetx.geometry.mesh import weld
 
 HEADER = 84  # bytes: 80 of free text, then the number of triangles
 ROW = np.dtype([("normal", "<f4", (3,)), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
@@ -85,3 +87,10 @@ def _triples(tokens: Tokens, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     each = (first[:, None] + np.arange(3)).ravel()
     values = tokens.floats(tokens.starts[each], tokens.ends[each]).reshape(-1, 3)
     return values, np.stack([tokens.starts[first], tokens.ends[first + 2]], axis=1)
+
+
+def scan(data: bytes, path: Path) -> Raw:
+    """A STL file as a scan: equal corners are joined."""
+    corners = decode_stl(data, path).corners.reshape(-1, 3)
+    first, place = weld(corners)
+    return Raw(corners[first], faces=place.reshape(-1, 3))

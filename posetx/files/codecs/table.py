@@ -16,6 +16,7 @@ from posetx.files.codecs.tokens import (
     is_number,
     line_number,
 )
+from posetx.files.raw import Raw
 
 MOST_BAD_LINES = 0.02  # share of lines that may have another number of columns, e.g. a cut end
 _NUMBER_STARTS = b"0123456789+-.nNiI"
@@ -158,3 +159,9 @@ def _like_colours(triple: np.ndarray) -> bool:
 def _like_normals(triple: np.ndarray) -> bool:
     length = np.linalg.norm(triple, axis=1)
     return bool(np.mean(np.abs(length - 1) < 0.05) > 0.9)
+
+
+def scan(data: bytes, path: Path) -> Raw:
+    """A table of points as a scan."""
+    table = decode_table(data, path)
+    return Raw(table.points, table.normals, table.colours, None, table.notes)

@@ -12,7 +12,8 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from posetx.files.atomic import write_bytes_atomic
-from posetx.files.codecs.gltf import FLOAT, Gltf, encode_glb, encode_json
+from posetx.files.codecs.glb import encode_glb, encode_json
+from posetx.files.codecs.gltf import FLOAT, Gltf
 from posetx.files.targets.sidecars import copy_beside
 
 ALIGNMENT = 8  # bytes between pieces put into one buffer; accessors need 4

@@ -8,7 +8,8 @@ import numpy as np
 
 from posetx.files.atomic import write_bytes_atomic
 from posetx.files.checks import problem
-from posetx.files.codecs.ply import Element, Ply, decode_ply
+from posetx.files.codecs.ply import Ply, decode_ply
+from posetx.files.codecs.ply_header import Element
 from posetx.files.codecs.tokens import format_rows, position_format, splice
 from posetx.files.targets.base import Target
 from posetx.files.targets.normals import turned
