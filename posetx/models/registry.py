@@ -1,43 +1,59 @@
 """Every network that can be trained, attacked and measured: by name, and from a file.
 
-A new one is a file beside this one, with a frozen dataclass of sizes and a class that takes it, and
-a line in each of the two tables; how it learns is told in :mod:`posetx.training.learners`.
+A new one is a file beside this one, with a class and a frozen dataclass of its sizes, and a line in
+:data:`KNOWN`. It learns by squared error and edge lengths; a loss of its own is told in
+:mod:`posetx.training.learners`.
 """
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from posetx.errors import UsageError
-from posetx.models.core_net import CoreNet, CoreNetConfig
-from posetx.models.gc_transformer import GCTransformer, GCTransformerConfig
-from posetx.models.mapconnet import MAPConNet, MAPConNetConfig
 from posetx.models.mesh_model import MeshModel
-from posetx.models.npt import NPT, NPTConfig
-from posetx.models.pose_mae import PoseMAE, PoseMAEConfig
+from posetx.models.pose_mae import PoseMAE
 
 #: a network of any kind
 Network = PoseMAE | MeshModel
 Config = Any
 
-#: what files call a network, its class and its sizes
-ARCHITECTURES: dict[str, tuple[type[PoseMAE] | type[MeshModel], type]] = {
-    "PoseMAE": (PoseMAE, PoseMAEConfig),
-    "NPT": (NPT, NPTConfig),
-    "GCTransformer": (GCTransformer, GCTransformerConfig),
-    "CoreNet": (CoreNet, CoreNetConfig),
-    "MAPConNet": (MAPConNet, MAPConNetConfig),
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a network is; its sizes are the dataclass beside it, called as it and ``Config``."""
+
+    #: below posetx.models
+    module: str
+    #: the class, by whose name files call it
+    network: str
+    #: those that are not the dataclass's own
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+
+    def classes(self) -> tuple[type[Network], type]:
+        """The network's and its sizes'."""
+        module = importlib.import_module(f"posetx.models.{self.module}")
+        return getattr(module, self.network), getattr(module, f"{self.network}Config")
+
+
+#: what people call a network; sizes are the papers'
+KNOWN = {
+    "posemae": Entry("pose_mae", "PoseMAE"),
+    "npt": Entry("npt", "NPT"),
+    "npt-mp": Entry("npt", "NPT", {"pool": True}),
+    "gc-transformer": Entry("gc_transformer", "GCTransformer"),
+    "corenet": Entry("core_net", "CoreNet"),
+    "mapconnet": Entry("mapconnet", "MAPConNet"),
 }
+
+#: what files call a network, its class and its sizes
+ARCHITECTURES = {entry.network: entry.classes() for entry in KNOWN.values()}
 
 #: what people call it, with the papers' sizes
 CONFIGS: dict[str, Config] = {
-    "posemae": PoseMAEConfig(),
-    "npt": NPTConfig(),
-    "npt-mp": NPTConfig(pool=True),
-    "gc-transformer": GCTransformerConfig(),
-    "corenet": CoreNetConfig(),
-    "mapconnet": MAPConNetConfig(),
+    name: ARCHITECTURES[entry.network][1](**entry.sizes) for name, entry in KNOWN.items()
 }
 
 #: sizes of files from before these were invented
@@ -67,9 +83,14 @@ def architecture_of(config: Config) -> str:
 
 def name_of(config: Config) -> str:
     """What people call it."""
-    if isinstance(config, NPTConfig) and config.pool:
-        return "npt-mp"
-    return next(name for name, usual in CONFIGS.items() if type(usual) is type(config))
+
+    def likeness(name: str) -> int:
+        sizes = KNOWN[name].sizes
+        alike = all(getattr(config, size) == value for size, value in sizes.items())
+        return len(sizes) if alike else -1
+
+    architecture = architecture_of(config)
+    return max((n for n, entry in KNOWN.items() if entry.network == architecture), key=likeness)
 
 
 def build(config: Config) -> Network:

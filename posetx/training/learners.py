@@ -86,12 +86,10 @@ def _contrast(output: Any, batch: Batch) -> Terms:
     return {name: TRIPLET * term for name, term in supervised_terms(output).items()}
 
 
-#: by what files call the network
+#: of those that learn otherwise, by what files call the network
 LEARNERS: dict[str, Learner] = {
     "PoseMAE": Learner(),
-    "NPT": Learner(loss=mesh_loss),
     "GCTransformer": Learner(loss=partial(mesh_loss, more=_geodesic)),
-    "CoreNet": Learner(loss=mesh_loss),
     "MAPConNet": Learner(loss=partial(mesh_loss, more=_contrast)),
 }
 
@@ -104,7 +102,7 @@ def learner_of(
     Raises UsageError for one that needs ground truth.
     """
     if not unsupervised:
-        return LEARNERS[architecture_of(config)]
+        return LEARNERS.get(architecture_of(config)) or Learner(loss=mesh_loss)
     if not isinstance(config, MAPConNetConfig):
         raise UsageError(f"{name_of(config)} needs ground truth; without it learns: mapconnet")
     dropped = set(TERMS) - set(contrastive)

@@ -33,7 +33,7 @@ from posetx.models.registry import (
     name_of,
 )
 from posetx.training.adversarial import AdversarialSettings
-from posetx.training.learners import LEARNERS
+from posetx.training.learners import LEARNERS, Learner, learner_of, mesh_loss
 from posetx.training.loop import Trainer, TrainSettings
 
 CPU = torch.device("cpu")
@@ -60,8 +60,10 @@ def batch(data) -> Batch:
 
 def test_every_architecture_has_a_name_and_a_learner() -> None:
     assert {architecture_of(config) for config in CONFIGS.values()} == set(ARCHITECTURES)
-    assert set(LEARNERS) == set(ARCHITECTURES)
+    assert set(LEARNERS) <= set(ARCHITECTURES)
+    assert learner_of(CONFIGS["npt"]).loss is mesh_loss  # what has none of its own
     for name, config in CONFIGS.items():
+        assert isinstance(learner_of(config), Learner)
         assert name_of(config) == name
         assert name_of(small(name)) == name
     with pytest.raises(UsageError, match="no such network"):
