@@ -75,10 +75,13 @@ def make_optimizers(model: nn.Module, lr: float) -> list[torch.optim.Optimizer]:
     for param in model.parameters():
         is_hidden = param.ndim == 2 and min(param.shape) >= SMALLEST_HIDDEN
         (hidden if is_hidden else rest).append(param)
-    return [
-        Muon(hidden, lr=lr),
-        torch.optim.AdamW(rest, lr=0.5 * lr, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
+    optimizers: list[torch.optim.Optimizer] = []
+    if hidden:  # a network narrower than SMALLEST_HIDDEN has none
+        optimizers.append(Muon(hidden, lr=lr))
+    if rest:
+        adamw = torch.optim.AdamW(rest, lr=0.5 * lr, betas=(0.9, 0.98), weight_decay=0.0)
+        optimizers.append(adamw)
+    return optimizers
 
 
 #: share of a run's budget in which the learning rate falls; before it, it is constant
