@@ -105,7 +105,8 @@ class Pipeline:
         where there is no body in the scan, UsageError for impossible axes.
         """
         check_axes(up, front)
-        stages, notes = Stages(on_stage), list(scan.notes)
+        stages = Stages(on_stage)
+        notes: list[str] = []
         with stages("clean"):
             points, kept = measured_points(scan)
             cleaning: list[dict[str, Any]] = []
@@ -144,7 +145,7 @@ class Pipeline:
         """Give the pose that was read to a target; the result stands where the target stood."""
         stages, target = Stages(on_stage), ready.target
         normal, faces = ready.ready.vertices, target.faces
-        warnings = [*reading.scan.notes, *target.notes, *reading.notes[len(reading.scan.notes) :]]
+        warnings = [*reading.scan.notes, *target.notes, *reading.notes]
         with stages("give"):
             predicted = give(self.predictor, reading.code, ready.ready)
         vertices, restored = predicted, None

@@ -34,7 +34,7 @@ class Reading:
     distance : of the scan to the network's prediction, see `Orientation`
     missed : the share of the fitted body that is far from the scan; None where nothing was fitted
     confidence : the likelihood that the pose is right, 0 to 1; None of an uncalibrated model
-    notes : what a user should know
+    notes : what a user should know of how it was read; of its file, see the scan's notes
     seconds : how long reading took, by stage
     """
 
