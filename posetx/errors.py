@@ -18,6 +18,24 @@ class UsageError(PosetxError):
     exit_code = 2
 
 
+class FieldError(UsageError):
+    """A setting has a value that it cannot have; on the command line the field is an option.
+
+    `field` is the setting's name as Python spells it, `message` what is wrong with the value.
+    """
+
+    def __init__(self, field: str, value: object, message: str) -> None:
+        super().__init__(field, value, message)
+        self.field, self.value, self.message = field, value, message
+
+    def __str__(self) -> str:
+        return self.told(self.field)
+
+    def told(self, name: str) -> str:
+        """The line, with the field under another name: `--up q: not an axis`."""
+        return f"{name} {self.value}: {self.message}"
+
+
 class MissingError(PosetxError):
     """Weights or a dependency are not here (exit code 3)."""
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from posetx.errors import PosetxError, UsageError
+from posetx.errors import FieldError, PosetxError, UsageError
 from posetx.system.console import console
 
 INTERRUPTED = 130
@@ -147,6 +147,8 @@ def fail(error: BaseException, verbose: bool = False) -> int:
 
 def explain(error: BaseException) -> tuple[str, int]:
     """The line and the exit code for an error that ended a command."""
+    if isinstance(error, FieldError):
+        return error.told(flag(error.field)), error.exit_code
     if isinstance(error, PosetxError):
         return str(error) or type(error).__name__, error.exit_code
     if isinstance(error, KeyboardInterrupt):
@@ -159,6 +161,11 @@ def explain(error: BaseException) -> tuple[str, int]:
         return f"{error.filename}: {error.strerror or error}", 1
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return f"unexpected {what}; run with -v for the traceback", 1
+
+
+def flag(field: str) -> str:
+    """The option of the command line that fills a field of the library."""
+    return "--" + field.replace("_", "-")
 
 
 def _out_of_memory(error: BaseException) -> bool:
