@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from posetx.attacks.drop import filled
+from posetx.attacks.methods import DEFENCES as DEFENCES
+from posetx.attacks.methods import DefenceName
 from posetx.attacks.objective import Objective
 
 #: clouds (B, P, 3) and randomness to clouds (B, P, 3)
@@ -68,10 +70,9 @@ CLOUD_DEFENCES: dict[str, Defence] = {
     "subsample": subsampled,
     "smooth": smoothed,
 }
-"""By name. One more is a function here and a line."""
-MASK = "mask"
+"""By name. One more is a function here, a line, and its name in :mod:`posetx.attacks.methods`."""
+MASK: DefenceName = "mask"
 """The encoder's own masks, as in training: no change of the cloud, see `transfer_damage`."""
-DEFENCES = (*CLOUD_DEFENCES, MASK)
 RANDOM = ("subsample", MASK)
 """Those that differ from call to call."""
 
