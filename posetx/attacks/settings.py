@@ -55,7 +55,7 @@ class AttackSettings:
         if self.defence:
             _check_known("defence", self.defence, DEFENCES)
         elif self.adaptive:
-            raise FieldError("adaptive", "", "adaptive to which defence?")
+            raise FieldError("defence", "", "adaptive to which one?")
         if self.success <= 0:
             raise FieldError("success", self.success, "give a PMD above 0")
         if not 0 < self.share < 1:

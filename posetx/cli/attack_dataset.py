@@ -38,6 +38,7 @@ from posetx.cli.common import (
     json_text,
 )
 from posetx.errors import UsageError
+from posetx.evaluation.protocol_table import PLAIN
 from posetx.system.console import progress_bar
 
 COLUMNS = {
@@ -65,7 +66,13 @@ COMMON = ("views", "norm", "steps", "turn_degrees", "queries")
 
 
 def attack_dataset(
-    protocol: Annotated[str, typer.Argument(help="Of `posetx evaluate`, one without attack.")],
+    protocol: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=lambda incomplete: [n for n in PLAIN if n.startswith(incomplete)],
+            help=f"One of {', '.join(PLAIN)}.",
+        ),
+    ],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Also write the figures as JSON.")
     ] = None,
@@ -171,11 +178,8 @@ class DatasetAttack:
 
         Raises UsageError for a protocol that is none, or is an attack already.
         """
-        from posetx.evaluation.protocols import PROTOCOLS
-
-        known = [name for name, protocol in PROTOCOLS.items() if not protocol.attack]
-        if self.protocol not in known:
-            raise UsageError(f"PROTOCOL {self.protocol}: use one of {', '.join(known)}")
+        if self.protocol not in PLAIN:
+            raise UsageError(f"PROTOCOL {self.protocol}: use one of {', '.join(PLAIN)}")
 
         from posetx.evaluation.attack_grid import AttackGrid, run_grid
         from posetx.evaluation.subjects import Subjects
