@@ -33,7 +33,7 @@ class FieldError(UsageError):
 
     def told(self, name: str) -> str:
         """The line, with the field under another name: `--up q: not an axis`."""
-        return f"{name} {self.value}: {self.message}"
+        return f"{f'{name} {self.value}'.rstrip()}: {self.message}"
 
 
 class MissingError(PosetxError):

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-NORMS = ("l2", "point", "linf")
+from posetx.attacks.choices import NORMS as NORMS
+
 _TINY = torch.finfo(torch.float32).tiny
 
 

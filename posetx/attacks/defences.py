@@ -13,6 +13,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from posetx.attacks.choices import DEFENCES as DEFENCES
+from posetx.attacks.choices import DefenceName
 from posetx.attacks.drop import filled
 from posetx.attacks.objective import Objective
 
@@ -70,8 +72,7 @@ CLOUD_DEFENCES: dict[str, Defence] = {
     "smooth": smoothed,
 }
 #: The encoder's own masks, as in training: no change of the cloud, see `transfer_damage`.
-MASK = "mask"
-DEFENCES = (*CLOUD_DEFENCES, MASK)
+MASK: DefenceName = "mask"
 #: Those that differ from call to call.
 RANDOM = ("subsample", MASK)
 

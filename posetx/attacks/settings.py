@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from posetx.attacks.choices import DEFENCES, NORMS
+from posetx.attacks.methods import METHODS, attack
+from posetx.errors import FieldError
 
-from posetx.attacks.ascent import Attacked
-from posetx.attacks.budget import NORMS, Budget
-from posetx.attacks.cw import cw
-from posetx.attacks.defences import DEFENCES
-from posetx.attacks.drop import drop
-from posetx.attacks.methods import METHODS, perturbed
-from posetx.attacks.objective import Objective
-from posetx.errors import UsageError
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
-#: those within a budget, those with a goal of their own, and what all have to beat
-NAMES = (*METHODS, "igsm-t", "cw", "drop", "noise")
+    from posetx.attacks.ascent import Attacked
+    from posetx.attacks.budget import Budget
+    from posetx.attacks.objective import Objective
 
 
 def usual_norm(method: str) -> str:
-    """The norm of a method that is told none: sign steps move coordinates."""
-    return "linf" if method.startswith("igsm") else "l2"
+    """The norm of a method that is told none. Raises FieldError for a method that is none."""
+    _check_known("method", method, METHODS)
+    return METHODS[method].norms[0]
 
 
 @dataclass(frozen=True)
 class AttackSettings:
-    """What `posetx attack` can set of an attack.
+    """What can be set of an attack.
 
     ``epsilon`` is in metres of an adult: a scan's unit is not known, a body's size is. ``success``
     is the PMD (m²) from which on the result counts as another one; C&W's goal. ``share`` is that
@@ -47,25 +47,25 @@ class AttackSettings:
     adaptive: bool = False
 
     def check(self) -> None:
-        """Raises UsageError for what does not exist or does not go together."""
-        for name, value, known in (("method", self.method, NAMES), ("norm", self.norm, NORMS)):
-            if value not in known:
-                raise UsageError(f"--{name} {value}: use one of {', '.join(known)}")
-        if usual_norm(self.method) == "linf" != self.norm:
-            raise UsageError(
-                f"--method {self.method} moves coordinates: its --norm is linf, not {self.norm}"
-            )
-        if self.defence and self.defence not in DEFENCES:
-            raise UsageError(f"--defence {self.defence}: use one of {', '.join(DEFENCES)}")
-        if self.adaptive and not self.defence:
-            raise UsageError("--adaptive: adaptive to which --defence?")
+        """Raises FieldError for what does not exist or does not go together."""
+        _check_known("method", self.method, METHODS)
+        _check_known("norm", self.norm, NORMS)
+        norms = METHODS[self.method].norms
+        if self.norm not in norms:
+            raise FieldError("norm", self.norm, f"{self.method} takes {' or '.join(norms)} alone")
+        if self.defence:
+            _check_known("defence", self.defence, DEFENCES)
+        elif self.adaptive:
+            raise FieldError("defence", "", "adaptive to which one?")
         if self.success <= 0:
-            raise UsageError(f"--success {self.success}: give a PMD above 0")
+            raise FieldError("success", self.success, "give a PMD above 0")
         if not 0 < self.share < 1:
-            raise UsageError(f"--share {self.share}: give a number between 0 and 1")
+            raise FieldError("share", self.share, "give a number between 0 and 1")
 
     @property
     def budget(self) -> Budget:
+        from posetx.attacks.budget import Budget
+
         return Budget(self.norm, self.epsilon)
 
     def run(
@@ -75,16 +75,12 @@ class AttackSettings:
 
         ``goal`` is the objective's value at the PMD of ``success``.
         """
-        every = torch.ones(clouds.shape[:2], dtype=torch.bool, device=clouds.device)
-        if self.method == "drop":
-            return drop(objective, clouds, self.share)
-        if self.method == "cw":
-            return cw(objective, clouds, self.budget, goal, self.steps), every
-        if self.method == "noise":
-            moved = clouds + self.budget.random(clouds, generator)
-            return Attacked(moved, clouds.new_zeros(0, len(clouds)), 0), every
-        method = self.method.removesuffix("-t")
-        result = perturbed(
-            method, objective, clouds, self.budget, generator, self.steps, self.restarts
-        )
-        return result, every
+        told = {"steps": self.steps, "restarts": self.restarts, "share": self.share}
+        more = {"budget": self.budget, "generator": generator, "goal": goal}
+        return attack(self.method, objective, clouds, {**told, **more})
+
+
+def _check_known(field: str, value: str, known: Iterable[str]) -> None:
+    names = tuple(known)
+    if value not in names:
+        raise FieldError(field, value, f"use {', '.join(names)}")

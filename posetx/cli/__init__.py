@@ -1,6 +1,7 @@
 """The command line: a table of commands, each in a module of its own that only its use imports.
 
-To add a command, write `posetx/cli/NAME.py` with a function `NAME` and add a line to `COMMANDS`.
+To add a command, write `posetx/cli/NAME.py` with a function `NAME` and add a line to `COMMANDS`;
+a hyphen of a command is an underscore there.
 `posetx --help` imports none of these modules, so they may import what they like at the top, though
 heavy libraries are better imported in the function: `posetx NAME --help` stays fast too.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
@@ -16,19 +18,24 @@ from typer.core import TyperCommand, TyperGroup
 
 from posetx import __version__
 from posetx.cli.common import fail, guarded
+from posetx.errors import PosetxError
 
 COMMANDS = {
     "transfer": "Give the pose of a scan to a target mesh.",
     "clean": "Take floor, strays and other objects out of a scan.",
     "attack": "Make the adversarial scan that harms a transfer most.",
+    "attack-dataset": "Attack a protocol's pairs, with every method and budget.",
     "train": "Train a model on synthetic bodies or on your own meshes.",
     "evaluate": "Measure a model on the frozen protocols.",
     "bench": "Train and measure the field's networks alike.",
+    "trials": "Train and measure one change of the defaults at a time.",
+    "calibrate": "Make a model's confidence a likelihood, by measured pairs.",
     "bodies": "Write synthetic bodies, poses and simulated scans to disk.",
     "models": "List the weights that are here, with hashes and figures.",
     "doctor": "Say what is installed and whether it works.",
 }
 """Name and one-line help of every command. The module and the function have the name, too."""
+PROGRAM = "posetx"
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
@@ -46,6 +53,10 @@ class LazyGroup(TyperGroup):
         return TyperCommand(cmd_name, help=COMMANDS[cmd_name])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in COMMANDS and not ctx.resilient_parsing:
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            meant = f" Did you mean '{near[0]}'?" if near else ""
+            ctx.fail(f"No such command '{args[0]}'.{meant}")
         name, command, rest = super().resolve_command(ctx, args)
         return name, load_command(name) if name in COMMANDS else command, rest
 
@@ -57,17 +68,18 @@ class LazyGroup(TyperGroup):
             raise typer.Exit(fail(error)) from None
 
     def invoke(self, ctx: Any) -> Any:
-        """Ctrl-C outside a command's function, as while its module is imported."""
+        """What happens outside a command's function: Ctrl-C, a choice that is none."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt as error:
+        except (KeyboardInterrupt, PosetxError) as error:
             raise typer.Exit(fail(error)) from None
 
 
 def load_command(name: str) -> Any:
     """Imports the module of a command and makes its function one, its errors turned to lines."""
     try:
-        function = getattr(importlib.import_module(f"posetx.cli.{name}"), name)
+        python = name.replace("-", "_")
+        function = getattr(importlib.import_module(f"posetx.cli.{python}"), python)
     except Exception as error:
         raise typer.Exit(fail(error, verbose="-v" in sys.argv or "--verbose" in sys.argv)) from None
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -76,18 +88,17 @@ def load_command(name: str) -> Any:
 
 
 app = typer.Typer(
-    name="posetx",
+    name=PROGRAM,
     cls=LazyGroup,
     context_settings=CONTEXT,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 
 def show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"posetx {__version__}")
+        typer.echo(f"{PROGRAM} {__version__}")
         raise typer.Exit
 
 
@@ -95,7 +106,9 @@ def show_version(wanted: bool) -> None:
 def posetx(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=show_version, is_eager=True, help="Show the version."),
+        typer.Option(
+            "-V", "--version", callback=show_version, is_eager=True, help="Show the version."
+        ),
     ] = False,
 ) -> None:
     """The pose of a raw human scan, on any human-like mesh.
@@ -106,4 +119,4 @@ def posetx(
 
 def main() -> None:
     """Run the command line."""
-    app(prog_name="posetx")
+    app(prog_name=PROGRAM)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from posetx.attacks.choices import DEFENCES, NORMS
+from posetx.attacks.methods import METHODS
+from posetx.attacks.settings import AttackSettings, usual_norm
 from posetx.cli.common import (
     DEFAULT_MODEL,
     DeviceOption,
@@ -18,6 +22,7 @@ from posetx.cli.common import (
     SeedOption,
     VerboseOption,
     check_preview,
+    choice,
     emit_json,
     json_text,
 )
@@ -33,76 +38,106 @@ STAGES = {
     "preview": "drawing",
 }
 
-ONE_STEP = ("fgm", "drop", "noise")
-"""Methods of which the number of steps says nothing."""
+MethodOption = Annotated[str, choice(METHODS, help="How points move.")]
+NormOption = Annotated[
+    str | None, choice(NORMS, help="Root mean square a coordinate, each point, or each x, y, z.")
+]
+DefenceOption = Annotated[str | None, choice(DEFENCES, help="Also measure behind a defence.")]
+RestartsOption = Annotated[int, typer.Option(min=1, help="Random starts of pgd.")]
+ShareOption = Annotated[float, typer.Option(help="Of the points that drop takes.")]
+SuccessOption = Annotated[
+    float, typer.Option(help="PMD (m²) from which on it is another result; the goal of cw.")
+]
+SurrogateOption = Annotated[
+    str | None, typer.Option(help="Make the attack with this model: --model is a black box.")
+]
+AdaptiveOption = Annotated[bool, typer.Option(help="The attack knows of the defence.")]
+
+
+def moved(ctx: typer.Context, value: str | None) -> None:
+    """The old spelling of `posetx attack-dataset`."""
+    if value and not ctx.resilient_parsing:
+        raise UsageError(f"--dataset is a command of its own: posetx attack-dataset {value}")
+
+
+@dataclass(frozen=True)
+class ScanAttack:
+    """What is attacked, what for, and where the results go."""
+
+    scan: Path
+    target: Path
+    output: Path
+    settings: AttackSettings
+    model: str
+    surrogate: str | None
+    toward: Path | None
+    frame: int
+    turn: float | None
+    refine: bool
+    report: Path | None
+    overwrite: bool
+
+    def check(self) -> None:
+        """Raises UsageError for what does not go together, and for files that are there."""
+        from posetx.files.atomic import check_output
+        from posetx.files.scan_write import check_scan_suffix
+
+        self.settings.check()
+        if self.toward and self.turn is not None:
+            raise UsageError("--toward and --turn want two different poses; give one of them")
+        if METHODS[self.settings.method].wanted and not self.toward and self.turn is None:
+            text = "wants a pose; give --toward SCAN or --turn DEGREES"
+            raise UsageError(f"--method {self.settings.method} {text}")
+        check_scan_suffix(self.output)
+        check_output(self.output, self.overwrite)
+        if self.report:
+            _check_folder(self.report, self.target, self.overwrite)
+
+    @property
+    def clip(self) -> bool:
+        """Whether the pose that is wanted is a clip's."""
+        return self.toward is not None and self.toward.suffix.lower() == ".bvh"
 
 
 def attack(
     scan: Annotated[
         Path | None,
-        typer.Argument(help="PLY, OBJ, STL, OFF, XYZ, PCD, GLB, NPY, NPZ, LAS, LAZ, E57."),
+        typer.Argument(
+            show_default=False, help="PLY, OBJ, STL, OFF, XYZ, PCD, GLB, NPY, NPZ, LAS, LAZ, E57."
+        ),
     ] = None,
-    target: Annotated[Path | None, typer.Argument(help="OBJ, PLY, GLB, glTF, STL, OFF.")] = None,
+    target: Annotated[
+        Path | None, typer.Argument(show_default=False, help="OBJ, PLY, GLB, glTF, STL, OFF.")
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="The adversarial scan: PLY, XYZ, CSV, NPZ."),
     ] = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option(help="fgm, ifgm, mifgm, pgd (default), igsm, igsm-t, cw, drop, nes or noise."),
-    ] = None,
+    method: MethodOption = "pgd",
     epsilon: Annotated[
-        list[float] | None,
-        typer.Option(min=0.0, help="How far points may move, in metres of an adult (0.02)."),
-    ] = None,
-    norm: Annotated[
-        str | None,
-        typer.Option(
-            help="l2 (root mean square a coordinate), point (each) or linf (each x, y, z)."
-        ),
-    ] = None,
-    steps: Annotated[
-        list[int] | None, typer.Option(min=1, help="Of an iterative attack (20).")
-    ] = None,
-    restarts: Annotated[int, typer.Option(min=1, help="Random starts of pgd.")] = 1,
-    share: Annotated[float, typer.Option(help="Of the points that drop takes.")] = 0.1,
-    success: Annotated[
-        float, typer.Option(help="PMD (m²) from which on it is another result; the goal of cw.")
-    ] = 1e-3,
+        float, typer.Option(min=0.0, help="How far points may move, in metres of an adult.")
+    ] = 0.02,
+    norm: NormOption = None,
+    steps: Annotated[int, typer.Option(min=1, help="Of an iterative attack.")] = 20,
+    restarts: RestartsOption = 1,
+    share: ShareOption = 0.1,
+    success: SuccessOption = 1e-3,
     toward: Annotated[
         Path | None,
         typer.Option(help="Want the pose of this scan or BVH clip, instead of any harm."),
     ] = None,
     frame: Annotated[int, typer.Option(help="Of the clip of --toward; -1 is the last one.")] = 0,
     turn: Annotated[
-        list[float] | None, typer.Option(help="Want the own pose turned by so many degrees.")
+        float | None, typer.Option(help="Want the own pose turned by so many degrees.")
     ] = None,
-    surrogate: Annotated[
-        str | None, typer.Option(help="Make the attack with this model: --model is a black box.")
-    ] = None,
-    defence: Annotated[
-        str | None, typer.Option(help="Also measure behind sor, subsample, smooth or mask.")
-    ] = None,
-    adaptive: Annotated[bool, typer.Option(help="The attack knows of the defence.")] = False,
+    surrogate: SurrogateOption = None,
+    defence: DefenceOption = None,
+    adaptive: AdaptiveOption = False,
     report: Annotated[
         Path | None,
         typer.Option(help="Folder for both results, heat maps (PLY, PNG) and a JSON report."),
     ] = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option(help="Attack a protocol's pairs instead of a scan; options may be repeated."),
-    ] = None,
-    pairs: Annotated[int, typer.Option(min=1, help="With --dataset: so many.")] = 64,
-    views: Annotated[
-        list[int] | None, typer.Option(min=1, help="With --dataset: cameras of the scanner.")
-    ] = None,
-    mocap: Annotated[
-        Path | None, typer.Option(help="With --dataset: poses from these BVH clips.")
-    ] = None,
-    markdown: Annotated[bool, typer.Option(help="With --dataset: print Markdown.")] = False,
-    by_part: Annotated[
-        bool, typer.Option(help="With --dataset: also which body parts are perturbed.")
-    ] = False,
+    dataset: Annotated[str | None, typer.Option(hidden=True, callback=moved)] = None,
     model: ModelOption = DEFAULT_MODEL,
     refine: Annotated[
         bool, typer.Option(help="Fit the network's poses to the scans in the transfers.")
@@ -119,15 +154,14 @@ def attack(
     The result is SCAN with the same points in the same order and frame (drop alone has fewer). As
     the true pose of a real scan is not known, the clean prediction stands in for it. The harm is
     told twice: of the network on the points that it sees, and of the whole of `posetx transfer`.
-
-    With --dataset the network alone is attacked on a protocol of `posetx evaluate`, where the truth
-    is known: each method, with each number of steps and each epsilon, in one run.
     """
-    from posetx.attacks.settings import AttackSettings, usual_norm
-    from posetx.files.atomic import check_output, write_text_atomic
-    from posetx.files.scan_write import check_scan_suffix, write_scan
-
-    common = AttackSettings(
+    if not (scan and target and output):
+        raise UsageError("give SCAN, TARGET and -o FILE")
+    settings = AttackSettings(
+        method=method,
+        norm=norm or usual_norm(method),
+        epsilon=epsilon,
+        steps=steps,
         restarts=restarts,
         seed=seed,
         success=success,
@@ -135,89 +169,83 @@ def attack(
         defence=defence,
         adaptive=adaptive,
     )
-    grid = [
-        replace(common, method=m, norm=norm or usual_norm(m), epsilon=e, steps=s)
-        for m in method or ["pgd"]
-        for s in (steps or [20])[: 1 if m in ONE_STEP else None]
-        for e in (epsilon or [0.02])[: 1 if m == "drop" else None]
-    ]
-    for one in grid:
-        one.check()
-    if toward and turn:
-        raise UsageError("--toward and --turn want two different poses; give one of them")
-    if any(s.method == "igsm-t" for s in grid) and not (toward or turn):
-        raise UsageError("--method igsm-t wants a pose; give --toward SCAN or --turn DEGREES")
-    if dataset:
-        from posetx.cli.attack_dataset import DatasetAttack, show
+    wanted = ScanAttack(
+        scan=scan,
+        target=target,
+        output=output,
+        settings=settings,
+        model=model,
+        surrogate=surrogate,
+        toward=toward,
+        frame=frame,
+        turn=turn,
+        refine=refine,
+        report=report,
+        overwrite=overwrite,
+    )
+    wanted.check()
+    document = _attack(wanted, device)
+    for note in document["warnings"]:
+        console.print(f"[yellow]note:[/] {note}", soft_wrap=True)
+    if as_json:
+        emit_json(document)
+    _say(output, document)
 
-        if scan or toward or report:
-            raise UsageError("--dataset has scans of its own: no SCAN, no --toward, no --report")
-        if output:
-            check_output(output, overwrite)
-        attack_all = DatasetAttack(dataset, pairs, views, turn, mocap, model, surrogate, seed)
-        found = attack_all.run(grid, device)
-        if output:
-            write_text_atomic(output, json_text(found) + "\n")
-        if as_json:
-            emit_json(found)
-        else:
-            show(found, markdown, by_part)
-        return
-    if not (scan and target and output):
-        raise UsageError("give SCAN, TARGET and -o FILE, or --dataset PROTOCOL")
-    if len(grid) > 1 or len(turn or []) > 1:
-        raise UsageError("one attack a scan; --dataset takes several at a time")
-    settings = grid[0]
-    check_scan_suffix(output)
-    check_output(output, overwrite)
-    if report:
-        _check_folder(report, target, overwrite)
 
+def _attack(what: ScanAttack, device: str) -> dict[str, Any]:
+    """Attack, and write all files; returns what --json shows."""
     with progress_bar() as bar:
-        task = bar.add_task("", total=len(STAGES) - (not report))
+        task = bar.add_task("", total=len(STAGES) - (not what.report))
 
         def on_stage(name: str) -> None:
             bar.update(task, description=STAGES[name])
             bar.advance(task, name != "load")
 
         on_stage("load")
-        from posetx.files.scans import read_scan
+        from posetx.files.scan_write import write_scan
         from posetx.files.targets import read_target
-        from posetx.pipeline.adversary import Adversary, Wanted, scan_of_clip
-        from posetx.pipeline.options import Options
-        from posetx.pipeline.pipeline import Pipeline
-        from posetx.system.device import resolve_device
 
-        raw, character = read_scan(scan), read_target(target)
-        worker = Pipeline.load(model, resolve_device(device))
-        wanted = Wanted(turn_degrees=turn[0]) if turn else None
-        clip = toward is not None and toward.suffix.lower() == ".bvh"
-        if toward:
-            wanted = Wanted(scan_of_clip(toward, frame, worker.body) if clip else read_scan(toward))
-        adversary = Adversary(worker, surrogate)
-        result = adversary.attack(
-            raw, character, settings, Options(refine=refine), wanted, on_stage
-        )
+        character = read_target(what.target)
+        result = _harmed(what, character, device, on_stage)
         on_stage("write")
-        notes = [*result.before.warnings, *write_scan(output, result.scan)]
+        notes = [*result.before.warnings, *write_scan(what.output, result.scan)]
         document = {
-            "output": output,
-            "report": report,
-            "model": model,
-            "surrogate": surrogate,
-            "toward": toward,
-            "frame": frame if clip else None,
-            "turn_degrees": turn[0] if turn else None,
+            "output": what.output,
+            "report": what.report,
+            "model": what.model,
+            "surrogate": what.surrogate,
+            "toward": what.toward,
+            "frame": what.frame if what.clip else None,
+            "turn_degrees": what.turn,
             **result.report,
             "warnings": notes,
         }
-        if report:
-            _write_report(report, character, result, document, on_stage)
-    for note in notes:
-        console.print(f"[yellow]note:[/] {note}", soft_wrap=True)
-    if as_json:
-        emit_json(document)
-    _say(output, document)
+        if what.report:
+            _write_report(what.report, character, result, document, on_stage)
+    return document
+
+
+def _harmed(what: ScanAttack, character: Any, device: str, on_stage: Callable[[str], None]) -> Any:
+    """The attack on the pipeline."""
+    from posetx.files.scans import read_scan
+    from posetx.pipeline.adversary import Adversary, Wanted, scan_of_clip
+    from posetx.pipeline.options import Options
+    from posetx.pipeline.pipeline import Pipeline
+    from posetx.system.device import resolve_device
+
+    raw = read_scan(what.scan)
+    worker = Pipeline.load(what.model, resolve_device(device))
+    wanted = None if what.turn is None else Wanted(turn_degrees=what.turn)
+    if what.toward:
+        toward = (
+            scan_of_clip(what.toward, what.frame, worker.body)
+            if what.clip
+            else read_scan(what.toward)
+        )
+        wanted = Wanted(toward)
+    options = Options(refine=what.refine)
+    adversary = Adversary(worker, what.surrogate)
+    return adversary.attack(raw, character, what.settings, options, wanted, on_stage)
 
 
 def _names(folder: Path, target: Path) -> dict[str, Path]:
@@ -240,7 +268,13 @@ def _check_folder(folder: Path, target: Path, overwrite: bool) -> None:
         (check_preview if name == "picture" else check_output)(path, overwrite)
 
 
-def _write_report(folder: Path, target: Any, result: Any, document: dict, on_stage) -> None:
+def _write_report(
+    folder: Path,
+    target: Any,
+    result: Any,
+    document: dict[str, Any],
+    on_stage: Callable[[str], None],
+) -> None:
     from posetx.files.atomic import write_text_atomic
     from posetx.report.attacked import draw_attacked, write_heat
 

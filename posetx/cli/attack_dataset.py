@@ -1,19 +1,44 @@
-"""`posetx attack --dataset`: attacks on a protocol's pairs, all budgets in one run."""
+"""`posetx attack-dataset`: attacks on a protocol's pairs, all budgets in one run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
-from posetx.attacks.settings import AttackSettings
-from posetx.cli.common import emit_table
+from posetx.attacks.methods import METHODS
+from posetx.attacks.settings import AttackSettings, usual_norm
+from posetx.cli.attack import (
+    AdaptiveOption,
+    DefenceOption,
+    NormOption,
+    RestartsOption,
+    ShareOption,
+    SuccessOption,
+    SurrogateOption,
+)
+from posetx.cli.common import (
+    DEFAULT_MODEL,
+    DeviceOption,
+    JsonOption,
+    MocapOption,
+    ModelOption,
+    OverwriteOption,
+    QuietOption,
+    SeedOption,
+    VerboseOption,
+    choice,
+    emit_json,
+    emit_table,
+    json_text,
+)
 from posetx.errors import UsageError
+from posetx.evaluation.protocol_table import PLAIN
 from posetx.system.console import progress_bar
 
 COLUMNS = {
@@ -40,6 +65,101 @@ COMMON = ("views", "norm", "steps", "turn_degrees", "queries")
 """Columns that are left out where they say the same in each row."""
 
 
+def attack_dataset(
+    protocol: Annotated[
+        str,
+        typer.Argument(
+            autocompletion=lambda incomplete: [n for n in PLAIN if n.startswith(incomplete)],
+            help=f"One of {', '.join(PLAIN)}.",
+        ),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Also write the figures as JSON.")
+    ] = None,
+    method: Annotated[list[str], choice(METHODS, help="How points move; may be repeated.")] = [  # noqa: B006
+        "pgd"
+    ],
+    epsilon: Annotated[
+        list[float],
+        typer.Option(min=0.0, help="How far points may move, in metres; may be repeated."),
+    ] = [0.02],  # noqa: B006
+    norm: NormOption = None,
+    steps: Annotated[
+        list[int], typer.Option(min=1, help="Of an iterative attack; may be repeated.")
+    ] = [20],  # noqa: B006
+    restarts: RestartsOption = 1,
+    share: ShareOption = 0.1,
+    success: SuccessOption = 1e-3,
+    turn: Annotated[
+        list[float] | None,
+        typer.Option(help="Want the own pose turned by so many degrees; may be repeated."),
+    ] = None,
+    views: Annotated[
+        list[int] | None, typer.Option(min=1, help="Cameras of the scanner; may be repeated.")
+    ] = None,
+    pairs: Annotated[int, typer.Option(min=1, help="So many.")] = 64,
+    surrogate: SurrogateOption = None,
+    defence: DefenceOption = None,
+    adaptive: AdaptiveOption = False,
+    mocap: MocapOption = None,
+    markdown: Annotated[bool, typer.Option(help="Print Markdown.")] = False,
+    by_part: Annotated[bool, typer.Option(help="Also which body parts are perturbed.")] = False,
+    model: ModelOption = DEFAULT_MODEL,
+    device: DeviceOption = "auto",
+    seed: SeedOption = 0,
+    overwrite: OverwriteOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Attack the network alone on a protocol of `posetx evaluate`, where the truth is known.
+
+    Each method, with each number of steps and each epsilon, in one run.
+    """
+    from posetx.files.atomic import check_output, write_text_atomic
+
+    common = AttackSettings(
+        restarts=restarts,
+        seed=seed,
+        success=success,
+        share=share,
+        defence=defence,
+        adaptive=adaptive,
+    )
+    grid = settings_grid(common, method, norm, epsilon, steps)
+    if any(METHODS[one.method].wanted for one in grid) and not turn:
+        raise UsageError("--method igsm-t wants a pose; give --turn DEGREES")
+    if output:
+        check_output(output, overwrite)
+    attack_all = DatasetAttack(protocol, pairs, views, turn, mocap, model, surrogate, seed)
+    found = attack_all.run(grid, device)
+    if output:
+        write_text_atomic(output, json_text(found) + "\n")
+    if as_json:
+        emit_json(found)
+    else:
+        show(found, markdown, by_part)
+
+
+def settings_grid(
+    common: AttackSettings,
+    methods: Sequence[str],
+    norm: str | None,
+    epsilons: Sequence[float],
+    steps: Sequence[int],
+) -> list[AttackSettings]:
+    """Every combination of what a method listens to. Raises FieldError."""
+    grid = [
+        replace(common, method=name, norm=norm or usual_norm(name), epsilon=epsilon, steps=count)
+        for name in methods
+        for count in steps[: None if "steps" in METHODS[name].takes else 1]
+        for epsilon in epsilons[: None if "budget" in METHODS[name].takes else 1]
+    ]
+    for one in grid:
+        one.check()
+    return grid
+
+
 @dataclass(frozen=True)
 class DatasetAttack:
     """What is attacked, and with whose gradients."""
@@ -58,11 +178,8 @@ class DatasetAttack:
 
         Raises UsageError for a protocol that is none, or is an attack already.
         """
-        from posetx.evaluation.protocols import PROTOCOLS
-
-        known = [name for name, protocol in PROTOCOLS.items() if not protocol.attack]
-        if self.protocol not in known:
-            raise UsageError(f"--dataset {self.protocol}: use one of {', '.join(known)}")
+        if self.protocol not in PLAIN:
+            raise UsageError(f"PROTOCOL {self.protocol}: use one of {', '.join(PLAIN)}")
 
         from posetx.evaluation.attack_grid import AttackGrid, run_grid
         from posetx.evaluation.subjects import Subjects

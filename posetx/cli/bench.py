@@ -14,24 +14,21 @@ from posetx.cli.common import (
     QuietOption,
     SeedOption,
     VerboseOption,
+    choice,
     emit_json,
 )
-from posetx.errors import UsageError
+from posetx.studies.bench.presets import NETWORKS, PRESETS
 from posetx.system.console import console, progress_bar
 
 
 def bench(
     folder: Annotated[Path, typer.Argument(help="The study's folder: runs and bench.json.")],
     preset: Annotated[
-        str, typer.Option(help="small (two CPU cores, 20 minutes a training) or full (a GPU).")
+        str, choice(PRESETS, help="Two CPU cores, 20 minutes a training; or a GPU.")
     ] = "small",
     network: Annotated[
         list[str] | None,
-        typer.Option(
-            "-n",
-            "--network",
-            help="npt, npt-mp, corenet, gc-transformer, mapconnet, posemae; all without.",
-        ),
+        choice(NETWORKS, "-n", "--network", help="All without; may be repeated."),
     ] = None,
     samples: Annotated[
         int | None, typer.Option(min=1, help="Instead of the preset's, of each training.")
@@ -61,16 +58,10 @@ def bench(
 
     import torch
 
-    from posetx.studies.bench.presets import NETWORKS, PRESETS
     from posetx.studies.bench.study import Study
     from posetx.studies.bench.tables import markdown
     from posetx.system.device import resolve_device
 
-    if preset not in PRESETS:
-        raise UsageError(f"--preset {preset}: use {' or '.join(PRESETS)}")
-    for name in network or []:
-        if name not in NETWORKS:
-            raise UsageError(f"--network {name}: use {', '.join(NETWORKS)}")
     plan = PRESETS[preset]
     plan = replace(plan, samples=samples or plan.samples, pairs=pairs or plan.pairs)
     if threads:

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +24,27 @@ INTERRUPTED = 130
 """The exit code of a command stopped by Ctrl-C: 128 + SIGINT."""
 
 COMMON = "Common options"
+
+
+def choice(names: Iterable[str], *flags: str, help: str) -> Any:
+    """An option of one or several of the library's names: in the help, completed, checked.
+
+    What is none of them is a FieldError, so one line as all errors.
+    """
+    known = tuple(names)
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in known if name.startswith(incomplete)]
+
+    def check(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
+        for one in [value] if isinstance(value, str) else value or []:
+            if one not in known and not ctx.resilient_parsing:
+                raise FieldError(str(param.name), one, f"use {', '.join(known)}")
+        return value
+
+    listed = f"{help} One of {', '.join(known)}."
+    return typer.Option(*flags, help=listed, autocompletion=complete, callback=check)
+
 
 DeviceOption = Annotated[
     str,

@@ -18,10 +18,12 @@ from posetx.cli.common import (
     QuietOption,
     SeedOption,
     VerboseOption,
+    choice,
     emit_json,
     emit_table,
 )
 from posetx.errors import UsageError
+from posetx.evaluation.protocol_table import EXTRA, PROTOCOLS
 from posetx.system.console import progress_bar
 
 
@@ -29,11 +31,11 @@ def evaluate(
     model: ModelOption = DEFAULT_MODEL,
     protocol: Annotated[
         list[str] | None,
-        typer.Option(
+        choice(
+            PROTOCOLS,
             "-p",
             "--protocol",
-            help="seen, unseen, reposed, noise, scan, attack (by default all these), turned, "
-            "front, objects, attack-pgd.",
+            help=f"By default all but {', '.join(EXTRA)}; may be repeated.",
         ),
     ] = None,
     mocap: MocapOption = None,
@@ -66,13 +68,9 @@ def evaluate(
     The targets are bodies of 1.5 to 2.0 m that no training saw in these shapes; poses of the
     protocols other than `seen` are of motion subjects that no training saw.
     """
-    from posetx.evaluation.protocols import EXTRA, PROTOCOLS
     from posetx.files.atomic import write_text_atomic
 
     names = protocol or [name for name in PROTOCOLS if name not in EXTRA]
-    for name in names:
-        if name not in PROTOCOLS:
-            raise UsageError(f"--protocol {name}: not known; use {', '.join(PROTOCOLS)}")
 
     from posetx.evaluation.alone import figures_alone
     from posetx.evaluation.attack_grid import AttackGrid

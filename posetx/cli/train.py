@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from posetx.attacks.methods import METHODS
 from posetx.cli.common import (
     DeviceOption,
     JsonOption,
@@ -15,10 +16,21 @@ from posetx.cli.common import (
     QuietOption,
     SeedOption,
     VerboseOption,
+    choice,
     emit_json,
 )
 from posetx.errors import UsageError
+from posetx.studies.bench.presets import NETWORKS
 from posetx.system.console import console
+
+ATTACKS = tuple(name for name, method in METHODS.items() if method.training)
+
+
+def names_of_networks(incomplete: str) -> list[str]:
+    """For a shell's completion."""
+    from posetx.models.registry import CONFIGS
+
+    return [name for name in CONFIGS if name.startswith(incomplete)]
 
 
 def train(
@@ -49,13 +61,16 @@ def train(
         typer.Option(
             "-m",
             "--model",
-            help="posemae (default), or npt, npt-mp, gc-transformer, corenet, mapconnet.",
+            autocompletion=names_of_networks,
+            help=f"One of {', '.join(NETWORKS)}; posemae by default.",
         ),
     ] = "",
     width: Annotated[
         int | None, typer.Option(min=8, help="The network's width; the paper's without.")
     ] = None,
-    head: Annotated[str | None, typer.Option(help="Of posemae: skin (default) or coords.")] = None,
+    head: Annotated[
+        str | None, choice(("skin", "coords"), help="Of posemae; skin by default.")
+    ] = None,
     batch: Annotated[int, typer.Option(min=2, help="Of all processes together.")] = 192,
     lr: Annotated[float, typer.Option(min=0.0, help="Muon's; AdamW has half of it.")] = 2e-3,
     pose_points: Annotated[int, typer.Option(min=32, help="Points of a pose source.")] = 128,
@@ -70,7 +85,7 @@ def train(
         ),
     ] = None,
     adversarial: Annotated[
-        str, typer.Option(help="none, fgm or pgd: attacks on pose sources to learn from.")
+        str, choice(("none", *ATTACKS), help="Attacks on pose sources to learn from.")
     ] = "none",
     epsilon: Annotated[
         float,
@@ -82,7 +97,7 @@ def train(
     adversarial_from: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of the run that is clean before.")
     ] = 0.0,
-    precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
+    precision: Annotated[str, choice(("auto", "bf16", "fp32"), help="Of products.")] = "auto",
     checkpoint_minutes: Annotated[float, typer.Option(min=0.01)] = 3.0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     device: DeviceOption = "auto",
@@ -104,15 +119,9 @@ def train(
         raise UsageError("--data does not go with --mocap: its meshes have their poses already")
     if data and scan_share:
         raise UsageError("--data does not go with --scan-share: its meshes are not scanned")
-    if head not in (None, "skin", "coords"):
-        raise UsageError(f"--head {head}: use skin or coords")
-    if adversarial not in ("none", "fgm", "pgd"):
-        raise UsageError(f"--adversarial {adversarial}: use none, fgm or pgd")
     if unsupervised and adversarial != "none":
         raise UsageError("--unsupervised does not go with --adversarial: it attacks ground truth")
     model = model or ("mapconnet" if unsupervised else "posemae")
-    if precision not in ("auto", "bf16", "fp32"):
-        raise UsageError(f"--precision {precision}: use auto, bf16 or fp32")
     if (folder / "checkpoint.pt").exists() and not (resume or overwrite):
         raise UsageError(f"{folder}: has a checkpoint; pass --resume, or --overwrite to start anew")
 

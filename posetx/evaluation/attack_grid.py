@@ -21,6 +21,7 @@ from torch import Tensor
 
 from posetx.attacks.ascent import Attacked
 from posetx.attacks.budget import Budget
+from posetx.attacks.methods import METHODS
 from posetx.attacks.scan import picked_vertices
 from posetx.attacks.settings import AttackSettings
 from posetx.attacks.victim import Victim, turned
@@ -272,10 +273,12 @@ def run_grid(
 
 
 def _told(settings: AttackSettings) -> dict[str, Any]:
+    takes = METHODS[settings.method].takes
     told: dict[str, Any] = {"method": settings.method, "seed": settings.seed}
-    if settings.method == "drop":
-        return {**told, "share": settings.share}
-    told |= {"norm": settings.norm, "epsilon": settings.epsilon}
-    if settings.method in ("fgm", "noise"):
-        return told
-    return {**told, "steps": settings.steps, "restarts": settings.restarts}
+    if "share" in takes:
+        told["share"] = settings.share
+    if "budget" in takes:
+        told |= {"norm": settings.norm, "epsilon": settings.epsilon}
+    if "steps" in takes:
+        told |= {"steps": settings.steps, "restarts": settings.restarts}
+    return told

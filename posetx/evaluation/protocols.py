@@ -17,6 +17,9 @@ from posetx.data.identities import draw_rest_poses
 from posetx.data.poses import PoseBank
 from posetx.data.scanner import ScannerSettings, simulate_scans
 from posetx.errors import UsageError
+from posetx.evaluation.protocol_table import EXTRA as EXTRA
+from posetx.evaluation.protocol_table import PROTOCOLS as PROTOCOLS
+from posetx.evaluation.protocol_table import Protocol as Protocol
 from posetx.geometry.rotations import matrix_from_yaw
 from posetx.geometry.triangles import barycentric
 
@@ -25,36 +28,6 @@ PAIRS = 400
 HEIGHTS = (1.5, 2.0)
 NOISE = 0.02
 SCAN_SAMPLES, SCAN_POINTS = 16384, 8192
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """One protocol of `posetx evaluate`."""
-
-    split: str
-    text: str
-    reposed: bool = False
-    noise: bool = False
-    views: int = 0  # of the virtual scanner; 0 are the body's own vertices
-    any_up: bool = False
-    objects: bool = False
-    attack: str = ""
-
-
-PROTOCOLS = {
-    "seen": Protocol("train", "clean body in training subjects' poses; target at rest"),
-    "unseen": Protocol("unseen", "clean body in poses of unseen subjects; target at rest"),
-    "reposed": Protocol("unseen", "as unseen; target in another pose", reposed=True),
-    "noise": Protocol("unseen", "as unseen + Gaussian noise, sd 2 % of height", noise=True),
-    "scan": Protocol("unseen", "as unseen through the virtual scanner, 2 views, any yaw", views=2),
-    "turned": Protocol("unseen", "as scan; x, y or z is up, and not told", views=2, any_up=True),
-    "front": Protocol("unseen", "as scan, 1 view", views=1),
-    "objects": Protocol("unseen", "as scan; a pole, board or box touches", views=2, objects=True),
-    "attack": Protocol("train", "as seen + FGM, budget 0.08, white box", attack="fgm"),
-    "attack-pgd": Protocol("train", "as seen + PGD-20, budget 0.08, white box", attack="pgd"),
-}
-#: measured when they are asked for: variants of others, and what takes many gradients a pair
-EXTRA = ("turned", "front", "objects", "attack-pgd")
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 Two things say it, measured on simulated scans whose truth is known: how far the scan's points lie
 from the network's prediction, and how much of the fitted body is far from the scan. The curve (a
-logistic one) is in the model's card, where `python -m posetx.studies.calibrate` puts it. Beyond
+logistic one) is in the model's card, where `posetx calibrate` puts it. Beyond
 what was measured nothing is known, and what is so far from every prediction is hardly a person: the
 confidence falls.
 """

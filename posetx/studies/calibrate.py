@@ -1,7 +1,5 @@
 """Calibrates a model's confidence on measured pairs, and says how far it can be trusted.
 
-    python -m posetx.studies.calibrate MODEL DETAILS.json ...
-
 The files are what `posetx evaluate --details` wrote for protocols with scans. Every other pair
 makes the curve, which goes into the model's card; the pairs between make the table.
 """
@@ -10,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from posetx.arrays import Floats, Mask
+from posetx.errors import PosetxError
 from posetx.evaluation.card import update_card
 from posetx.pipeline.confidence import KINDS, RIGHT, confidence, inputs, kind
 
@@ -87,12 +86,20 @@ def markdown(table: list[dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def main(model: str, *paths: str) -> None:
-    """Read the pairs, write the card, print the table."""
+def calibrate_card(model: str, paths: Iterable[Path]) -> list[dict[str, float]]:
+    """Read the pairs, write the card; returns the table.
+
+    Raises PosetxError where a file is none of details, or none of its pairs is a scan's.
+    """
     details = []
     for path in paths:
-        for pairs in json.loads(Path(path).read_text()).values():
-            details += [pair for pair in pairs if "distance" in pair]
+        try:
+            for pairs in json.loads(path.read_text(encoding="utf-8")).values():
+                details += [pair for pair in pairs if "distance" in pair]
+        except (ValueError, AttributeError, TypeError):
+            raise PosetxError(f"{path}: not what `posetx evaluate --details` writes") from None
+    if len(details) < 2:
+        raise PosetxError("no pairs of scans in these files; evaluate protocols with scans")
     name, measured, table = calibrate(details)
 
     def put(card: dict[str, Any]) -> None:
@@ -101,8 +108,4 @@ def main(model: str, *paths: str) -> None:
         card["reliability"] = {**card.get("reliability", {}), name: table}
 
     update_card(model, put)
-    sys.stdout.write(markdown(table) + "\n")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    return table

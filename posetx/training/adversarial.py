@@ -13,6 +13,7 @@ import torch
 from posetx.attacks.budget import Budget
 from posetx.attacks.defences import inliers
 from posetx.attacks.drop import standing_in
+from posetx.attacks.methods import METHODS as ATTACKS
 from posetx.attacks.methods import perturbed
 from posetx.attacks.objective import transfer_damage
 from posetx.data.stream import Batch
@@ -20,7 +21,7 @@ from posetx.geometry.frames import normalise_pose
 from posetx.models.registry import Network
 
 #: attacks that training may use: within the global budget, and cheap enough for every step
-METHODS = ("fgm", "pgd")
+METHODS = tuple(name for name, method in ATTACKS.items() if method.training)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from posetx.attacks.cw import cw
 from posetx.attacks.defences import CLOUD_DEFENCES, DEFENCES, inliers
 from posetx.attacks.drop import drop, standing_in
 from posetx.attacks.igsm import igsm
-from posetx.attacks.methods import METHODS, perturbed
+from posetx.attacks.methods import perturbed
 from posetx.attacks.objective import transfer_damage
 from posetx.attacks.pgd import pgd
 from posetx.attacks.victim import Victim
@@ -106,7 +106,10 @@ def test_attacks_beat_noise_and_each_other_in_order(model, batch) -> None:
     assert harm == sorted(harm)
 
 
-@pytest.mark.parametrize("method", METHODS)
+WITHIN = ("fgm", "ifgm", "mifgm", "pgd", "igsm", "nes")
+
+
+@pytest.mark.parametrize("method", WITHIN)
 def test_every_attack_stays_in_its_budget_and_does_what_it_can(model, batch, method) -> None:
     objective, clouds = objective_of(model, batch), batch.pose.clone()
     before = harm_of(objective, clouds)

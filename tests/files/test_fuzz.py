@@ -256,7 +256,7 @@ def command_codes(folder: Path, name: str, files: Iterable[bytes], role: str) ->
 
 def at_length(name: str) -> None:
     """What `test_damaged_at_length` runs in a process with MEMORY more than it has at first."""
-    for word in ("torch", "posetx.cli.transfer", "posetx.pipeline.transfer"):
+    for word in ("torch", "posetx.cli.transfer", "posetx.pipeline.pipeline"):
         importlib.import_module(word)
     now = int(re.findall(r"VmSize:\s+(\d+)", Path("/proc/self/status").read_text())[0]) * 1024
     resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, now + MEMORY))

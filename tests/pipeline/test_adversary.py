@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from posetx.attacks.methods import METHODS as NAMES
 from posetx.attacks.scan import carried
-from posetx.attacks.settings import NAMES, AttackSettings
+from posetx.attacks.settings import AttackSettings
 from posetx.bodies.body import BodyModel
 from posetx.bodies.skeleton import JOINTS
 from posetx.cli import app
@@ -163,7 +164,7 @@ def test_wrong_calls_end_in_one_line_and_no_file(
 
 
 def test_dataset_attacks_a_protocol_in_one_run(tmp_path: Path) -> None:
-    arguments = ["attack", "--dataset", "seen", "--pairs", "3", "--steps", "4", "--json"]
+    arguments = ["attack-dataset", "seen", "--pairs", "3", "--steps", "4", "--json"]
     arguments += ["--method", "noise", "--method", "fgm", "--method", "ifgm"]
     arguments += ["--epsilon", "0.02", "--epsilon", "0.08", "-o", str(tmp_path / "table.json")]
     run = CliRunner().invoke(app, arguments)
@@ -184,7 +185,7 @@ def test_dataset_attacks_a_protocol_in_one_run(tmp_path: Path) -> None:
 
 
 def test_dataset_with_a_wanted_turn_views_and_a_defence() -> None:
-    arguments = ["attack", "--dataset", "unseen", "--pairs", "2", "--steps", "10", "--json"]
+    arguments = ["attack-dataset", "unseen", "--pairs", "2", "--steps", "10", "--json"]
     arguments += ["--method", "igsm-t", "--turn", "20", "--views", "2", "--defence", "smooth"]
     run = CliRunner().invoke(app, [*arguments, "--epsilon", "0.05"])
     assert run.exit_code == 0, run.stderr
@@ -192,8 +193,8 @@ def test_dataset_with_a_wanted_turn_views_and_a_defence() -> None:
     assert clean["views"] == row["views"] == 2
     assert row["from_wanted_mm"] < row["clean_from_wanted_mm"]
     assert row["pmd_defended"] > 0
-    wrong = CliRunner().invoke(app, ["attack", "--dataset", "attack"])
-    assert wrong.exit_code == 2 and "--dataset attack" in wrong.stderr
+    wrong = CliRunner().invoke(app, ["attack-dataset", "attack"])
+    assert wrong.exit_code == 2 and "PROTOCOL attack" in wrong.stderr
 
 
 def test_the_pose_wanted_may_be_a_clips(

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from posetx.cli import app
 from posetx.pipeline.confidence import RIGHT, confidence, inputs
-from posetx.studies.calibrate import calibrate, main, markdown
+from posetx.studies.calibrate import calibrate, markdown
 
 CURVE = np.array([2.0, -6.0, -1.5])
 
@@ -66,15 +68,16 @@ def test_extremes_are_numbers_and_no_curve_is_none() -> None:
     assert confidence({"confidence": "high"}, 0.02, 0.1) is None
 
 
-def test_the_command_writes_the_card(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_the_card(tmp_path: Path) -> None:
     model, details = tmp_path / "m.safetensors", tmp_path / "details.json"
     model.write_bytes(b"x")
     model.with_suffix(".json").write_text('{"name": "m"}')
     unseen = [{"pmd": 1.0}]  # no scans, so no evidence
     details.write_text(json.dumps({"scan": measured(300, True), "unseen": unseen}))
-    main(str(model), str(details))
+    run = CliRunner().invoke(app, ["calibrate", str(model), str(details)])
+    assert run.exit_code == 0, run.output
     card = json.loads(model.with_suffix(".json").read_text())
     assert card["name"] == "m"
     assert 0.5 < confidence(card, 0.02, 0.1) < 1.0
     assert sum(row["pairs"] for row in card["reliability"]["fitted"]) == 150
-    assert "| confidence |" in capsys.readouterr().out
+    assert "| confidence |" in run.stdout

@@ -12,12 +12,13 @@ import torch
 
 from posetx.bodies.body import BodyModel, relative_rotations
 from posetx.bodies.skeleton import ARMS, JOINTS, LEGS, TRUNK
+from posetx.cli import app
 from posetx.data.poses import PoseBank, mirrored
 from posetx.data.stream import Batch, BodyStream
 from posetx.models.encoder import PartPool, PointFeatures
 from posetx.models.pose_mae import Output, PoseMAE
-from posetx.studies.trials import __main__ as command
 from posetx.studies.trials import search as search_module
+from posetx.studies.trials import study as command
 from posetx.studies.trials.catalogue import ABLATION, BASELINE, TRIALS, Trial
 from posetx.studies.trials.results import Plan, Results, Run, setup
 from posetx.studies.trials.search import search, train
@@ -377,6 +378,14 @@ def test_the_table_is_what_ran(tmp_path: Path) -> None:
     assert "9,999" not in text and "l1" not in text
 
 
+def main(arguments: list[str]) -> int:
+    """The exit code of `posetx trials ARGUMENTS` in this process."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr("sys.argv", ["posetx", "trials", *arguments])
+        app(["trials", *arguments], prog_name="posetx")
+    return int(ended.value.code or 0)
+
+
 def test_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -384,7 +393,7 @@ def test_the_command(
     folder, path = tmp_path / "trials", tmp_path / "trials.md"
     sizes = ["--samples", "128", "--batch", "32", "--validation", "32"]
     call = [str(folder), *sizes, "--only", "plain", "--table", str(path)]
-    assert command.main(call) == 0
+    assert main(call) == 0
     assert os.listdir(folder) == ["trials.json"]
     first = path.read_text()
     table_rows = rows(first, 13)
@@ -393,7 +402,7 @@ def test_the_command(
     recorded = json.loads((folder / "trials.json").read_text())["runs"]
     assert {run["samples"] for run in recorded if run["equal"] == "samples"} == {128}
     assert all(run["cpu_seconds"] > 0 for run in recorded)
-    assert f"posetx.studies.trials {folder}" in first
+    assert f"posetx trials {folder}" in first
     assert "baseline, equal samples: 128 samples in" in " ".join(capsys.readouterr().err.split())
 
     def not_again(*_: object) -> Run:
@@ -401,7 +410,7 @@ def test_the_command(
 
     monkeypatch.setattr(search_module, "train", not_again)
     path.unlink()
-    assert command.main(call) == 0
+    assert main(call) == 0
     assert path.read_text() == first
 
 
@@ -410,17 +419,17 @@ def test_interrupted_it_writes_what_it_has(
 ) -> None:
     speeds["coords"] = 0.0
     path = tmp_path / "trials.md"
-    assert command.main([str(tmp_path / "trials"), "--table", str(path)]) == 130
+    assert main([str(tmp_path / "trials"), "--table", str(path)]) == 130
     assert [row[0] for row in rows(path.read_text(), 13)] == [BASELINE, "again"]
 
 
 def test_wrong_use_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(tmp_path / "trials")
     for options in (["--only", "none"], ["--samples", "0"], ["--validation", "300"]):
-        assert command.main([folder, *options]) == 2
+        assert main([folder, *options]) == 2
     assert not Path(folder).exists()
-    assert command.main([folder, "--mocap", str(tmp_path / "clips")]) == 1
+    assert main([folder, "--mocap", str(tmp_path / "clips")]) == 1
     (tmp_path / "trials" / "trials.json").write_text("[]")
-    assert command.main([folder]) == 1
+    assert main([folder]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 5 and all(line.startswith("error: ") for line in lines)

@@ -1,27 +1,14 @@
-"""What `posetx bench` trains, and how long: the same for all networks of a preset."""
+"""What `posetx bench` trains, and how long: the same for all networks of a preset.
+
+No torch here: the command's help lists these names.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
-
-from posetx.training.adversarial import AdversarialSettings
 
 #: in the order of their papers, the subject of all this last
 NETWORKS = ("npt", "npt-mp", "corenet", "gc-transformer", "mapconnet", "posemae")
-#: how a network is trained, by what is added to its name: settings of its :class:`TrainSettings`
-KINDS: dict[str, dict[str, Any]] = {
-    "": {},
-    # half of each batch is attacked, from the first step on
-    "-adv": {"adversarial": AdversarialSettings()},
-}
-#: MAPConNet alone can learn without ground truth: with both of its contrastive terms, one, none
-WITHOUT_TRUTH: dict[str, dict[str, Any]] = {
-    "-unsupervised": {"unsupervised": True},
-    "-unsupervised-mesh": {"unsupervised": True, "contrastive": ("mesh",)},
-    "-unsupervised-point": {"unsupervised": True, "contrastive": ("point",)},
-    "-unsupervised-neither": {"unsupervised": True, "contrastive": ()},
-}
 #: what is compared: clean poses, raw scans, white-box attacks
 PROTOCOLS = ("seen", "unseen", "noise", "scan", "attack", "attack-pgd")
 #: of these, what is measured of a network that learnt without ground truth

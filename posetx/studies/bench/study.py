@@ -24,11 +24,25 @@ from posetx.models.checkpoint import load_network
 from posetx.models.predictor import predictor_of
 from posetx.models.registry import CONFIGS, build, config_named
 from posetx.studies.bench.cost import forward_cost
-from posetx.studies.bench.presets import CLEAN, KINDS, NETWORKS, WITHOUT_TRUTH, Preset
+from posetx.studies.bench.presets import CLEAN, NETWORKS, Preset
 from posetx.system.hardware import describe
+from posetx.training.adversarial import AdversarialSettings
 from posetx.training.export import export
 from posetx.training.loop import Progress, Trainer, TrainSettings
 
+#: how a network is trained, by what is added to its name: settings of its :class:`TrainSettings`
+KINDS: dict[str, dict[str, Any]] = {
+    "": {},
+    # half of each batch is attacked, from the first step on
+    "-adv": {"adversarial": AdversarialSettings()},
+}
+#: MAPConNet alone can learn without ground truth: with both of its contrastive terms, one, none
+WITHOUT_TRUTH: dict[str, dict[str, Any]] = {
+    "-unsupervised": {"unsupervised": True},
+    "-unsupervised-mesh": {"unsupervised": True, "contrastive": ("mesh",)},
+    "-unsupervised-point": {"unsupervised": True, "contrastive": ("point",)},
+    "-unsupervised-neither": {"unsupervised": True, "contrastive": ()},
+}
 #: what a folder's results are of; another study does not go on with them
 SETUP = ("preset", "seed", "poses")
 CLASSIC = "deformation transfer"

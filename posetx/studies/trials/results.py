@@ -76,6 +76,11 @@ class Results:
         self.baseline = trials[0]
         self._runs = _read(path)
 
+    @property
+    def runs(self) -> list[Run]:
+        """Those of this plan."""
+        return [run for run in self._runs if run.plan == self.plan]
+
     def find(self, trial: Trial, equal: str) -> Run | None:
         """A trial's run in this plan. One of a trial whose settings have changed is none."""
         key = (trial.name, equal, self.plan, setup(trial))
