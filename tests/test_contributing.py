@@ -22,6 +22,7 @@ import posetx
 
 PACKAGE = Path(posetx.__file__).parent
 DOCUMENT = Path(__file__).parents[1] / "CONTRIBUTING.md"
+WEIGHTS = Path(__file__).parents[1] / "weights" / "posemae.safetensors"
 
 #: of a cube: its corners, two triangles of each side, and what else the file says
 VERTICES = [[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]
@@ -124,6 +125,19 @@ def test_a_model_is_a_file_and_a_line(copy: Copy) -> None:
     for terms in done["steps"]:
         assert set(terms) == {"position", "edge", "pmd"} and np.isfinite(list(terms.values())).all()
     assert all(done["changed"])
+
+
+def test_an_attack_is_a_file_and_a_line(copy: Copy) -> None:
+    source, line = blocks("An attack")
+    table = "posetx/attacks/methods.py"
+    copy.add("posetx/attacks/nesterov.py", source, table, "METHODS", line)
+    found = copy.posetx(
+        *("attack-dataset", "seen", "--pairs", 1, "--steps", 4, "--epsilon", 0.02),
+        *("--method", "nesterov", "-m", WEIGHTS),
+    )
+    clean, attacked = found["rows"]
+    assert attacked["method"] == "nesterov"
+    assert 0 < attacked["size_mm"] <= 20.01 and attacked["pmd"] > clean["pmd"]
 
 
 READ_AND_WRITE = """
