@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from posetx.files.checks import only_posetx_errors, problem, read_bytes, usable_rows
+from posetx.files.codecs import meshlab
 
 
 @dataclass
@@ -56,12 +57,14 @@ def read_scan(path: Path) -> Scan:
     Parameters
     ----------
     path : Path
-        PLY, OBJ, STL, OFF, XYZ/TXT/CSV/PTS, PCD, GLB/glTF, NPY, NPZ, LAS/LAZ or E57
+        PLY, OBJ, STL, OFF, XYZ/ASC/TXT/CSV/PTS, PCD, GLB/glTF, NPY, NPZ, LAS/LAZ or E57; DAE, 3DS,
+        X3D/X3DV, WRL, 3MF or CTM through pymeshlab
 
     Raises
     ------
     MissingError
-        the library that reads such files is not installed: LAS, LAZ and E57 have optional ones
+        the library that reads such files is not installed or does not work here: LAS, LAZ and E57
+        have optional ones
     PosetxError
         in one line, whatever is wrong with the file
     """
@@ -271,6 +274,11 @@ def _read_e57(data: bytes, path: Path) -> _Raw:
     return _Raw(survey.points, colors=survey.colours, notes=survey.notes)
 
 
+def _read_meshlab(data: bytes, path: Path) -> _Raw:
+    arrays = meshlab.decode_meshlab(data, path)
+    return _Raw(arrays["points"], colors=arrays.get("colors"), faces=arrays.get("faces"))
+
+
 def _read_npy(data: bytes, path: Path) -> _Raw:
     from posetx.files.codecs.arrays import decode_npy
 
@@ -308,6 +316,7 @@ _READERS: dict[str, Callable[[bytes, Path], Any]] = {
     ".stl": _read_stl,
     ".off": _read_off,
     ".xyz": _read_table,
+    ".asc": _read_table,
     ".txt": _read_table,
     ".csv": _read_table,
     ".pts": _read_table,
@@ -319,5 +328,6 @@ _READERS: dict[str, Callable[[bytes, Path], Any]] = {
     ".las": _read_las,
     ".laz": _read_las,
     ".e57": _read_e57,
+    **dict.fromkeys(meshlab.SUFFIXES, _read_meshlab),
 }
 SCAN_SUFFIXES = tuple(_READERS)
