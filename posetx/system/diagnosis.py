@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 TIMEOUT_SECONDS = 120
-"""A first import from a cold, slow disk takes most of a minute for torch and open3d."""
+"""A first import from a cold, slow disk takes most of a minute for torch."""
 
 TORCH_DEVICES = (
     "import torch;"
@@ -50,8 +50,7 @@ DEPENDENCIES = [
     Dependency("trimesh", True, "reading and writing meshes"),
     Dependency("robust_laplacian", True, "detail restoration"),
     Dependency("cholespy", True, "detail restoration"),
-    Dependency("open3d", False, "no command needs it yet"),
-    Dependency("pymeshlab", False, "no command needs it yet"),
+    Dependency("pymeshlab", False, "scans and targets: DAE, 3DS, X3D, VRML, 3MF and CTM"),
     Dependency("pyvista", False, "pictures: --preview"),
     Dependency("anny", False, "making the body model's cache anew", extra="train"),
     Dependency("laspy", False, "scans: LAS and LAZ", extra="scanners"),
@@ -60,7 +59,6 @@ DEPENDENCIES = [
 ]
 
 SYSTEM_LIBRARIES = {
-    "libusb": "libusb-1.0-0",
     "libGL.so": "libgl1",
     "libEGL": "libegl1",
     "libgomp": "libgomp1",
