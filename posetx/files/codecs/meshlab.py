@@ -22,8 +22,9 @@ from posetx.system.child import ending, run_module
 SUFFIXES = (".dae", ".3ds", ".x3d", ".x3dv", ".wrl", ".3mf", ".ctm")
 """Formats that load whole and true; see docs/dependencies.md for those that do not."""
 
-SECONDS, SECONDS_PER_MEGABYTE = 120.0, 5.0
-"""When a child is ended: a cold start, and over ten times what MeshLab needs for a megabyte."""
+SECONDS, SECONDS_PER_MEGABYTE = 120.0, 2.0
+"""When a child is ended: a cold start, and for a megabyte over ten times the 0.04 (DAE) to 0.16 s
+(CTM) that MeshLab needs for one."""
 
 STARTED = "posetx: pymeshlab is imported"
 REFUSED = "posetx: refused: "
