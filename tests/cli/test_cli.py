@@ -292,9 +292,11 @@ def test_doctor(
     assert report["temp"]["writable"]
 
     some.append(Dependency("nonesuch-y", True, "everything"))
+    some.append(Dependency("nonesuch-z", False, "files", extra="some"))
     assert run("doctor") == 3
     captured = capfd.readouterr()
     assert "pip install nonesuch-y" in captured.out
+    assert "'posetx[some]'" in captured.out
     assert "nonesuch-y" in captured.err
 
 

@@ -167,7 +167,7 @@ def test_hang(read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("raise ModuleNotFoundError(\"No module named 'pymeshlab'\")", "pip install pymeshlab"),
+        ("raise ModuleNotFoundError(\"No module named 'pymeshlab'\")", r"posetx\[formats\]"),
         ("raise ImportError('libGL.so.1: cannot open')", "libGL.so.1: cannot open"),
         ("import os; os.abort()", "signal 6"),
     ],

@@ -86,7 +86,7 @@ def _no_library(path: Path, kind: str, child: subprocess.CompletedProcess[str]) 
     said = child.stderr.strip().splitlines()
     reason = said[-1] if said and child.returncode == 1 else ending(child.returncode)
     if "ModuleNotFoundError" in reason:
-        what, remedy = "is not installed", "pip install pymeshlab"
+        what, remedy = "is not installed", "pip install 'posetx[formats]'"
     else:
         what, remedy = f"does not work here ({reason})", "see `posetx doctor`"
     line = f"{path}: {kind} files need pymeshlab, which {what}; {remedy}, or export it as PLY"
