@@ -250,9 +250,12 @@ def _harmed(what: ScanAttack, character: Any, device: str, on_stage: Callable[[s
 
 def _names(folder: Path, target: Path) -> dict[str, Path]:
     """What a report folder holds."""
+    from posetx.files.targets.base import result_suffix
+
+    suffix = result_suffix(target).lower()
     return {
-        "before": folder / f"before{target.suffix.lower()}",
-        "after": folder / f"after{target.suffix.lower()}",
+        "before": folder / f"before{suffix}",
+        "after": folder / f"after{suffix}",
         "perturbation": folder / "perturbation.ply",
         "damage": folder / "damage.ply",
         "picture": folder / "attack.png",

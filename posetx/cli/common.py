@@ -200,7 +200,7 @@ def _out_of_memory(error: BaseException) -> bool:
 def json_only() -> Iterator[None]:
     """While it holds, what anything prints goes to stderr; the JSON documents follow at its end.
 
-    The file descriptor is turned, not just `sys.stdout`: open3d and pymeshlab print from C++.
+    The file descriptor is turned, not just `sys.stdout`: native libraries print from C++.
     """
     global _documents
     documents: list[str] = []

@@ -8,6 +8,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from posetx import __version__
@@ -99,7 +100,7 @@ def report_table(findings: list[Finding], models: list[ShippedModel], temp_error
         optional = "" if finding.dependency.required else " [dim](optional)[/]"
         notes = "\n".join(filter(None, [finding.detail, finding.trouble, finding.hint]))
         state = f"[{COLOURS[finding.state]}]{finding.state}[/]"
-        table.add_row(finding.dependency.name + optional, state, finding.version, notes)
+        table.add_row(finding.dependency.name + optional, state, finding.version, escape(notes))
     for model in models:
         state = f"[{COLOURS[model.check]}]{model.check}[/]"
         table.add_row(f"weights {model.name}", state, model.sha256[:12], str(model.path))

@@ -23,13 +23,13 @@ def transfer_many(
     work: Work, given: list[Path], output: Path, preview: Path | None, overwrite: bool
 ) -> tuple[list[dict[str, Any]], int]:
     """Do all scans; returns what --json shows of each, and how many failed."""
-    from posetx.files.targets.base import TARGET_SUFFIXES
+    from posetx.files.targets.base import TARGET_SUFFIXES, result_suffix
 
     if output.suffix.lower() in TARGET_SUFFIXES and not output.is_dir():
         raise UsageError(
             f"-o {output}: several scans need a folder for their results, not one file"
         )
-    jobs = plan(find_scans(given), output, work.target_path.suffix, preview)
+    jobs = plan(find_scans(given), output, result_suffix(work.target_path), preview)
     check_folder(output, "-o")
     if preview:
         check_folder(preview, "--preview")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from posetx.files.checks import only_posetx_errors, problem, read_bytes, usable_rows
+from posetx.files.codecs import meshlab
 from posetx.files.raw import Raw
 
 #: suffix: module below posetx.files.codecs with a function scan(data, path) -> Raw
@@ -18,6 +19,7 @@ _READERS = {
     ".stl": "stl",
     ".off": "off",
     ".xyz": "table",
+    ".asc": "table",
     ".txt": "table",
     ".csv": "table",
     ".pts": "table",
@@ -29,6 +31,7 @@ _READERS = {
     ".las": "scanners",
     ".laz": "scanners",
     ".e57": "scanners",
+    **dict.fromkeys(meshlab.SUFFIXES, "meshlab"),
 }
 SCAN_SUFFIXES = tuple(_READERS)
 
@@ -66,12 +69,14 @@ def read_scan(path: Path) -> Scan:
     Parameters
     ----------
     path : Path
-        PLY, OBJ, STL, OFF, XYZ/TXT/CSV/PTS, PCD, GLB/glTF, NPY, NPZ, LAS/LAZ or E57
+        PLY, OBJ, STL, OFF, XYZ/ASC/TXT/CSV/PTS, PCD, GLB/glTF, NPY, NPZ, LAS/LAZ or E57; DAE, 3DS,
+        X3D/X3DV, WRL, 3MF or CTM through pymeshlab
 
     Raises
     ------
     MissingError
-        the library that reads such files is not installed: LAS, LAZ and E57 have optional ones
+        the library that reads such files is not installed or does not work here: LAS, LAZ, E57
+        and what pymeshlab reads have optional ones
     PosetxError
         in one line, whatever is wrong with the file
     """

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from posetx.arrays import Floats
 from posetx.errors import MissingError
 from posetx.files.atomic import atomic_path
 from posetx.report.stage import MESH_COLOR, Column, Stage, set_stage, without_far
-from posetx.system.paths import PACKAGE
+from posetx.system.child import ending, run_module
 
 __all__ = ["Column", "render_meshes", "render_preview"]
 
@@ -144,26 +143,13 @@ def draw(stage: Stage) -> NDArray[np.uint8]:
 
 def _run_child(module: str, *arguments: str) -> None:
     """Runs a module of this package with the same Python; MissingError if it fails."""
-    environment = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
-    search = [str(PACKAGE.parent), *filter(None, [environment.get("PYTHONPATH")])]
-    environment["PYTHONPATH"] = os.pathsep.join(search)
     try:
-        child = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            timeout=DRAW_SECONDS,
-            check=False,
-        )
+        child = run_module(module, *arguments, seconds=DRAW_SECONDS, without=("DISPLAY",))
     except subprocess.TimeoutExpired:
         raise MissingError(f"no picture: pyvista took over {DRAW_SECONDS} s to draw it") from None
     if child.returncode != 0:
         lines = child.stderr.strip().splitlines() or ["no word"]
-        ended = f"signal {-child.returncode}" if child.returncode < 0 else lines[-1]
+        ended = ending(child.returncode) if child.returncode < 0 else lines[-1]
         raise MissingError(
             f"no picture: pyvista cannot draw here ({ended}); "
             "pip install --upgrade pyvista vtk, and `posetx doctor` tells more"

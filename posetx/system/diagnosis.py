@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from importlib import metadata
 
-#: A first import from a cold, slow disk takes most of a minute for torch and open3d.
+#: A first import from a cold, slow disk takes most of a minute for torch.
 TIMEOUT_SECONDS = 120
 
 TORCH_DEVICES = (
@@ -50,9 +50,8 @@ DEPENDENCIES = [
     Dependency("trimesh", True, "reading and writing meshes"),
     Dependency("robust_laplacian", True, "detail restoration"),
     Dependency("cholespy", True, "detail restoration"),
-    Dependency("open3d", False, "no command needs it yet"),
-    Dependency("pymeshlab", False, "no command needs it yet"),
     Dependency("pyvista", False, "pictures: --preview"),
+    Dependency("pymeshlab", False, "files: DAE, 3DS, X3D, WRL, 3MF and CTM", extra="formats"),
     Dependency("anny", False, "making the body model's cache anew", extra="train"),
     Dependency("laspy", False, "scans: LAS and LAZ", extra="scanners"),
     Dependency("lazrs", False, "scans: LAZ", extra="scanners"),
@@ -61,7 +60,6 @@ DEPENDENCIES = [
 
 #: Shared libraries that wheels expect of the system: part of the name -> Debian package.
 SYSTEM_LIBRARIES = {
-    "libusb": "libusb-1.0-0",
     "libGL.so": "libgl1",
     "libEGL": "libegl1",
     "libgomp": "libgomp1",

@@ -34,6 +34,7 @@ def rows(*columns: np.ndarray, separator: str = " ") -> str:
 
 TEXTS = {
     "a.xyz": (rows(POINTS), ""),
+    "a.asc": (rows(POINTS), ""),
     "n.xyz": (rows(POINTS, NORMALS), "n"),
     "c.xyz": (rows(POINTS, COLORS), "c"),
     "nc.txt": (rows(POINTS, NORMALS, COLORS), "nc"),

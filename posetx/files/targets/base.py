@@ -11,6 +11,7 @@ import numpy as np
 from posetx.errors import PosetxError, UsageError
 from posetx.files.atomic import atomic_path
 from posetx.files.checks import problem, read_bytes, usable_rows
+from posetx.files.codecs import meshlab
 from posetx.geometry.mesh import weld
 
 # suffix: module below posetx.files.targets with a function read(data, path) -> Target
@@ -21,9 +22,11 @@ _READERS = {
     ".gltf": "gltf",
     ".stl": "stl",
     ".off": "off",
+    **dict.fromkeys(meshlab.SUFFIXES, "meshlab"),
 }
 _CONVERSIONS = (".obj", ".ply", ".stl", ".off", ".glb")
-TARGET_SUFFIXES = tuple(_READERS)
+TARGET_SUFFIXES = tuple(suffix for suffix in _READERS if suffix not in meshlab.SUFFIXES)
+"""Formats that are both read and written."""
 
 
 class Target(ABC):
@@ -151,11 +154,18 @@ class Target(ABC):
 
 def check_output_suffix(path: Path) -> None:
     """Refuse an output name that no writer knows; for commands to call before the work starts."""
-    if Path(path).suffix.lower() not in TARGET_SUFFIXES:
+    suffix = Path(path).suffix.lower()
+    if suffix not in TARGET_SUFFIXES:
+        what = "read but not written" if suffix in _READERS else "an unknown output format"
         raise UsageError(
-            f"{path}: unknown output format {Path(path).suffix!r}; "
-            f"use one of {' '.join(TARGET_SUFFIXES)}"
+            f"{path}: {Path(path).suffix!r} is {what}; use one of {' '.join(TARGET_SUFFIXES)}"
         )
+
+
+def result_suffix(path: Path) -> str:
+    """The suffix of results for the target at `path`: its own, or .obj if that is not written."""
+    suffix = Path(path).suffix.lower()
+    return ".obj" if suffix in meshlab.SUFFIXES else Path(path).suffix
 
 
 def read_target(path: Path) -> Target:
@@ -164,10 +174,13 @@ def read_target(path: Path) -> Target:
     Parameters
     ----------
     path : Path
-        OBJ, PLY, GLB, glTF, STL or OFF
+        OBJ, PLY, GLB, glTF, STL or OFF; DAE, 3DS, X3D/X3DV, WRL, 3MF or CTM through pymeshlab,
+        which are written as one of the others
 
     Raises
     ------
+    MissingError
+        pymeshlab is needed and not installed, or does not work here
     PosetxError
         in one line, whatever is wrong with the file
     """
@@ -179,7 +192,7 @@ def read_target(path: Path) -> Target:
         raise problem(
             path,
             f"unknown mesh format {path.suffix!r}",
-            f"export the target as one of {' '.join(TARGET_SUFFIXES)}",
+            f"export the target as one of {' '.join(_READERS)}",
         )
     reader = importlib.import_module(f"posetx.files.targets.{name}")
     target: Target = reader.read(read_bytes(path), path)

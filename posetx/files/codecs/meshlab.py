@@ -1,0 +1,134 @@
+"""What only MeshLab reads: DAE, 3DS, X3D, VRML, 3MF and CTM, through pymeshlab in a child process.
+
+pymeshlab crashes or hangs on some damaged files, and on import on some machines. In a process of
+its own that is one line and not the end of ours. The child (this module, run) leaves points, faces
+and colours as an NPZ file, which our own reader checks.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from posetx.errors import MissingError
+from posetx.files.checks import problem
+from posetx.files.codecs.arrays import decode_npz
+from posetx.files.raw import Raw
+from posetx.system.child import ending, run_module
+
+SUFFIXES = (".dae", ".3ds", ".x3d", ".x3dv", ".wrl", ".3mf", ".ctm")
+"""Formats that load whole and true; see docs/dependencies.md for those that do not."""
+
+SECONDS, SECONDS_PER_MEGABYTE = 120.0, 2.0
+"""When a child is ended: a cold start, and for a megabyte over ten times the 0.04 (DAE) to 0.16 s
+(CTM) that MeshLab needs for one."""
+
+STARTED = "posetx: pymeshlab is imported"
+REFUSED = "posetx: refused: "
+"""What the child says, on lines of their own amid whatever MeshLab prints."""
+
+
+def scan(data: bytes, path: Path) -> Raw:
+    """What MeshLab reads, as a scan."""
+    arrays = decode_meshlab(data, path)
+    return Raw(arrays["points"], colors=arrays.get("colors"), faces=arrays.get("faces"))
+
+
+def decode_meshlab(data: bytes, path: Path) -> dict[str, np.ndarray]:
+    """Points (n, 3) in the file's unit and axes, faces (m, 3), and colors where the file has them.
+
+    Parameters
+    ----------
+    data : bytes
+        the file's content; only its size counts, MeshLab opens files by name
+    path : Path
+        with one of `SUFFIXES`
+
+    Raises
+    ------
+    MissingError
+        pymeshlab is not installed or does not work on this machine
+    PosetxError
+        the file cannot be read, or pymeshlab crashed or hung on it
+    """
+    kind = path.suffix[1:].upper()
+    seconds = SECONDS + SECONDS_PER_MEGABYTE * len(data) / 1e6
+    with tempfile.TemporaryDirectory(prefix="posetx-") as folder:
+        answer = Path(folder, "mesh.npz")
+        # As absolute names: MeshLab changes the folder that it works in.
+        arguments = (str(path.resolve()), str(answer))
+        try:
+            child = run_module(__name__, *arguments, seconds=seconds, without=("DISPLAY",))
+        except subprocess.TimeoutExpired:
+            raise problem(
+                path,
+                f"pymeshlab, which reads {kind}, did not end within {seconds:.0f} s",
+                "the file may be damaged; export it as PLY, OBJ or GLB",
+            ) from None
+        lines = child.stdout.splitlines()
+        if STARTED not in lines:
+            raise _no_library(path, kind, child)
+        refused = [line for line in lines if line.startswith(REFUSED)]
+        if child.returncode == 1 and refused:
+            reason = refused[-1][len(REFUSED) :]
+            raise problem(
+                path,
+                f"cannot be read as {kind} ({reason})",
+                "check that the file is whole, or export it as PLY, OBJ or GLB",
+            )
+        if child.returncode != 0 or not answer.is_file():
+            raise problem(
+                path,
+                f"pymeshlab, which reads {kind}, crashed on it ({ending(child.returncode)})",
+                "the file may be damaged; export it as PLY, OBJ or GLB",
+            )
+        return decode_npz(answer.read_bytes(), path)
+
+
+def _no_library(path: Path, kind: str, child: subprocess.CompletedProcess[str]) -> MissingError:
+    said = child.stderr.strip().splitlines()
+    reason = said[-1] if said and child.returncode == 1 else ending(child.returncode)
+    if "ModuleNotFoundError" in reason:
+        what, remedy = "is not installed", "pip install 'posetx[formats]'"
+    else:
+        what, remedy = f"does not work here ({reason})", "see `posetx doctor`"
+    line = f"{path}: {kind} files need pymeshlab, which {what}; {remedy}, or export it as PLY"
+    return MissingError("".join(c if c.isprintable() else " " for c in line))
+
+
+def convert(path: str, answer: str) -> int:
+    """In the child: read `path`, write `answer`; the exit code, 1 where MeshLab says no."""
+    import pymeshlab
+
+    sys.stdout.write(f"\n{STARTED}\n")
+    sys.stdout.flush()
+    meshes = pymeshlab.MeshSet()
+    try:
+        meshes.load_new_mesh(path)
+    except pymeshlab.PyMeshLabException as error:
+        # Its last line has the reason, the first the name of the file, which is known.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = lines[-1].removeprefix("Error details:").strip() if lines else "no word"
+        sys.stdout.write(f"\n{REFUSED}{reason[:120]}\n")
+        return 1
+    points, faces, colors, count = [], [], [], 0
+    for mesh in meshes:
+        place = mesh.transform_matrix()
+        points.append(mesh.vertex_matrix() @ place[:3, :3].T + place[:3, 3])
+        faces.append(mesh.face_matrix().astype(np.int64).reshape(-1, 3) + count)
+        if mesh.has_vertex_color():
+            colors.append(np.round(255.0 * mesh.vertex_color_matrix()[:, :3]).astype(np.uint8))
+        count += len(points[-1])
+    arrays = {"points": np.concatenate(points), "faces": np.concatenate(faces)}
+    if sum(map(len, colors)) == count:
+        arrays["colors"] = np.concatenate(colors)
+    np.savez(answer, **arrays)  # type: ignore[arg-type]
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(convert(*sys.argv[1:]))
