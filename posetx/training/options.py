@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from posetx.errors import UsageError
+from posetx.errors import FieldError, UsageError
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,14 @@ class TrainOptions:
     def check(self) -> None:
         """Raises UsageError for what does not go together, and for a run that is there."""
         if not self.max_minutes and not self.samples:
-            raise UsageError("train: give a budget, --max-minutes or --samples")
+            raise FieldError("max_minutes", "", "give a budget, of minutes or of samples")
         if self.data and self.mocap:
-            raise UsageError("--data does not go with --mocap: its meshes have their poses already")
+            raise FieldError("mocap", self.mocap, "meshes of a folder have their poses already")
         if self.data and self.scan_share:
-            raise UsageError("--data does not go with --scan-share: its meshes are not scanned")
+            raise FieldError("scan_share", self.scan_share, "meshes of a folder are not scanned")
         if self.unsupervised and self.adversarial != "none":
-            raise UsageError(
-                "--unsupervised does not go with --adversarial: it attacks ground truth"
-            )
+            text = "attacks ground truth; an unsupervised run has none"
+            raise FieldError("adversarial", self.adversarial, text)
         if (self.folder / "checkpoint.pt").exists() and not (self.resume or self.overwrite):
             raise UsageError(
                 f"{self.folder}: has a checkpoint; pass --resume, or --overwrite to start anew"
