@@ -52,40 +52,35 @@ def bench(
     Called again it goes on where it was: what FOLDER/bench.json has is not done anew. The tables
     are of what is there.
     """
-    import time
-    from dataclasses import replace
-    from functools import partial
-
-    import torch
-
-    from posetx.studies.bench.study import Study
+    from posetx.studies.bench.run import BenchOptions, run
     from posetx.studies.bench.tables import markdown
-    from posetx.system.device import resolve_device
 
-    plan = PRESETS[preset]
-    plan = replace(plan, samples=samples or plan.samples, pairs=pairs or plan.pairs)
-    if threads:
-        torch.set_num_threads(threads)
-    begin = time.monotonic()
-    study = Study(folder, plan, mocap, seed, resolve_device(device))
-    steps = study.steps(tuple(network) if network else NETWORKS)
+    options = BenchOptions(
+        folder=folder,
+        preset=preset,
+        networks=tuple(network or NETWORKS),
+        samples=samples,
+        pairs=pairs,
+        mocap=mocap,
+        threads=threads,
+        max_minutes=max_minutes,
+        device=device,
+        seed=seed,
+    )
     with progress_bar() as bar:
-        task = bar.add_task("bench", total=len(steps))
+        task = bar.add_task("bench", total=None)
 
-        def say(told: str, text: str) -> None:
-            bar.update(task, description=f"{told}: {text}")
+        def on_step(done: int, total: int, told: str) -> None:
+            bar.update(task, completed=done, total=total, description=told)
 
-        for told, step in steps:
-            if max_minutes and time.monotonic() - begin > 60 * max_minutes:
-                console.print("time is up; call again to go on")
-                break
-            bar.update(task, description=told)
-            step(partial(say, told))
-            bar.advance(task)
+        def on_done(told: str, minutes: float) -> None:
             if not console.is_terminal:
-                minutes = (time.monotonic() - begin) / 60
                 console.print(f"{minutes:.1f} min  {told}", soft_wrap=True)
+
+        results, whole = run(options, on_step, on_done)
+    if not whole:
+        console.print("time is up; call again to go on")
     if as_json:
-        emit_json(study.results)
+        emit_json(results)
     else:
-        typer.echo(markdown(study.results))
+        typer.echo(markdown(results))

@@ -19,9 +19,8 @@ from posetx.cli.common import (
     choice,
     emit_json,
 )
-from posetx.errors import UsageError
 from posetx.studies.bench.presets import NETWORKS
-from posetx.system.console import console
+from posetx.training.options import TrainOptions
 
 ATTACKS = tuple(name for name, method in METHODS.items() if method.training)
 
@@ -113,95 +112,39 @@ def train(
     its card. A run that is over can be prolonged: --resume with a larger budget. Several GPUs or
     machines: torchrun --nproc-per-node N -m posetx train FOLDER ...
     """
-    if not max_minutes and not samples:
-        raise UsageError("train: give a budget, --max-minutes or --samples")
-    if data and mocap:
-        raise UsageError("--data does not go with --mocap: its meshes have their poses already")
-    if data and scan_share:
-        raise UsageError("--data does not go with --scan-share: its meshes are not scanned")
-    if unsupervised and adversarial != "none":
-        raise UsageError("--unsupervised does not go with --adversarial: it attacks ground truth")
-    model = model or ("mapconnet" if unsupervised else "posemae")
-    if (folder / "checkpoint.pt").exists() and not (resume or overwrite):
-        raise UsageError(f"{folder}: has a checkpoint; pass --resume, or --overwrite to start anew")
-
-    import torch
-
-    from posetx.bodies.body import BodyModel
-    from posetx.data.folder import MeshFolder
-    from posetx.data.groups import MeshGroups
-    from posetx.data.sources import PoseSource
-    from posetx.data.splits import training_poses
-    from posetx.data.stream import StreamSettings
-    from posetx.models.checkpoint import read_model
-    from posetx.models.registry import config_named, name_of
-    from posetx.system.device import resolve_device
-    from posetx.training import distributed
-    from posetx.training.adversarial import AdversarialSettings
-    from posetx.training.display import TrainingDisplay
-    from posetx.training.export import export
-    from posetx.training.loop import Trainer, TrainSettings
-
-    if threads:
-        torch.set_num_threads(threads)
-    where = distributed.start(resolve_device(device))
-    console.quiet |= not distributed.first()
-    settings = TrainSettings(
-        max_minutes,
-        samples,
-        batch,
-        lr,
-        seed,
-        precision,
-        checkpoint_minutes=checkpoint_minutes,
-        early_points=early_points,
+    options = TrainOptions(
+        folder=folder,
+        mocap=mocap,
+        data=data,
         unsupervised=unsupervised,
+        max_minutes=max_minutes,
+        samples=samples,
+        resume=resume,
+        init_from=init_from,
+        model=model or ("mapconnet" if unsupervised else "posemae"),
+        width=width,
+        head=head,
+        batch=batch,
+        lr=lr,
+        pose_points=pose_points,
+        identity_points=identity_points,
+        early_points=early_points,
+        scan_share=scan_share,
+        adversarial=adversarial,
+        epsilon=epsilon,
+        adversarial_share=adversarial_share,
+        adversarial_from=adversarial_from,
+        precision=precision,
+        checkpoint_minutes=checkpoint_minutes,
+        threads=threads,
+        device=device,
+        seed=seed,
+        overwrite=overwrite,
     )
-    if adversarial != "none":
-        settings.adversarial = AdversarialSettings(
-            adversarial, epsilon, adversarial_share, adversarial_from
-        )
-    body = BodyModel.load(where)
-    poses: PoseSource
-    if data:
-        poses = MeshGroups.read(data, where) if unsupervised else MeshFolder.read(data, where)
-    else:
-        poses = training_poses(body, mocap, seed).to(where)
-    if resume:
-        trainer = Trainer.resumed(folder, body, poses, settings, where)
-    else:
-        sizes = {"width": width, "head": head}
-        config = config_named(
-            model,
-            pose_points=pose_points,
-            identity_points=identity_points,
-            **{name: size for name, size in sizes.items() if size is not None},
-        )
-        share = StreamSettings.scan_share if scan_share is None else scan_share
-        stream = StreamSettings(pose_points, identity_points, scan_share=share)
-        trainer = Trainer(folder, body, poses, settings, config, stream, where)
-        if init_from:
-            _, weights, card = read_model(init_from)
-            taken = trainer.start_from(weights, card)
-            of = len(trainer.model.state_dict())
-            console.print(f"{init_from}: {taken} of {of} tensors taken", soft_wrap=True)
-    with TrainingDisplay(settings) as display:
-        trainer.run(display.update)
-    if not distributed.finish():
-        return
-    path = folder / f"{name_of(trainer.model.config)}.safetensors"
-    source = f"clips of {mocap}, without subjects 13 and 14" if mocap else "the shipped pose prior"
-    sha256 = export(trainer, path, str(poses) if data else source)
-    minutes = trainer.seconds / 60
-    console.print(f"{path}: {trainer.samples} samples in {minutes:.1f} minutes", soft_wrap=True)
-    if as_json:
-        emit_json(
-            {
-                "model": path,
-                "sha256": sha256,
-                "samples": trainer.samples,
-                "minutes": minutes,
-                "samples_per_second": trainer.samples / trainer.seconds,
-                "last": display.last,
-            }
-        )
+    options.check()
+
+    from posetx.training.command import train_model
+
+    document = train_model(options)
+    if document and as_json:
+        emit_json(document)

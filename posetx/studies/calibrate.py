@@ -19,6 +19,7 @@ from posetx.arrays import Floats, Mask
 from posetx.errors import PosetxError
 from posetx.evaluation.card import update_card
 from posetx.pipeline.confidence import KINDS, RIGHT, confidence, inputs, kind
+from posetx.studies.results import header
 
 BINS = (0.0, 0.25, 0.5, 0.7, 0.8, 0.9, 1.0)
 #: keeps the curve from being steeper than the pairs can tell
@@ -76,8 +77,7 @@ def calibrate(
 
 def markdown(table: list[dict[str, float]]) -> str:
     """The table for the README."""
-    lines = ["| confidence | pairs | mean of it | were right | median PMD ×1e-4 |"]
-    lines.append("|---|---:|---:|---:|---:|")
+    lines = header(("confidence", "pairs", "mean of it", "were right", "median PMD ×1e-4"), texts=1)
     lines += [
         f"| {row['from']:g} to {row['to']:g} | {row['pairs']} | {row['said']:.2f} | "
         f"{row['right']:.2f} | {row['median_pmd'] * 1e4:.1f} |"

@@ -147,7 +147,7 @@ def test_it_is_measured_on_the_protocols(name: str) -> None:
 
 
 def test_commands(tmp_path: Path) -> None:
-    """`train --model`, `evaluate` and `attack --dataset` of a baseline; transfer says no."""
+    """`train --model`, `evaluate` and `attack-dataset` of a baseline; transfer says no."""
 
     def run(*arguments: object):
         return CliRunner().invoke(app, [str(a) for a in arguments])
@@ -159,7 +159,7 @@ def test_commands(tmp_path: Path) -> None:
     assert Path(model).name == "npt-mp.safetensors"
     measured = run("evaluate", "-m", model, "-p", "seen", "--pairs", 1, "--json")
     assert json.loads(measured.stdout)["figures"]["seen"]["pmd"] > 0
-    attack = ("attack", "--dataset", "seen", "-m", model, "--method", "fgm")
+    attack = ("attack-dataset", "seen", "-m", model, "--method", "fgm")
     harmed = run(*attack, "--pairs", 1, "--json")
     assert [row["method"] for row in json.loads(harmed.stdout)["rows"]] == ["none", "fgm"]
     examples = Path(__file__).parents[2] / "examples"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import cached_property, partial
@@ -19,12 +18,12 @@ from posetx.evaluation.attack_grid import AttackGrid, Crowd
 from posetx.evaluation.classic import figures_of_deformation_transfer
 from posetx.evaluation.protocols import PROTOCOLS, Protocol
 from posetx.evaluation.subjects import Subjects
-from posetx.files.atomic import write_text_atomic
 from posetx.models.checkpoint import load_network
 from posetx.models.predictor import predictor_of
 from posetx.models.registry import CONFIGS, build, config_named
 from posetx.studies.bench.cost import forward_cost
 from posetx.studies.bench.presets import CLEAN, NETWORKS, Preset
+from posetx.studies.results import as_kept, parameters, read, save
 from posetx.system.hardware import describe
 from posetx.training.adversarial import AdversarialSettings
 from posetx.training.export import export
@@ -65,7 +64,7 @@ class Study:
         self.body = BodyModel.load(device)
         self.crowds: dict[Protocol, Crowd] = {}
         self.results: dict[str, Any] = {
-            "preset": json.loads(json.dumps(asdict(preset))),
+            "preset": as_kept(asdict(preset)),
             "seed": seed,
             "poses": "clips" if mocap else "prior",
             "hardware": describe(device),
@@ -73,10 +72,10 @@ class Study:
             "figures": {},
             "cost": {},
         }
-        if self.path.is_file():
-            old = json.loads(self.path.read_text())
+        old = read(self.path, "a bench")
+        if old is not None:
             for name in SETUP:
-                if old[name] != self.results[name]:
+                if old.get(name) != self.results[name]:
                     raise UsageError(f"{folder}: a study with another {name}; name a new folder")
             self.results = old
 
@@ -136,7 +135,7 @@ class Study:
         self.results["trained"][run] = {
             "samples": trainer.samples,
             "minutes": trainer.seconds / 60,
-            "parameters": sum(p.numel() for p in trainer.model.parameters()),
+            "parameters": parameters(trainer.model),
             "sha256": sha256,
         }
         self._save()
@@ -164,10 +163,9 @@ class Study:
         threads = torch.get_num_threads()
         found = {"threads": threads, **forward_cost(name, size, self.preset.patience, threads)}
         network = build(CONFIGS[name])
-        found["parameters"] = sum(p.numel() for p in network.parameters())
+        found["parameters"] = parameters(network)
         self.results["cost"].setdefault(name, {})[str(size)] = found
         self._save()
 
     def _save(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_text_atomic(self.path, json.dumps(self.results, indent=1) + "\n")
+        save(self.path, self.results)

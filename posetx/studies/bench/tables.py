@@ -7,6 +7,7 @@ from typing import Any
 
 from posetx.studies.bench.presets import CLEAN, NETWORKS
 from posetx.studies.bench.study import CLASSIC
+from posetx.studies.results import header, row
 
 TITLES = {
     "npt": "NPT",
@@ -158,7 +159,6 @@ def _figure(results: Results, run: str, protocol: str, key: str, times: float) -
 def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     if not rows:
         return ""
-    lines = [f"### {title}", "", "| network | " + " | ".join(heads) + " |"]
-    lines.append("|---|" + "---:|" * len(heads))
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    lines = [f"### {title}", "", *header(["network", *heads], texts=1)]
+    lines += [row(cells) for cells in rows]
     return "\n".join(lines)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from posetx.errors import PosetxError
-from posetx.files.atomic import write_text_atomic
+from posetx.studies.results import as_kept, read, save
 from posetx.studies.trials.catalogue import Trial
 from posetx.training.loop import TrainSettings
 
@@ -61,8 +60,8 @@ def setup(trial: Trial) -> dict[str, Any]:
         "stream": asdict(trial.stream),
         "train": asdict(replace(TrainSettings(), **trial.train)),
     }
-    read: dict[str, Any] = json.loads(json.dumps(settings))  # tuples are lists in a file
-    return read
+    kept: dict[str, Any] = as_kept(settings)
+    return kept
 
 
 class Results:
@@ -93,7 +92,7 @@ class Results:
         """Write one more run at once, beside those that the file has by now."""
         self._runs = [*_read(self.path), run]
         document = {"runs": [asdict(each) for each in self._runs]}
-        write_text_atomic(self.path, json.dumps(document, indent=1) + "\n")
+        save(self.path, document)
 
     def samples_in_equal_minutes(self, trial: Trial) -> int | None:
         """Whole batches of samples that the trial manages in the baseline's CPU time.
@@ -118,10 +117,9 @@ class Results:
 
 def _read(path: Path) -> list[Run]:
     """Raises PosetxError where there is a file, but none of runs."""
-    if not path.exists():
-        return []
+    document = read(path, "trials")
     try:
-        runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
+        runs = document["runs"] if document is not None else []
         return [Run(**{**run, "plan": Plan(**run["plan"])}) for run in runs]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         raise PosetxError(f"{path}: not a file of trials; move it away") from None

@@ -17,6 +17,7 @@ import torch
 
 from posetx.bodies.body import BodyModel
 from posetx.data.poses import PoseBank
+from posetx.studies.results import parameters
 from posetx.studies.trials.catalogue import Trial
 from posetx.studies.trials.results import Plan, Results, Run, setup
 from posetx.training.loop import Trainer, TrainSettings
@@ -108,7 +109,7 @@ def train(
         setup(trial),
         trainer.samples,
         seconds,
-        sum(p.numel() for p in trainer.model.parameters()),
+        parameters(trainer.model),
         {
             "seen": measured("train", "clean")["clean"],
             "unseen": unseen["clean"],

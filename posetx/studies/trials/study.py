@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from posetx.bodies.body import BodyModel
 from posetx.data.splits import pose_banks
 from posetx.errors import FieldError
 from posetx.files.atomic import write_text_atomic
+from posetx.studies.results import cpu_threads
 from posetx.studies.trials.catalogue import TRIALS
 from posetx.studies.trials.results import Plan, Results, Run
 from posetx.studies.trials.search import DEVICE, search
@@ -60,13 +59,11 @@ def run(options: TrialsOptions, command: str, on_run: Callable[[Run], None]) -> 
         options.samples, options.batch, options.seed, options.validation, poses, describe(DEVICE)
     )
     results = Results(options.folder / "trials.json", plan, TRIALS)
-    threads = torch.get_num_threads()
     try:
-        torch.set_num_threads(options.threads)
-        banks = pose_banks(BodyModel.load(), options.mocap, options.seed)
-        search(results, chosen(options.only), banks, on_run)
+        with cpu_threads(options.threads):
+            banks = pose_banks(BodyModel.load(), options.mocap, options.seed)
+            search(results, chosen(options.only), banks, on_run)
     finally:
-        torch.set_num_threads(threads)
         if options.table and results.find(results.baseline, "samples"):
             write_text_atomic(options.table, table(results, command))
     return results

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from posetx.studies.results import header, row
 from posetx.studies.trials.catalogue import ABLATION, HEADS, Trial
 from posetx.studies.trials.results import TOLERANCE, Results, Run
 from posetx.training.loop import TrainSettings
@@ -55,13 +54,13 @@ def _trials(results: Results, rows: Rows) -> list[str]:
     heads = ["trial", "what changes", "parameters", "samples a CPU s"]
     heads += [f"{kind}, equal samples" for kind in KINDS]
     heads += ["samples in equal minutes", *(f"{kind}, equal minutes" for kind in KINDS)]
-    lines = _header(heads, texts=2)
+    lines = header(heads, texts=2)
     for trial, run in rows:
         other = results.at_equal_minutes(trial)
         cells = [trial.name, trial.what, f"{run.parameters / 1e6:.2f} M", f"{run.rate:.0f}"]
         cells += [_pmd(run, kind) for kind in KINDS]
         cells += [f"{other.samples:,}" if other else "", *(_pmd(other, kind) for kind in KINDS)]
-        lines.append(_line(cells))
+        lines.append(row(cells))
     return [*lines, ""]
 
 
@@ -77,13 +76,13 @@ def _ablation(results: Results) -> list[str]:
             cells.append(_pmd(results.find(trial, "samples"), "unseen"))
             cells.append(_pmd(results.at_equal_minutes(trial), "unseen"))
         if any(cells):
-            lines.append(_line([title, *cells]))
+            lines.append(row([title, *cells]))
     return [
         "## 3D-PoseMAE, Table 5",
         "",
         "PMD ×1e-4 on unseen poses, from the runs above. Each row has what the ones above it have.",
         "",
-        *_header(heads, texts=1),
+        *header(heads, texts=1),
         *lines,
         "",
     ]
@@ -114,12 +113,3 @@ def _notes(results: Results, rows: Rows) -> list[str]:
 
 def _pmd(run: Run | None, kind: str) -> str:
     return f"{run.pmd[kind] * 1e4:.1f}" if run else ""
-
-
-def _header(heads: list[str], texts: int) -> list[str]:
-    """A table's first two lines; the first so many columns are texts, the others numbers."""
-    return [_line(heads), "|" + "---|" * texts + "---:|" * (len(heads) - texts)]
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

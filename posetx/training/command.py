@@ -1,0 +1,115 @@
+"""A training run from its options to the model's file: what `posetx train` does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from posetx.bodies.body import BodyModel
+from posetx.data.folder import MeshFolder
+from posetx.data.groups import MeshGroups
+from posetx.data.sources import PoseSource
+from posetx.data.splits import training_poses
+from posetx.data.stream import StreamSettings
+from posetx.models.checkpoint import read_model
+from posetx.models.registry import config_named, name_of
+from posetx.system.console import console
+from posetx.system.device import resolve_device
+from posetx.training import distributed
+from posetx.training.adversarial import AdversarialSettings
+from posetx.training.display import TrainingDisplay
+from posetx.training.export import export
+from posetx.training.loop import Trainer, TrainSettings
+from posetx.training.options import TrainOptions
+
+
+def train_model(options: TrainOptions) -> dict[str, Any] | None:
+    """Train and write the model; returns what was done, or None in all processes but the first."""
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    where = distributed.start(resolve_device(options.device))
+    console.quiet |= not distributed.first()
+    settings = settings_of(options)
+    body = BodyModel.load(where)
+    poses = poses_of(options, body, where)
+    if options.resume:
+        trainer = Trainer.resumed(options.folder, body, poses, settings, where)
+    else:
+        trainer = begun(options, settings, body, poses, where)
+    with TrainingDisplay(settings) as display:
+        trainer.run(display.update)
+    if not distributed.finish():
+        return None
+    path = options.folder / f"{name_of(trainer.model.config)}.safetensors"
+    source = "the shipped pose prior"
+    if options.mocap:
+        source = f"clips of {options.mocap}, without subjects 13 and 14"
+    sha256 = export(trainer, path, str(poses) if options.data else source)
+    minutes = trainer.seconds / 60
+    console.print(f"{path}: {trainer.samples} samples in {minutes:.1f} minutes", soft_wrap=True)
+    return {
+        "model": path,
+        "sha256": sha256,
+        "samples": trainer.samples,
+        "minutes": minutes,
+        "samples_per_second": trainer.samples / trainer.seconds,
+        "last": display.last,
+    }
+
+
+def settings_of(options: TrainOptions) -> TrainSettings:
+    """The loop's part of the options."""
+    settings = TrainSettings(
+        options.max_minutes,
+        options.samples,
+        options.batch,
+        options.lr,
+        options.seed,
+        options.precision,
+        checkpoint_minutes=options.checkpoint_minutes,
+        early_points=options.early_points,
+        unsupervised=options.unsupervised,
+    )
+    if options.adversarial != "none":
+        settings.adversarial = AdversarialSettings(
+            options.adversarial,
+            options.epsilon,
+            options.adversarial_share,
+            options.adversarial_from,
+        )
+    return settings
+
+
+def poses_of(options: TrainOptions, body: BodyModel, device: torch.device) -> PoseSource:
+    """What is learnt from: the user's meshes, or poses of synthetic bodies."""
+    if options.data:
+        kind = MeshGroups if options.unsupervised else MeshFolder
+        return kind.read(options.data, device)
+    return training_poses(body, options.mocap, options.seed).to(device)
+
+
+def begun(
+    options: TrainOptions,
+    settings: TrainSettings,
+    body: BodyModel,
+    poses: PoseSource,
+    device: torch.device,
+) -> Trainer:
+    """A new run, perhaps with another model's weights."""
+    sizes = {"width": options.width, "head": options.head}
+    config = config_named(
+        options.model,
+        pose_points=options.pose_points,
+        identity_points=options.identity_points,
+        **{name: size for name, size in sizes.items() if size is not None},
+    )
+    share = StreamSettings.scan_share if options.scan_share is None else options.scan_share
+    stream = StreamSettings(options.pose_points, options.identity_points, scan_share=share)
+    trainer = Trainer(options.folder, body, poses, settings, config, stream, device)
+    if options.init_from:
+        _, weights, card = read_model(options.init_from)
+        taken = trainer.start_from(weights, card)
+        of = len(trainer.model.state_dict())
+        console.print(f"{options.init_from}: {taken} of {of} tensors taken", soft_wrap=True)
+    return trainer
