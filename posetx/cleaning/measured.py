@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 
 from posetx.arrays import Floats, Indices
 from posetx.cleaning.clean import Cleaned, Stage, check_body, clean_scan
+from posetx.cleaning.settings import CleanSettings, Sampling
 from posetx.errors import PosetxError
 from posetx.files.scans import Scan
 from posetx.geometry.sampling import farthest_points, sample_surface, voxel_points
@@ -77,39 +78,21 @@ def _named(scan: Scan) -> Iterator[None]:
         ) from None
 
 
-def body_of(
-    scan: Scan,
-    *,
-    outliers: bool = True,
-    planes: bool = True,
-    clusters: bool = True,
-    points: int | None = None,
-    sampling: str = "voxel",
-    seed: int = 0,
-) -> CleanedScan:
+def body_of(scan: Scan, settings: CleanSettings | None = None) -> CleanedScan:
     """The part of a scan that is the body, as `posetx transfer` would take it.
 
-    Parameters
-    ----------
-    scan : Scan
-    outliers, planes, clusters : leave a kind of stage out with False
-    points : thin what is left to at most this many points
-    sampling : "voxel", evenly and fast, or "farthest", exactly so many and as far apart as can be
-    seed : of the draws of the plane search
-
-    Raises
-    ------
-    PosetxError : there is no body in the scan
+    Raises PosetxError where there is no body in the scan.
     """
+    chosen = settings or CleanSettings()
     measured, _ = measured_points(scan)
     cleaned = clean_measured(
         scan,
         measured,
-        outliers=outliers,
-        planes=planes,
-        clusters=clusters,
+        outliers=chosen.outliers,
+        planes=chosen.planes,
+        clusters=chosen.clusters,
         whole=True,
-        seed=seed,
+        seed=chosen.seed,
     )
     kept, stages = cleaned.index, list(cleaned.stages)
     if measured is not scan.points:
@@ -117,11 +100,16 @@ def body_of(
         sampled = Stage("surface", len(scan.points), len(measured), "a mesh: its surface sampled")
         back = Stage("vertices", len(cleaned.index), len(kept), "vertices of the kept surface")
         stages = [sampled, *stages, back]
-    if points is not None:
+    if chosen.points is not None:
         before = len(kept)
-        kept = np.sort(kept[_sampled(scan.points[kept], points, sampling)])
+        kept = np.sort(kept[_sampled(scan.points[kept], chosen.points, chosen.sampling)])
         stages.append(
-            Stage("sampling", before, len(kept), f"at most {points:,} points: {sampling}")
+            Stage(
+                "sampling",
+                before,
+                len(kept),
+                f"at most {chosen.points:,} points: {chosen.sampling}",
+            )
         )
     return CleanedScan(part(scan, kept), kept, stages, cleaned.notes)
 
@@ -137,7 +125,7 @@ def _vertices(scan: Scan, measured: Floats, cleaned: Cleaned) -> Indices:
     return of_body
 
 
-def _sampled(points: Floats, count: int, sampling: str) -> Indices:
+def _sampled(points: Floats, count: int, sampling: Sampling) -> Indices:
     if len(points) <= count:
         return np.arange(len(points))
     if sampling == "farthest":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,23 +15,8 @@ from posetx.cli.common import (
     VerboseOption,
     emit_json,
 )
+from posetx.data.write_settings import BodiesSettings, Format, Layout, Poses
 from posetx.system.console import console, progress_bar
-
-
-class Poses(str, Enum):
-    rest = "rest"
-    prior = "prior"
-    clips = "clips"
-
-
-class Layout(str, Enum):
-    plain = "plain"
-    npt = "npt"
-
-
-class Format(str, Enum):
-    ply = "ply"
-    obj = "obj"
 
 
 def bodies(
@@ -53,7 +37,7 @@ def bodies(
     ] = None,
     layout: Annotated[
         Layout, typer.Option(help="body_0000 and so on, or SMPL-NPT's id0_0.obj.")
-    ] = Layout.plain,
+    ] = "plain",
     identities: Annotated[
         int, typer.Option(min=1, help="People, each in every pose; only for --layout npt.")
     ] = 16,
@@ -78,15 +62,15 @@ def bodies(
     Metres, y up, facing +z, feet at y = 0; all meshes share their faces and
     the order of their vertices. The same seed gives the same files.
     """
-    from posetx.data.write import BodiesSettings, write_bodies
+    from posetx.data.write import write_bodies
 
-    source = poses or (Poses.clips if mocap else Poses.prior)
-    kind = file_format or (Format.obj if layout is Layout.npt else Format.ply)
+    source = poses or ("clips" if mocap else "prior")
+    kind = file_format or ("obj" if layout == "npt" else "ply")
     settings = BodiesSettings(
         count=count,
-        poses=source.value,
-        layout=layout.value,
-        format=kind.value,
+        poses=source,
+        layout=layout,
+        format=kind,
         identities=identities,
         scan=scan,
         scan_points=scan_points,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from posetx.cleaning.settings import CleanSettings, Sampling
 from posetx.cli.common import (
     JsonOption,
     OverwriteOption,
@@ -29,11 +29,6 @@ STAGES = {
     "write": "writing",
     "preview": "drawing the preview",
 }
-
-
-class Sampling(str, Enum):
-    voxel = "voxel"
-    farthest = "farthest"
 
 
 def clean(
@@ -58,7 +53,7 @@ def clean(
     ] = None,
     sampling: Annotated[
         Sampling, typer.Option(help="With --points: evenly and fast, or farthest points.")
-    ] = Sampling.voxel,
+    ] = "voxel",
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
@@ -73,6 +68,14 @@ def clean(
     from posetx.files.atomic import check_output
     from posetx.files.scan_write import check_scan_suffix, write_scan
 
+    settings = CleanSettings(
+        outliers=not no_outliers,
+        planes=not no_planes,
+        clusters=not no_clusters,
+        points=points,
+        sampling=sampling,
+        seed=seed,
+    )
     check_scan_suffix(output)
     check_output(output, overwrite)
     if preview:
@@ -98,15 +101,7 @@ def clean(
 
         raw = read_scan(scan)
         on_stage("clean")
-        body = body_of(
-            raw,
-            outliers=not no_outliers,
-            planes=not no_planes,
-            clusters=not no_clusters,
-            points=points,
-            sampling=sampling.value,
-            seed=seed,
-        )
+        body = body_of(raw, settings)
         on_stage("write")
         notes = [*raw.notes, *body.notes, *write_scan(output, body.scan)]
         if preview:

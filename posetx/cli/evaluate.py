@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +20,6 @@ from posetx.cli.common import (
     emit_json,
     emit_table,
 )
-from posetx.errors import UsageError
 from posetx.evaluation.protocol_table import EXTRA, PROTOCOLS
 from posetx.system.console import progress_bar
 
@@ -68,57 +65,34 @@ def evaluate(
     The targets are bodies of 1.5 to 2.0 m that no training saw in these shapes; poses of the
     protocols other than `seen` are of motion subjects that no training saw.
     """
-    from posetx.files.atomic import write_text_atomic
-
-    names = protocol or [name for name in PROTOCOLS if name not in EXTRA]
-
-    from posetx.evaluation.alone import figures_alone
-    from posetx.evaluation.attack_grid import AttackGrid
-    from posetx.evaluation.card import write_figures
-    from posetx.evaluation.run import Evaluator
-    from posetx.evaluation.subjects import Subjects
+    from posetx.evaluation.command import EvaluateOptions
+    from posetx.evaluation.command import evaluate as measured
     from posetx.evaluation.tables import figures_markdown, figures_table
-    from posetx.models.checkpoint import load_network
-    from posetx.models.predictor import Predictor, predictor_of
-    from posetx.system.device import resolve_device
 
-    where = resolve_device(device)
-    network, card = load_network(model, where)
-    predictor = predictor_of(network, where)
-    figures: dict[str, dict[str, float]] = {}
+    options = EvaluateOptions(
+        model=model,
+        protocols=tuple(protocol or ()),
+        mocap=mocap,
+        pairs=pairs,
+        restored=restored,
+        refine=refine,
+        update_card=update_card,
+        details=details,
+        device=device,
+        seed=seed,
+    )
     with progress_bar() as bar:
-        if isinstance(predictor, Predictor):
-            evaluator = Evaluator(predictor, mocap, seed, refine)
-            for name in names:
-                task = bar.add_task(name, total=pairs)
-                done = partial(bar.advance, task)
-                figures[name] = evaluator.protocol(name, pairs, restored, done)
-            if details:
-                write_text_atomic(details, json.dumps(evaluator.details, indent=1) + "\n")
-        elif details:
-            raise UsageError("--details: of a baseline there are means only")
-        else:
-            refine, grid = False, AttackGrid(predictor, Subjects(mocap, seed))
-            for name in bar.track(names, description="protocols"):
-                figures[name] = figures_alone(grid, name, pairs)
-    poses = "clips" if mocap else "prior"
-    if update_card:
-        write_figures(model, figures, poses, refine)
+        task = bar.add_task("", total=pairs * len(options.names))
+
+        def on_pair(name: str) -> None:
+            bar.update(task, description=name, advance=1)
+
+        found = measured(options, on_pair)
     if as_json:
-        emit_json(
-            {
-                "model": model,
-                "sha256": card.get("sha256"),
-                "poses": poses,
-                "seed": seed,
-                "refine": refine,
-                "figures": figures,
-            }
-        )
+        emit_json(found)
     elif markdown:
-        typer.echo(figures_markdown(figures))
+        typer.echo(figures_markdown(found["figures"]))
     else:
         source = f"clips of {mocap}" if mocap else "the shipped pose prior"
-        emit_table(
-            figures_table(figures, f"{model}, {pairs} pairs a protocol, poses from {source}")
-        )
+        title = f"{model}, {pairs} pairs a protocol, poses from {source}"
+        emit_table(figures_table(found["figures"], title))

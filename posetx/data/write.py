@@ -18,35 +18,14 @@ from posetx.data.identities import Identity, draw_identities, draw_rest_poses
 from posetx.data.poses import PoseBank
 from posetx.data.prior import draw_prior
 from posetx.data.scanner import ScannerSettings, simulate_scans
-from posetx.errors import UsageError
+from posetx.data.write_settings import BodiesSettings as BodiesSettings
+from posetx.errors import FieldError, UsageError
 from posetx.files.atomic import check_free, write_bytes_atomic
 from posetx.files.scan_write import encode_ply
 from posetx.geometry.sampling import sample_surface
 
 #: What the virtual scanner looks at: points on the skin, about 6 mm apart on an adult.
 SURFACE_SAMPLES = 60_000
-
-
-@dataclass(frozen=True)
-class BodiesSettings:
-    """What to write.
-
-    ``poses`` is "rest" (between A and T), "prior" (the fitted prior) or "clips" (of ``mocap``).
-    ``layout`` "plain" gives ``count`` bodies ``body_0000`` with an identity and a pose each;
-    "npt" gives ``identities`` times ``count`` bodies ``id{i}_{j}.obj``, pose j the same for all,
-    as in the SMPL-NPT data set. ``views`` None draws one to eight cameras a scan.
-    """
-
-    count: int
-    poses: str = "prior"
-    layout: str = "plain"
-    format: str = "ply"
-    identities: int = 16
-    scan: bool = False
-    scan_points: int = 20_000
-    views: int | None = None
-    mocap: Path | None = None
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,11 +41,13 @@ class Item:
 def plan(out: Path, settings: BodiesSettings) -> list[Item]:
     """The files that :func:`write_bodies` will write, in order. Raises UsageError."""
     if settings.poses == "clips" and settings.mocap is None:
-        raise UsageError("poses from clips need a folder of BVH files: --mocap DIR")
+        raise FieldError("mocap", "", "poses from clips need a folder of BVH files")
     if settings.poses != "clips" and settings.mocap is not None:
-        raise UsageError(f"--mocap does not go with --poses {settings.poses}; use --poses clips")
+        raise FieldError("poses", settings.poses, "does not go with a folder of clips; use clips")
     if settings.layout == "npt" and settings.format != "obj":
-        raise UsageError("the SMPL-NPT layout is made of OBJ files; use --format obj")
+        raise FieldError(
+            "format", settings.format, "the SMPL-NPT layout is made of OBJ files; use obj"
+        )
     items = []
     if settings.layout == "npt":
         pairs = [(i, j) for i in range(settings.identities) for j in range(settings.count)]
