@@ -41,7 +41,7 @@ class Item:
 def plan(out: Path, settings: BodiesSettings) -> list[Item]:
     """The files that :func:`write_bodies` will write, in order. Raises UsageError."""
     if settings.poses == "clips" and settings.mocap is None:
-        raise FieldError("mocap", "", "poses from clips need a folder of BVH files")
+        raise FieldError("mocap", "DIR", "poses from clips need a folder of BVH files")
     if settings.poses != "clips" and settings.mocap is not None:
         raise FieldError("poses", settings.poses, "does not go with a folder of clips; use clips")
     if settings.layout == "npt" and settings.format != "obj":
