@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from posetx.cli.common import (
     emit_json,
 )
 from posetx.studies.bench.presets import NETWORKS
+from posetx.system.console import console
 from posetx.training.options import TrainOptions
 
 ATTACKS = tuple(name for name, method in METHODS.items() if method.training)
@@ -145,6 +147,6 @@ def train(
 
     from posetx.training.command import train_model
 
-    document = train_model(options)
+    document = train_model(options, partial(console.print, soft_wrap=True, markup=False))
     if document and as_json:
         emit_json(document)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,8 +25,11 @@ from posetx.training.loop import Trainer, TrainSettings
 from posetx.training.options import TrainOptions
 
 
-def train_model(options: TrainOptions) -> dict[str, Any] | None:
-    """Train and write the model; returns what was done, or None in all processes but the first."""
+def train_model(options: TrainOptions, say: Callable[[str], None]) -> dict[str, Any] | None:
+    """Train and write the model; returns what was done, or None in all processes but the first.
+
+    ``say`` hears, in a line each, what a user should know.
+    """
     if options.threads:
         torch.set_num_threads(options.threads)
     where = distributed.start(resolve_device(options.device))
@@ -36,7 +40,7 @@ def train_model(options: TrainOptions) -> dict[str, Any] | None:
     if options.resume:
         trainer = Trainer.resumed(options.folder, body, poses, settings, where)
     else:
-        trainer = begun(options, settings, body, poses, where)
+        trainer = begun(options, settings, body, poses, where, say)
     with TrainingDisplay(settings) as display:
         trainer.run(display.update)
     if not distributed.finish():
@@ -47,7 +51,7 @@ def train_model(options: TrainOptions) -> dict[str, Any] | None:
         source = f"clips of {options.mocap}, without subjects 13 and 14"
     sha256 = export(trainer, path, str(poses) if options.data else source)
     minutes = trainer.seconds / 60
-    console.print(f"{path}: {trainer.samples} samples in {minutes:.1f} minutes", soft_wrap=True)
+    say(f"{path}: {trainer.samples} samples in {minutes:.1f} minutes")
     return {
         "model": path,
         "sha256": sha256,
@@ -95,6 +99,7 @@ def begun(
     body: BodyModel,
     poses: PoseSource,
     device: torch.device,
+    say: Callable[[str], None],
 ) -> Trainer:
     """A new run, perhaps with another model's weights."""
     sizes = {"width": options.width, "head": options.head}
@@ -111,5 +116,5 @@ def begun(
         _, weights, card = read_model(options.init_from)
         taken = trainer.start_from(weights, card)
         of = len(trainer.model.state_dict())
-        console.print(f"{options.init_from}: {taken} of {of} tensors taken", soft_wrap=True)
+        say(f"{options.init_from}: {taken} of {of} tensors taken")
     return trainer
