@@ -112,7 +112,7 @@ print(json.dumps({
 
 def test_a_model_is_a_file_and_a_line(copy: Copy) -> None:
     source, line = blocks("A model")
-    copy.add("posetx/models/toy.py", source, "posetx/models/registry.py", "KNOWN", line)
+    copy.add("posetx/models/toy.py", source, "posetx/models/known.py", "KNOWN", line)
     learnt = copy.posetx(
         *("train", "run", "--model", "toy", "--width", 8, "--pose-points", 32),
         *("--identity-points", 32, "--batch", 4, "--samples", 8),

@@ -20,7 +20,7 @@ from posetx.cli.common import (
     choice,
     emit_json,
 )
-from posetx.studies.bench.presets import NETWORKS
+from posetx.models.known import KNOWN
 from posetx.system.console import console
 from posetx.training.options import TrainOptions
 
@@ -63,7 +63,7 @@ def train(
             "-m",
             "--model",
             autocompletion=names_of_networks,
-            help=f"One of {', '.join(NETWORKS)}; posemae by default.",
+            help=f"One of {', '.join(KNOWN)}; posemae by default.",
         ),
     ] = "",
     width: Annotated[

@@ -1,18 +1,17 @@
 """Every network that can be trained, attacked and measured: by name, and from a file.
 
-A new one is a file beside this one, with a class and a frozen dataclass of its sizes, and a line in
-:data:`KNOWN`. It learns by squared error and edge lengths; a loss of its own is told in
-:mod:`posetx.training.learners`.
+A new one is a line in :data:`posetx.models.known.KNOWN`. It learns by squared error and edge
+lengths;
+a loss of its own is told in :mod:`posetx.training.learners`.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from posetx.errors import UsageError
+from posetx.models.known import KNOWN as KNOWN
 from posetx.models.mesh_model import MeshModel
 from posetx.models.pose_mae import PoseMAE
 
@@ -21,35 +20,10 @@ Network = PoseMAE | MeshModel
 Config = Any
 
 
-@dataclass(frozen=True)
-class Entry:
-    """Where a network is; its sizes are the dataclass beside it, called as it and ``Config``."""
-
-    #: below posetx.models
-    module: str
-    #: the class, by whose name files call it
-    network: str
-    #: those that are not the dataclass's own
-    sizes: Mapping[str, Any] = field(default_factory=dict)
-
-    def classes(self) -> tuple[type[Network], type]:
-        """The network's and its sizes'."""
-        module = importlib.import_module(f"posetx.models.{self.module}")
-        return getattr(module, self.network), getattr(module, f"{self.network}Config")
-
-
-#: what people call a network; sizes are the papers'
-KNOWN = {
-    "posemae": Entry("pose_mae", "PoseMAE"),
-    "npt": Entry("npt", "NPT"),
-    "npt-mp": Entry("npt", "NPT", {"pool": True}),
-    "gc-transformer": Entry("gc_transformer", "GCTransformer"),
-    "corenet": Entry("core_net", "CoreNet"),
-    "mapconnet": Entry("mapconnet", "MAPConNet"),
-}
-
 #: what files call a network, its class and its sizes
-ARCHITECTURES = {entry.network: entry.classes() for entry in KNOWN.values()}
+ARCHITECTURES: dict[str, tuple[type[Network], type]] = {
+    entry.network: entry.classes() for entry in KNOWN.values()
+}
 
 #: what people call it, with the papers' sizes
 CONFIGS: dict[str, Config] = {

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-#: in the order of their papers, the subject of all this last
-NETWORKS = ("npt", "npt-mp", "corenet", "gc-transformer", "mapconnet", "posemae")
+from posetx.models.known import KNOWN
+
+#: all that are known
+NETWORKS = tuple(KNOWN)
 #: what is compared: clean poses, raw scans, white-box attacks
 PROTOCOLS = ("seen", "unseen", "noise", "scan", "attack", "attack-pgd")
 #: of these, what is measured of a network that learnt without ground truth
