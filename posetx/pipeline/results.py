@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-
-import trimesh
+from typing import TYPE_CHECKING, Any
 
 from posetx.arrays import Floats, Indices
 from posetx.files.scans import Scan
 from posetx.models.pose_mae import PoseCode
 from posetx.reading.orient import Orientation
 from posetx.target.ready import ReadyTarget
+
+if TYPE_CHECKING:
+    import trimesh
 
 
 @dataclass
@@ -120,6 +121,8 @@ class Transfer:
     @property
     def mesh(self) -> trimesh.Trimesh:
         """The result's vertices and triangles, in the order of the target's."""
+        import trimesh  # here, because its start-up time is felt
+
         return trimesh.Trimesh(self.vertices, self.target.target.faces, process=False)
 
     def save(self, path: str | Path) -> list[str]:

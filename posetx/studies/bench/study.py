@@ -24,10 +24,11 @@ from posetx.models.registry import CONFIGS, build, config_named
 from posetx.studies.bench.cost import forward_cost
 from posetx.studies.bench.presets import CLEAN, NETWORKS, Preset
 from posetx.studies.results import as_kept, parameters, read, save
+from posetx.studies.trained import Learning, trained
 from posetx.system.hardware import describe
 from posetx.training.adversarial import AdversarialSettings
 from posetx.training.export import export
-from posetx.training.loop import Progress, Trainer, TrainSettings
+from posetx.training.loop import Progress, TrainSettings
 
 #: how a network is trained, by what is added to its name: settings of its :class:`TrainSettings`
 KINDS: dict[str, dict[str, Any]] = {
@@ -118,19 +119,18 @@ class Study:
             preset.minutes, preset.samples, preset.batch, seed=self.seed, **change
         )
         poses = self.subjects.banks["train"].to(self.device)
-        if (folder / "checkpoint.pt").is_file():
-            trainer = Trainer.resumed(folder, self.body, poses, settings, self.device)
-        else:
-            sizes = {"width": preset.widths[name]} if name in preset.widths else {}
-            points = {"pose_points": preset.points, "identity_points": preset.points}
-            config = config_named(name, **points, **sizes)
-            stream = StreamSettings(preset.points, preset.points)
-            trainer = Trainer(folder, self.body, poses, settings, config, stream, self.device)
+        sizes = {"width": preset.widths[name]} if name in preset.widths else {}
+        points = {"pose_points": preset.points, "identity_points": preset.points}
+        learning = Learning(
+            settings,
+            config_named(name, **points, **sizes),
+            StreamSettings(preset.points, preset.points),
+        )
 
         def show(progress: Progress) -> None:
             tell(f"{progress.samples} samples, {progress.samples_per_second:.0f}/s")
 
-        trainer.run(show)
+        trainer, _ = trained(folder, learning, self.body, poses, self.device, show)
         sha256 = export(trainer, self._model(run), self.results["poses"])
         self.results["trained"][run] = {
             "samples": trainer.samples,

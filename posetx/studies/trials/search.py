@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import math
-import time
 from collections.abc import Callable, Container
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +17,10 @@ import torch
 from posetx.bodies.body import BodyModel
 from posetx.data.poses import PoseBank
 from posetx.studies.results import parameters
+from posetx.studies.trained import Learning, trained
 from posetx.studies.trials.catalogue import Trial
 from posetx.studies.trials.results import Plan, Results, Run, setup
-from posetx.training.loop import Trainer, TrainSettings
+from posetx.training.loop import TrainSettings
 from posetx.training.validation import validate
 
 DEVICE = torch.device("cpu")
@@ -76,19 +76,10 @@ def train(
     )
     bank = trial.bank(banks["train"].local)
     with TemporaryDirectory(prefix="run-", dir=folder) as checkpoints:
-        trainer = Trainer(
-            Path(checkpoints),
-            body,
-            bank,
-            replace(settings, **trial.train),
-            trial.network,
-            trial.stream,
-            DEVICE,
-            trial.learner,
+        learning = Learning(
+            replace(settings, **trial.train), trial.network, trial.stream, trial.learner
         )
-        begin = time.process_time()
-        trainer.run(lambda progress: None)
-        seconds = time.process_time() - begin
+        trainer, seconds = trained(Path(checkpoints), learning, body, bank, DEVICE)
 
     def measured(split: str, *cases: str) -> dict[str, float]:
         return validate(
