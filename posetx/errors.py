@@ -1,6 +1,7 @@
 """The errors a user can cause or meet, each with the exit code the command line ends with.
 
-A message is one line: which file or option, what is wrong, what to do about it.
+A message is one line: which file or field, what is wrong, what to do about it. Fields that it names
+in passing stand in backquotes, `like_this`; the command line makes options of them.
 """
 
 from __future__ import annotations

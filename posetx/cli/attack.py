@@ -24,6 +24,7 @@ from posetx.cli.common import (
     check_preview,
     choice,
     emit_json,
+    in_options,
     json_text,
 )
 from posetx.errors import UsageError
@@ -209,6 +210,7 @@ def _attack(what: ScanAttack, device: str) -> dict[str, Any]:
         result = _harmed(what, character, device, on_stage)
         on_stage("write")
         notes = [*result.before.warnings, *write_scan(what.output, result.scan)]
+        notes = [in_options(note) for note in notes]
         document = {
             "output": what.output,
             "report": what.report,

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -169,9 +170,9 @@ def fail(error: BaseException, verbose: bool = False) -> int:
 def explain(error: BaseException) -> tuple[str, int]:
     """The line and the exit code for an error that ended a command."""
     if isinstance(error, FieldError):
-        return error.told(flag(error.field)), error.exit_code
+        return in_options(error.told(flag(error.field))), error.exit_code
     if isinstance(error, PosetxError):
-        return str(error) or type(error).__name__, error.exit_code
+        return in_options(str(error)) or type(error).__name__, error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", INTERRUPTED
     if _out_of_memory(error):
@@ -182,6 +183,11 @@ def explain(error: BaseException) -> tuple[str, int]:
         return f"{error.filename}: {error.strerror or error}", 1
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return f"unexpected {what}; run with -v for the traceback", 1
+
+
+def in_options(text: str) -> str:
+    """A line of the library's, which names fields `like_this`, with options: --like-this."""
+    return re.sub("`([a-z]+(?:_[a-z]+)*)`", lambda found: flag(found[1]), text)
 
 
 def flag(field: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from posetx.cli.common import in_options
 from posetx.pipeline.options import Options
 
 if TYPE_CHECKING:
@@ -66,7 +67,11 @@ class Work:
 
             draw_transfer(preview, result)
         document = {"output": output, "preview": preview, "model": self.model, "seed": self.seed}
-        return {**document, **result.report.to_json(), "warnings": [*result.warnings, *notes]}
+        return {
+            **document,
+            **result.report.to_json(),
+            "warnings": [in_options(note) for note in (*result.warnings, *notes)],
+        }
 
     def stages(self, preview: Path | None) -> list[str]:
         """The names of the stages that :meth:`transfer` announces."""

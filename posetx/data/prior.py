@@ -74,7 +74,7 @@ class PosePrior:
         if split not in SPLITS:
             raise UsageError(f"no pose prior for {split!r}; choose {' or '.join(SPLITS)}")
         if not path.is_file():
-            raise MissingError(f"{path}: pose prior missing; reinstall posetx, or pass --mocap DIR")
+            raise MissingError(f"{path}: pose prior missing; reinstall posetx, or pass `mocap` DIR")
         data = load_file(str(path))
         prior = cls(**{f.name: data[f"{split}.{f.name}"] for f in fields(cls)})
         for field in fields(cls):

@@ -13,9 +13,9 @@ Stream = BodyStream | FolderStream | GroupStream
 
 #: what a run was begun with, by its stream
 TOLD = {
-    "BodyStream": "without --data",
-    "FolderStream": "with --data",
-    "GroupStream": "with --data and --unsupervised",
+    "BodyStream": "without `data`",
+    "FolderStream": "with `data`",
+    "GroupStream": "with `data` and `unsupervised`",
 }
 
 

@@ -128,4 +128,4 @@ def check_free(path: Path, overwrite: bool) -> None:
     if path.is_dir():
         raise UsageError(f"{path}: is a folder; name a file in it")
     if os.path.lexists(path) and not overwrite:
-        raise UsageError(f"{path}: exists already; choose another name or pass --overwrite")
+        raise UsageError(f"{path}: exists already; choose another name or pass `overwrite`")

@@ -96,7 +96,7 @@ def load_model(name: str, device: torch.device | str = "cpu") -> tuple[PoseMAE, 
     if not isinstance(model, PoseMAE):
         raise PosetxError(
             f"{name}: {name_of(model.config)} finds neither directions nor joints; it can be "
-            "trained, evaluated and attacked (--dataset), for transfer take a posemae"
+            "trained, evaluated and attacked (attack-dataset), for transfer take a posemae"
         )
     return model, card
 

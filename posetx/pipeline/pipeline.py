@@ -118,7 +118,7 @@ class Pipeline:
                 lying = lies_on(points, cleaned.planes) if up == front == "auto" else None
                 if lying:
                     up = lying
-                    notes.append(f"the person lies on something, so {up} is up; use --up if not")
+                    notes.append(f"the person lies on something, so {up} is up; use `up` if not")
             else:
                 check_measured(scan, points)
         reader = self.thorough if refine else self.swift
@@ -212,12 +212,12 @@ def _doubts(reading: Reading, ready: ReadyTarget) -> list[str]:
     if trust is not None and trust < DOUBTFUL:
         warnings.append(
             f"low confidence ({trust:.2f}): the pose is likely wrong somewhere, or this is no "
-            "person; look at the result, try --up and --front, or crop the scan"
+            "person; look at the result, try `up` and `front`, or crop the scan"
         )
     if ready.distance > UNLIKE:
         warnings.append(
             "the target does not look like a person: the result may be of no use; if it is "
-            "one, try --target-up and --target-front"
+            "one, try `target_up` and `target_front`"
         )
     return warnings
 

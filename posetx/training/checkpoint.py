@@ -28,7 +28,7 @@ def load_state(path: Path, device: torch.device) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         return state
     except FileNotFoundError:
-        raise PosetxError(f"{path}: no checkpoint here; start without --resume") from None
+        raise PosetxError(f"{path}: no checkpoint here; start without `resume`") from None
     except Exception as error:
         reason = str(error).splitlines()[0]
         raise PosetxError(f"{path}: not a posetx checkpoint ({reason})") from None

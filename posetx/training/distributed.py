@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from posetx.errors import UsageError
+from posetx.errors import FieldError, UsageError
 
 #: a host's numbers go through gloo also where gradients go through nccl: no GPU is waited for
 BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
@@ -49,10 +49,10 @@ def start(device: torch.device) -> torch.device:
     if not dist.is_available() or not dist.is_torchelastic_launched():
         return device
     if device.type not in BACKENDS:
-        raise UsageError(f"--device {device}: several processes train on cpu or cuda")
+        raise FieldError("device", device, "several processes train on cpu or cuda")
     if device.type == "cuda":
         if device.index is not None:
-            raise UsageError(f"--device {device}: torchrun's processes share out --device cuda")
+            raise FieldError("device", device, "torchrun's processes share the GPUs out; use cuda")
         here, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
         if here > gpus:
             raise UsageError(f"torchrun: {here} processes a machine, but it has {gpus} CUDA GPU(s)")
@@ -93,9 +93,10 @@ def own_share(batch: int) -> int:
     agreed(batch)  # that is, the first process is here and about to say it
     if not first():
         raise SystemExit(UsageError.exit_code)
-    raise UsageError(
-        f"--batch {batch}: not divisible by torchrun's {world()} processes; "
-        "take another batch or number of them"
+    raise FieldError(
+        "batch",
+        batch,
+        f"not divisible by torchrun's {world()} processes; take another batch or number of them",
     )
 
 

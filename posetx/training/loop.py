@@ -127,7 +127,7 @@ class Trainer:
         own = self.model.state_dict()
         fitting = {k: v for k, v in weights.items() if k in own and v.shape == own[k].shape}
         if not fitting:
-            raise PosetxError("--init-from: none of that model's weights fits this network")
+            raise PosetxError("`init_from`: none of that model's weights fits this network")
         self.model.load_state_dict(fitting, strict=False)
         self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.earlier = [*card.get("earlier", []), {**card["training"], "sha256": card["sha256"]}]

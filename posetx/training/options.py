@@ -55,5 +55,5 @@ class TrainOptions:
             raise FieldError("adversarial", self.adversarial, text)
         if (self.folder / "checkpoint.pt").exists() and not (self.resume or self.overwrite):
             raise UsageError(
-                f"{self.folder}: has a checkpoint; pass --resume, or --overwrite to start anew"
+                f"{self.folder}: has a checkpoint; pass `resume`, or `overwrite` to start anew"
             )

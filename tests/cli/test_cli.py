@@ -18,7 +18,7 @@ from posetx import __version__
 from posetx.__main__ import main
 from posetx.cli import COMMANDS, app
 from posetx.cli.common import JsonOption, QuietOption, VerboseOption, emit_json, guarded
-from posetx.errors import MissingError, PosetxError, UsageError
+from posetx.errors import FieldError, MissingError, PosetxError, UsageError
 from posetx.system.console import console
 from posetx.system.device import resolve_device
 from posetx.system.diagnosis import Dependency, advise, probe
@@ -135,6 +135,12 @@ def code_and_line(
         (PosetxError("a line\nand [another]"), 1, "error: a line and [another]"),
         (PosetxError("long " * 60), 1, "long long"),
         (UsageError("--up w: no axis"), 2, "error: --up w: no axis"),
+        (FieldError("target_up", "w", "no axis"), 2, "error: --target-up w: no axis"),
+        (
+            PosetxError("o.obj: there; pass `over_write`"),
+            1,
+            "error: o.obj: there; pass --over-write",
+        ),
         (MissingError("no weights"), 3, "error: no weights"),
         (ModuleNotFoundError("No module named 'torch'", name="torch"), 3, "torch is not installed"),
         (FileNotFoundError(2, "No such file or directory", "a.ply"), 1, "error: a.ply: No such"),

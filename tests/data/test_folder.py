@@ -301,7 +301,7 @@ def test_resumed_run_equals_an_unbroken_one(
     resumed.run(lambda progress: None)
     for name, value in whole.model.state_dict().items():
         assert torch.allclose(value, resumed.model.state_dict()[name], atol=1e-6), name
-    with pytest.raises(PosetxError, match="begun with --data"):
+    with pytest.raises(PosetxError, match="begun with `data`"):
         Trainer.resumed(
             tmp_path / "broken", body, training_poses(body, None), TrainSettings(samples=9), CPU
         )

@@ -96,7 +96,7 @@ def test_checkpoints_are_whole_or_not_there(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(PosetxError, match="not a posetx checkpoint"):
         load_state(path, CPU)
-    with pytest.raises(PosetxError, match="without --resume"):
+    with pytest.raises(PosetxError, match="without `resume`"):
         load_state(tmp_path / "none.pt", CPU)
 
 
