@@ -27,8 +27,9 @@ from posetx.cli.common import (
     in_options,
     json_text,
 )
+from posetx.cli.stages import stage_bar
 from posetx.errors import UsageError
-from posetx.system.console import console, progress_bar
+from posetx.system.console import console
 
 STAGES = {
     "load": "loading the model",
@@ -195,13 +196,8 @@ def attack(
 
 def _attack(what: ScanAttack, device: str) -> dict[str, Any]:
     """Attack, and write all files; returns what --json shows."""
-    with progress_bar() as bar:
-        task = bar.add_task("", total=len(STAGES) - (not what.report))
-
-        def on_stage(name: str) -> None:
-            bar.update(task, description=STAGES[name])
-            bar.advance(task, name != "load")
-
+    names = [name for name in STAGES if what.report or name != "preview"]
+    with stage_bar(names, STAGES) as on_stage:
         on_stage("load")
         from posetx.files.scan_write import write_scan
         from posetx.files.targets import read_target

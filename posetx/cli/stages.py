@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from posetx.system.console import progress_bar
@@ -24,13 +24,15 @@ LABELS = {
 
 
 @contextmanager
-def stage_bar(names: Sequence[str]) -> Iterator[Callable[[str], None]]:
+def stage_bar(
+    names: Sequence[str], labels: Mapping[str, str] = LABELS
+) -> Iterator[Callable[[str], None]]:
     """A bar over stages that will be announced, in order, by the function that is yielded."""
     with progress_bar() as bar:
         task = bar.add_task("", total=len(names))
 
         def on_stage(name: str) -> None:
-            bar.update(task, description=LABELS[name], completed=names.index(name))
+            bar.update(task, description=labels[name], completed=names.index(name))
 
         yield on_stage
         bar.update(task, completed=len(names))

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from posetx.errors import PosetxError
-from posetx.files.atomic import atomic_path
 from posetx.files.scans import Scan, read_scan, scan_of_arrays
-from posetx.files.targets.base import Target, read_target
+from posetx.files.targets.base import Target, export, read_target
 
 #: what messages call a scan or a target that is no file
 SCAN_NAME, TARGET_NAME = Path("scan"), Path("target")
@@ -33,9 +32,7 @@ class MeshTarget(Target):
     def _write(self, path: Path, vertices: np.ndarray) -> list[str]:
         moved = self.mesh.copy()
         moved.vertices = vertices
-        with atomic_path(path) as temporary:
-            data = moved.export(file_type=path.suffix[1:].lower())
-            temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+        export(moved, path)
         return []
 
 

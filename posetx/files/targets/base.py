@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -140,16 +141,20 @@ class Target(ABC):
             )
         import trimesh  # here, because its start-up time is felt
 
-        mesh = trimesh.Trimesh(vertices, self.faces, process=False)
-        with atomic_path(path) as temporary:
-            data = mesh.export(file_type=suffix[1:])
-            temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+        export(trimesh.Trimesh(vertices, self.faces, process=False), path)
         lost = list(self.extras)
         if suffix == ".stl":
             lost.append("shared vertices")
         if not lost:
             return []
         return [f"written as {suffix}, which keeps positions and triangles, not: {', '.join(lost)}"]
+
+
+def export(mesh: Any, path: Path) -> None:
+    """Write a trimesh in the format of the suffix, whole or not at all."""
+    with atomic_path(path) as temporary:
+        data = mesh.export(file_type=path.suffix[1:].lower())
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
 def check_output_suffix(path: Path) -> None:
