@@ -40,6 +40,8 @@ class Batch:
     truth: Tensor  # (B, Q, 3)
     metres: Tensor  # (B,) the identity frame's unit; of files, in theirs
     pose_part: Tensor | None = None  # (B, P) joint with the largest weight, -1 for clutter
+    pose_place: Tensor | None = None  # (B, P, 3) the skin under it on the template at rest, metres
+    pose_lift: Tensor | None = None  # (B, P) how far it lies off that skin, in the pose's frame
     pose_rotations: Tensor | None = None  # (B, 19, 3, 3) global
     pose_joints: Tensor | None = None  # (B, 19, 3) in the pose's frame
     query_weights: Tensor | None = None  # (B, Q, 19) skinning weights
@@ -92,6 +94,7 @@ class BodyStream:
             return (values[body.faces[picked]] * bary.unsqueeze(-1)).sum(1)
 
         self.points = at_samples(body.template)
+        self.lifts = torch.zeros_like(self.points[:, 0])
         self.weights = at_samples(body.weights)
         parts = [at_samples(component) for component in body.components]
         self.components = torch.stack(parts)
@@ -110,7 +113,10 @@ class BodyStream:
         pool = self._randint(SURFACE_SAMPLES, settings.pool)
 
         source = draw_identities(body, count, self.generator, varied=True)
-        pose, pose_part, pose_joints = self._pose_source(source, rotations, pool, pose_points)
+        pose, origin, pose_joints, pose_unit = self._pose_source(
+            source, rotations, pool, pose_points
+        )
+        known = pool[origin.clamp_min(0)]
 
         identity = draw_identities(body, count, self.generator, varied=True)
         own = draw_rest_poses(body, count, self.generator)
@@ -133,7 +139,9 @@ class BodyStream:
         shown = (shown - centre) / scale
         return Batch(
             pose=pose,
-            pose_part=pose_part,
+            pose_part=torch.where(origin < 0, -1, self.weights[known].argmax(-1)),
+            pose_place=self.points[known],
+            pose_lift=self.lifts[known] / pose_unit,
             pose_rotations=rotations,
             pose_joints=pose_joints,
             identity=shown[:, :identity_points],
@@ -148,24 +156,26 @@ class BodyStream:
 
     def _pose_source(
         self, source: Identity, rotations: Tensor, pool: Tensor, points: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Samples of the surface, ``scan_share`` of them through the virtual scanner."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Samples of the surface, ``scan_share`` of them through the virtual scanner.
+
+        Also which of ``pool`` each is (-1 for clutter), the joints, and the frame's unit (B, 1).
+        """
         count, settings = len(rotations), self.settings
         joints = self.body.rest_joints(source.coefficients)
         rest = self._rest(source, (pool,))
         weights = self.weights[pool]
         surface, placed = _posed(rest, weights, joints, rotations, source)
-        part = self.weights[pool].argmax(1)
 
         height = 1.2 * (joints[:, 4, 1] - joints[:, 15, 1])
         scanned = round(settings.scan_share * count)
         clean = self._rand(count - scanned, settings.pool).topk(points).indices
         cloud = surface[scanned:].gather(1, clean.unsqueeze(-1).expand(-1, -1, 3))
-        cloud_part = part[clean]
+        origin = clean
         if scanned:
             turned = torch.matmul(weights, rotations[:scanned].flatten(2)).unflatten(-1, (3, 3))
             normals = (turned @ self.normals[pool].unsqueeze(-1)).squeeze(-1)
-            scans, origin = simulate_scans(
+            scans, scanned_from = simulate_scans(
                 surface[:scanned],
                 normals,
                 points,
@@ -177,13 +187,12 @@ class BodyStream:
                 ),
                 height=height[:scanned],
             )
-            scan_part = torch.where(origin < 0, -1, part[origin.clamp_min(0)])
-            cloud, cloud_part = torch.cat([scans, cloud]), torch.cat([scan_part, cloud_part])
+            cloud, origin = torch.cat([scans, cloud]), torch.cat([scanned_from, origin])
         noisy = self._rand(count, 1, 1) < settings.noise_share
         spread = settings.noise * noisy * self._rand(count, 1, 1) * height.view(-1, 1, 1)
         cloud = cloud + spread * self._randn(*cloud.shape)
         pose, centre, unit = normalise_pose(cloud)
-        return pose, cloud_part, (placed - centre) / unit
+        return pose, origin, (placed - centre) / unit, unit.squeeze(2)
 
     def _query_points(
         self, count: int, pool: Tensor, points: int

@@ -67,9 +67,13 @@ def attacked(
     pose = batch.pose.clone()
     pose[rows] = adversarial
     attack = replace(batch, pose=pose)
-    if batch.pose_part is not None:
-        attack.pose_part = batch.pose_part.clone()
-        attack.pose_part[rows] = batch.pose_part[rows].gather(1, kept)
+    for name in ("pose_part", "pose_place", "pose_lift"):
+        known = getattr(batch, name)
+        if known is not None:
+            moved = known.clone()
+            index = kept if known.ndim == 2 else kept.unsqueeze(-1).expand(-1, -1, 3)
+            moved[rows] = known[rows].gather(1, index)
+            setattr(attack, name, moved)
     if batch.pose_joints is not None:
         attack.pose_joints = batch.pose_joints.clone()
         attack.pose_joints[rows] = (batch.pose_joints[rows] - centre) / unit
