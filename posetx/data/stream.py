@@ -174,7 +174,8 @@ class BodyStream:
         scanned = round(settings.scan_share * count)
         shares = (settings.dressed_share, settings.dressed_identity_share)
         if not any(shares):
-            return tuple([self._group(bare, torch.arange(count), scanned)] for _ in shares)
+            alike = [self._group(bare, torch.arange(count), scanned)]
+            return alike, alike
         # rows and outfits are drawn by the host, which then knows them without asking the device
         host = torch.Generator().manual_seed(int(self._randint(2**31, 1)))
         numbers = [round(share * count) for share in shares]

@@ -43,7 +43,8 @@ class Surface:
     def rest(self, identity: Identity) -> Tensor:
         """Rest positions (B, N, 3) in each identity's shape, soft offsets not included."""
         moved = identity.coefficients @ self.components.flatten(1)
-        return self.points + moved.unflatten(1, (-1, 3))
+        rest: Tensor = self.points + moved.unflatten(1, (-1, 3))
+        return rest
 
 
 class Figure:
@@ -89,7 +90,8 @@ class Figure:
         rows = F.embedding_bag(
             follows, self.body.component_rows, mode="sum", per_sample_weights=weights
         )
-        return rows.unflatten(1, (-1, 3)).transpose(0, 1)
+        components: Tensor = rows.unflatten(1, (-1, 3)).transpose(0, 1)
+        return components
 
     def sample(self, faces: Tensor, bary: Tensor) -> Surface:
         """The points of ``faces`` (N,) at barycentric places (N, 3)."""

@@ -23,6 +23,8 @@ SKULL_ANCHORS = 900
 FOLLOWED, FOLLOWS = 300, 4
 #: how often weights and normals are averaged with the neighbours' (an edge is about 2 cm)
 SMOOTHED = 12
+#: the same for the places themselves, until feet have no toes
+ROUNDED = 40
 
 
 @dataclass
@@ -52,7 +54,7 @@ class Chart:
         self._choose_anchors()
 
     def _smooth(self) -> None:
-        """Vertex normals and skinning weights, each averaged over some rings of neighbours."""
+        """Vertex normals, skinning weights and places, each averaged over rings of neighbours."""
         a, b, c = self.rest[self.faces].unbind(1)
         flat = torch.cross(b - a, c - a, dim=-1)
         normals = torch.zeros_like(self.rest)
@@ -68,10 +70,12 @@ class Chart:
         near = near.coalesce()
         total = torch.sparse.sum(near, 1).to_dense().unsqueeze(1)
         self.normals = F.normalize(normals, dim=1)
-        smooth, weights = self.normals, self.body.weights
+        smooth, weights, rest = self.normals, self.body.weights, self.rest
         for _ in range(SMOOTHED):
             smooth, weights = near @ smooth / total, near @ weights / total
-        self.outward, self.weights = F.normalize(smooth, dim=1), weights
+        for _ in range(ROUNDED):
+            rest = near @ rest / total
+        self.outward, self.weights, self.rounded = F.normalize(smooth, dim=1), weights, rest
 
     def _measure_limbs(self) -> None:
         """How far along its limb each vertex lies: 0 at shoulder or hip, 1 elbow or knee, 2 ..."""

@@ -68,7 +68,7 @@ def dome(
     # below the ears hair falls straight, it does not follow the skull inward
     low = (polar - 1.75).clamp_min(0)
     points[..., 1] -= 0.05 * low
-    return grid(points, closed=True)
+    return grid(points, closed=True, top=True)
 
 
 def hair(chart: Chart, dice: Dice) -> list[Piece]:
@@ -141,7 +141,7 @@ def _tails(chart: Chart, dice: Dice) -> list[Piece]:
         path = path + away * out * (share * 2.2).clamp_max(1.0).sin() + 0.04 * towards * share
         path = path - torch.tensor([0.0, 1.0, 0.0]) * length * share.pow(1.5)
         radii = width * (0.35 + 1.2 * (share * 3.1416 * 0.9).sin()).squeeze(1)
-        radii[-1] = 0.004
+        radii[-1] = 0.008
         made.append(_hanging(chart, tube(path, radii)))
     return made
 
@@ -162,7 +162,7 @@ def _cone(chart: Chart, towards: Tensor, length: float, width: float, thick: flo
     foot = chart.skull + towards * (chart.skull_radii + thick - 0.03)
     bend = torch.tensor([0.0, 0.3, 0.0]) * length * share * share
     path = foot + towards * (length + 0.03) * share + bend
-    return _on_head(chart, tube(path, width * (1 - share.squeeze(1)) + 0.003, 8))
+    return _on_head(chart, tube(path, width * (1 - share.squeeze(1)) + 0.005, 8))
 
 
 def horns(chart: Chart, dice: Dice) -> list[Piece]:
@@ -178,7 +178,7 @@ def _turned(chart: Chart, rows: list[tuple[float, float]], lining: bool = False)
     size, y = table[:, 0], chart.skull[1] + table[:, 1]
     width, depth = size * chart.skull_radii[0], size * chart.skull_radii[2]
     points = ring(around(None, 32), y, width, torch.full_like(y, float(chart.skull[2])), depth)
-    shape = grid(points, closed=True)
+    shape = grid(points, closed=True, top=not lining)
     return two_sided(shape, 0.005) if lining else shape
 
 
@@ -213,8 +213,8 @@ def hat(chart: Chart, dice: Dice) -> list[Piece]:
     shape = _turned(chart, rows)
     if style == "witch":  # the tip bends
         points = shape[0]
-        share = ((points[:, 1] - chart.skull[1] - sits) / high).clamp(0, 1).pow(2)
-        points[:, 2] -= dice.size(0.0, 0.25) * share
+        up = ((points[:, 1] - chart.skull[1] - sits) / high).clamp(0, 1)
+        points[:, 2] -= dice.size(0.0, 0.25) * up.square()
     return [_on_head(chart, shape)]
 
 

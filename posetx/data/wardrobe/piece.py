@@ -43,19 +43,31 @@ def joined(pieces: Sequence[Piece]) -> Piece:
     )
 
 
-def grid(points: Tensor, *, closed: bool) -> Shape:
+def grid(points: Tensor, *, closed: bool, top: bool = False, end: bool = False) -> Shape:
     """Rows of points (L, M, 3) as a surface; ``closed`` joins the last column to the first.
 
     It looks to where rows x columns does: outward where rows go down and columns to the left hand
-    of a body (+x at its front).
+    of a body (+x at its front). With ``top`` the first row, with ``end`` the last one is but its
+    middle: a ring of a pole's tiny edges would weigh as much as all others in a loss of edges.
     """
-    rows, columns = points.shape[:2]
-    i = torch.arange(rows - 1).unsqueeze(1) * columns
+    columns = points.shape[1]
+    first, last = points[0].mean(0, keepdim=True), points[-1].mean(0, keepdim=True)
+    points = points[int(top) : len(points) - int(end)]
+    i = torch.arange(len(points) - 1).unsqueeze(1) * columns
     j = torch.arange(columns if closed else columns - 1)
     k = (j + 1) % columns
     a, b, c, d = (i + j), (i + columns + j), (i + k), (i + columns + k)
-    faces = torch.cat([torch.stack([a, b, c], -1), torch.stack([c, b, d], -1)]).reshape(-1, 3)
-    return points.reshape(-1, 3), faces
+    faces = [torch.stack([a, b, c], -1), torch.stack([c, b, d], -1)]
+    made, count = [points.reshape(-1, 3)], points.shape[0] * columns
+    if top:
+        made.append(first)
+        faces.append(torch.stack([torch.full_like(j, count), j, k], -1))
+        count += 1
+    if end:
+        made.append(last)
+        low = (len(points) - 1) * columns
+        faces.append(torch.stack([low + j, torch.full_like(j, count), low + k], -1))
+    return torch.cat(made), torch.cat([f.reshape(-1, 3) for f in faces])
 
 
 def two_sided(shape: Shape, thickness: float) -> Shape:
@@ -92,8 +104,8 @@ def ball(
     centre: Tensor, radii: Sequence[float], square: float = 1.0, turn: Tensor | None = None
 ) -> Shape:
     """An ellipsoid, with ``square`` towards 0 more and more a box; ``turn`` (3, 3) turns it."""
-    down = torch.linspace(0.02, 3.1216, 13).unsqueeze(1)
-    angle = around(None)
+    down = torch.linspace(0.001, 3.1406, 12).unsqueeze(1)
+    angle = around(None, 18)
 
     def bent(values: Tensor) -> Tensor:
         return values.sign() * values.abs().clamp_min(1e-6).pow(square)
@@ -105,7 +117,7 @@ def ball(
     points = points * torch.tensor(radii)
     if turn is not None:
         points = points @ turn.T
-    return grid(points + centre, closed=True)
+    return grid(points + centre, closed=True, top=True, end=True)
 
 
 def tube(path: Tensor, radii: Tensor, count: int = 10) -> Shape:

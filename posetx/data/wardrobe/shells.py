@@ -107,9 +107,10 @@ def boots(chart: Chart, dice: Dice, layer: float) -> tuple[Piece, Tensor]:
     foot = (chart.owner == 15) | (chart.owner == 18)
     inside = torch.where(foot, 1.0, (chart.along - (2 - height)) * LEG)
     inside = torch.where(chart.share["leg"] > 0.5, inside, -1.0)
-    width = dice.size(0.006, 0.025)
+    width = dice.size(0.008, 0.025)
     cuff = dice.size(0.0, 0.05) * (1 - ((chart.along - (2 - height)) / 0.3).clamp(0, 1))
     out = chart.radial * torch.where(foot, 0.0, cuff).unsqueeze(1)
+    out += torch.where(foot.unsqueeze(1), chart.rounded - chart.rest, 0.0)
     # the sole goes down, the toes of some are long
     below = (chart.sole + 0.06 - chart.rest[:, 1]).clamp_min(0) / 0.06
     out[:, 1] -= dice.size(0.0, 0.05) * below
