@@ -84,7 +84,7 @@ def test_a_file_brings_its_own_network(name: str, batch: Batch, tmp_path: Path) 
     sample = batch.identity.shape[1]
     with torch.no_grad():
         both = [model(batch.pose, batch.queries, sample).positions for model in (network, again)]
-    assert torch.allclose(*both, atol=0.02)  # fp16
+    assert torch.allclose(*both, atol=0.03)  # fp16
     if name == "posemae":
         load_model(str(path))
     else:
