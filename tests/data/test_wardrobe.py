@@ -72,11 +72,11 @@ def turned(body: BodyModel, piece: Piece, joint: str, vector: tuple[float, ...])
     ]
 
 
-def outward(shape: tuple[Tensor, Tensor], middle: Tensor) -> Tensor:
-    """The share of a shape's faces that look away from ``middle``, which is a number (1,)."""
+def outward(shape: tuple[Tensor, Tensor], middle: Tensor, upright: float = 1.0) -> Tensor:
+    """The share of a shape's faces that look away from ``middle`` (3,); from an axis with 0."""
     points, faces = shape
     a, b, c = points[faces].unbind(1)
-    away = (a + b + c) / 3 - middle
+    away = ((a + b + c) / 3 - middle) * torch.tensor([1.0, upright, 1.0])
     return ((torch.cross(b - a, c - a, dim=-1) * away).sum(1) > 0).float().mean()
 
 
@@ -154,8 +154,8 @@ def test_surfaces_look_outward(chart: Chart) -> None:
     upper, _ = shells.top(chart, dice(2), 0.01)
     for piece in (upper, bare(chart)):
         trunk = (piece.weights[:, :3].sum(1) > 0.9)[piece.faces].all(1)
-        points = piece.points * torch.tensor([1.0, 0.0, 1.0])
-        assert outward((points, piece.faces[trunk]), torch.tensor([0.0, 0.0, 0.03])) > 0.9
+        axis = torch.tensor([0.0, 0.0, 0.03])
+        assert outward((piece.points, piece.faces[trunk]), axis, upright=0.0) > 0.9
     for piece in things.backpack(chart, dice(3), 0.01):
         assert outward((piece.points, piece.faces), piece.points.mean(0)) == 1
 
@@ -184,16 +184,7 @@ def test_a_figure_in_a_shape_stays_near_that_body(body: BodyModel, chart: Chart)
     """A shell lies as far off another body's skin as off the template's."""
     piece, _ = shells.top(chart, dice(5), 0.01)
     hung = piece.anchors
-    figure = Figure(
-        body,
-        piece.points,
-        piece.faces,
-        piece.weights,
-        hung.place,
-        hung.follows,
-        hung.shares,
-        hung.lift,
-    )
+    figure = Figure(body, piece.points, piece.faces, piece.weights, hung)
     who = draw_identities(body, 3, torch.Generator().manual_seed(1), varied=False)
     rest = figure.at(torch.arange(len(piece.points))).rest(who)
     skins, _ = body.rest(who.coefficients)
@@ -219,7 +210,7 @@ def test_dressed_batches(body: BodyModel, bank: PoseBank) -> None:
         assert torch.equal(value, getattr(same, field.name)), field.name
     assert (batch.pose_part >= 0).all()
     assert batch.pose_lift.mean() > 0.005 and batch.pose_lift.min() >= 0
-    assert torch.cdist(batch.pose_place[0], body.template).min(1).values.max() < 0.02
+    assert torch.cdist(batch.pose_place[0], body.template).min(1).values.max() < 0.045
     torch.testing.assert_close(batch.query_weights.sum(2), torch.ones(10, 48 + 32))
 
 

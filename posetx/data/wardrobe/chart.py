@@ -6,7 +6,6 @@ All of it is of the template at rest, in metres, and is made once a body model.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from torch.nn import functional as F
 
 from posetx.bodies.body import BodyModel
 from posetx.bodies.skeleton import BONE_END, JOINTS, LEGS
+from posetx.data.surface import Anchors
 from posetx.geometry.sampling import farthest_points
 
 PELVIS, ABDOMEN, CHEST, NECK, HEAD = range(5)
@@ -25,16 +25,6 @@ FOLLOWED, FOLLOWS = 300, 4
 SMOOTHED = 12
 #: the same for the places themselves, until feet have no toes
 ROUNDED = 40
-
-
-@dataclass
-class Anchors:
-    """What of the skin points (N, 3) hang on."""
-
-    place: Tensor  # (N,) the template's vertex under each
-    follows: Tensor  # (N, FOLLOWS) vertices whose shape components move it
-    shares: Tensor  # (N, FOLLOWS) of each, rows sum to 1
-    lift: Tensor  # (N,) metres from the vertex under it
 
 
 class Chart:
