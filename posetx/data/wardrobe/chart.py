@@ -17,6 +17,7 @@ from posetx.data.surface import Anchors
 from posetx.geometry.sampling import farthest_points
 
 PELVIS, ABDOMEN, CHEST, NECK, HEAD = range(5)
+FEET = (15, 18)
 #: vertices of the head that things may hang on; the template has 4,220, most in the face
 SKULL_ANCHORS = 900
 #: points of the skin that things follow as the body's shape changes, and how many each follows
@@ -34,6 +35,7 @@ class Chart:
         self.body = body = body.to("cpu")
         self.rest, self.faces, self.joints = body.template, body.faces, body.joint_template
         self.owner = body.weights.argmax(1)
+        self.foot = (self.owner == FEET[0]) | (self.owner == FEET[1])
         self.share = {
             "arm": body.weights[:, [6, 7, 8, 10, 11, 12]].sum(1),
             "leg": body.weights[:, list(LEGS)].sum(1),
