@@ -193,7 +193,8 @@ class BodyStream:
                 self._group(surface, rows, scanned, figure)
                 for (figure, surface), rows in zip(outfits, chunks, strict=False)
             ]
-            sides.append([*groups, self._group(bare, order[number:], scanned)])
+            groups.append(self._group(bare, order[number:], scanned))
+            sides.append([group for group in groups if len(group.rows)])
         return sides[0], sides[1]
 
     def _group(
