@@ -28,9 +28,9 @@ class Piece:
 
     def to(self, device: torch.device) -> Piece:
         """The same there."""
-        hung = (getattr(self.anchors, field.name).to(device) for field in fields(Anchors))
-        arrays = (self.points, self.faces, self.weights)
-        return Piece(*(x.to(device) for x in arrays), Anchors(*hung))
+        hung = Anchors(*(getattr(self.anchors, field.name).to(device) for field in fields(Anchors)))
+        points, faces = self.points.to(device), self.faces.to(device)
+        return Piece(points, faces, self.weights.to(device), hung)
 
 
 #: points (V, 3) and faces (F, 3)
