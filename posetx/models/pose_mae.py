@@ -160,23 +160,25 @@ class PoseMAE(nn.Module):
                     refiner.places.begin_on(joints, unit)
 
     def encode_pose(self, points: Tensor, mask_ratio: float = 0.0, sets: int = 1) -> PoseCode:
-        """The pose code of clouds (B, sets * P, 3) in normalised frames.
+        """The pose code of clouds (B, P, 3) in normalised frames, their points evenly mixed.
 
-        The sets are encoded one by one and their codes averaged: max-pooled features of many more
-        points than in training would be none that the network knows. The second look, which
-        pools by means, sees all points at once.
+        The cloud's first ``sets`` times as many points as the network encodes at once are encoded,
+        set by set, and the codes averaged. The further looks see all of the points.
         """
-        clouds = points.reshape(len(points) * sets, -1, 3)
+        count, size = points.shape[1], self.config.pose_points
+        encoded = min(sets * size, count) if self.config.bounded else count
+        clouds = points[:, :encoded].reshape(len(points) * sets, -1, 3)
         code, features = self.pose_encoder(clouds, mask_ratio)
         # a mask keeps the first points of each set
         shown = clouds[:, : features.parts.shape[1]].reshape(len(points), -1, 3)
+        more = points[:, encoded:] if encoded < count else None
         if sets > 1:
             code, features = code.unflatten(0, (-1, sets)).mean(1), features.joined(sets)
         sixd, joints = self.pose_head(code)
         first = estimate = Estimate(matrix_from_6d(sixd), joints)
         refined, looks = features, list[Look]()
         if self.pose_refiner is not None:
-            looks = self.pose_refiner(shown, features, code, first, self.config.looks)
+            looks = self.pose_refiner(shown, features, code, first, self.config.looks, more)
             estimate, refined = looks[-1].estimate, looks[-1].features
         return PoseCode(code, estimate, refined, first, features.logits, looks)
 

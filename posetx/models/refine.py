@@ -107,16 +107,22 @@ class PartLook(nn.Module):
             turned = self.anchors @ estimate.rotations.transpose(-1, -2)
             return turned + estimate.joints.unsqueeze(2)
 
-    def pooled(self, points: Tensor, hidden: Tensor, estimate: Estimate) -> Tensor:
+    def sums(self, points: Tensor, hidden: Tensor) -> Tensor:
+        """Of the points near each anchor the sum of their places, and how many: (B, K, LOOK, 4)."""
+        ones = torch.ones_like(points[..., :1])
+        # what becomes of it is a small difference
+        with torch.autocast(points.device.type, enabled=False):
+            summed: Tensor = hidden.transpose(1, 2) @ torch.cat([points, ones], 2)
+        each: Tensor = summed.unflatten(1, self.logit.shape)
+        return each
+
+    def pooled(self, sums: Tensor, count: int, estimate: Estimate) -> Tensor:
         """What every part sees at its anchors (B, K, 4 LOOK): how much, and how far off it is.
 
-        How far off is the step of a soft iterative-closest-point fit, in the part's frame.
+        ``sums`` are of ``count`` points. How far off is the step of a soft iterative-closest-point
+        fit, in the part's frame.
         """
-        ones = torch.ones_like(points[..., :1])
-        # what follows is a small difference of these
-        with torch.autocast(points.device.type, enabled=False):
-            sums = hidden.transpose(1, 2) @ (torch.cat([points, ones], 2) / points.shape[1])
-        sums = sums.unflatten(1, self.logit.shape)
+        sums = sums / count
         there = sums[..., 3:]
         off = sums[..., :3] - there * self.placed(estimate)
         off = (off / (there + 0.02)) @ estimate.rotations
@@ -223,18 +229,32 @@ class PartRefiner(nn.Module):
         self.out = PartLinear(parts, width, 9, scale=0.0)
 
     def forward(
-        self, points: Tensor, features: PointFeatures, code: Tensor, estimate: Estimate, looks: int
+        self,
+        points: Tensor,
+        features: PointFeatures,
+        code: Tensor,
+        estimate: Estimate,
+        looks: int = 1,
+        more: Tensor | None = None,
     ) -> list[Look]:
-        """So many looks, one after the other, each at what the one before left over."""
+        """So many looks, one after the other, each at what the one before left over.
+
+        ``more`` (B, M, 3) points have no features, and are seen by where they are alone.
+        """
         taken: list[Look] = []
         code = self.code(code).unsqueeze(1)
         for _ in range(looks):
-            taken.append(self._look(points, features, code, estimate))
+            taken.append(self._look(points, features, code, estimate, more))
             estimate = taken[-1].estimate
         return taken
 
     def _look(
-        self, points: Tensor, features: PointFeatures, code: Tensor, estimate: Estimate
+        self,
+        points: Tensor,
+        features: PointFeatures,
+        code: Tensor,
+        estimate: Estimate,
+        more: Tensor | None,
     ) -> Look:
         if self.training:
             # each look learns its own step only; an attack, though, has to see through all
@@ -248,7 +268,13 @@ class PartRefiner(nn.Module):
             shares = shares * features.places.sure
         values = self.values(features.hidden)
         mass, where, mean, product = part_moments(points, values, shares, self.log_reach)
-        looks = self.look.pooled(points, hidden, estimate)
+        sums, count = self.look.sums(points, hidden), points.shape[1]
+        if more is not None:
+            # anchors learn from the others; to be seen by more points costs hardly anything so
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not self.training):
+                sums = sums + self.look.sums(more, self.look(more, estimate)[0])
+            count += more.shape[1]
+        looks = self.look.pooled(sums, count, estimate)
         parents = on_device(_PARENTS, joints.device)
         bone = joints - joints[:, parents]
         inputs = [

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from posetx.bodies.body import on_device
+from posetx.bodies.skeleton import JOINTS
 from posetx.data.stream import EDGES, Batch
 from posetx.models.encoder import Places
 from posetx.models.pose_mae import Output, PoseCode
@@ -27,6 +29,12 @@ WEIGHTS = {
     "skinning": 0.005,
     "places": 0.001,
 }
+
+
+#: how much more than 1 each joint's part and rotation count: hands, head and feet have three
+#: quarters of a character's vertices and a quarter of its surface
+EXTREMITIES = {"hand.L": 4.0, "hand.R": 4.0, "head": 2.0, "foot.L": 1.0, "foot.R": 1.0}
+MORE = tuple(EXTREMITIES.get(joint, 0.0) for joint in JOINTS)
 
 
 def edge_loss(predicted: Tensor, identity: Tensor) -> Tensor:
@@ -55,9 +63,11 @@ def _mean(terms: Iterable[Tensor]) -> Tensor:
 def _mean_error(code: PoseCode, what: Literal["rotations", "joints"], truth: Tensor) -> Tensor:
     """Mean squared error of all looks at a cloud, the first one counting as much as the others."""
 
+    counts = 1 + on_device(MORE, truth.device)
+
     def error(estimate: Estimate) -> Tensor:
-        squared: Tensor = (getattr(estimate, what) - truth).square()
-        return squared.mean()
+        squared: Tensor = (getattr(estimate, what) - truth).square().flatten(2).mean(-1)
+        return (counts * squared).mean() / counts.mean()
 
     first = error(code.first)
     later = [error(look.estimate) for look in code.looks] or [first]
@@ -72,10 +82,12 @@ def training_loss(
     ``position`` is the mean squared distance a coordinate in the identity's frame. Terms whose
     truth the batch does not know are left out; position and edges are always there.
     """
-    terms = {
-        **rebuilt_terms(output.positions, batch.truth, batch.queries),
-        **_body_terms(output, batch),
-    }
+    terms = rebuilt_terms(output.positions, batch.truth, batch.queries)
+    if batch.query_weights is not None:
+        counts = 1 + batch.query_weights @ on_device(MORE, output.positions.device)
+        squared = (output.positions - batch.truth).square().mean(-1)
+        terms["position"] = (counts * squared).sum() / counts.sum()
+    terms.update(_body_terms(output, batch))
     loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
     return loss, {name: term.detach() for name, term in terms.items()}
 

@@ -62,7 +62,7 @@ def test_what_is_pooled_points_to_where_the_surface_is(look: PartLook, body: Bod
 
         def off(cloud: torch.Tensor) -> torch.Tensor:
             hidden, _ = look(cloud, estimate)
-            pooled = look.pooled(cloud, hidden, estimate)
+            pooled = look.pooled(look.sums(cloud, hidden), cloud.shape[1], estimate)
             assert pooled.shape == (1, PARTS, 4 * LOOK)
             return pooled[..., LOOK:].unflatten(2, (LOOK, 3))
 
