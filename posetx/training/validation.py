@@ -35,6 +35,15 @@ class PlainBank(PoseBank):
         return self.draw(count, generator)
 
 
+def unseen_stream(body: BodyModel, poses: PoseBank, settings: StreamSettings) -> BodyStream:
+    """Clean batches of ``poses`` as they are; of the training's ``settings`` see :func:`validate`.
+
+    What it draws first is always the same on the same kind of device.
+    """
+    plain = replace(settings, scan_share=0.0, noise_share=0.0, reposed_share=0.0)
+    return BodyStream(body, PlainBank(poses.local), plain, SEED)
+
+
 @torch.no_grad()
 def validate(
     model: Network,
@@ -58,8 +67,8 @@ def validate(
     cases : names of CASES.
     """
     model.eval()
-    plain = replace(settings, scan_share=0.0, noise_share=0.0, reposed_share=0.0)
-    stream = BodyStream(body, PlainBank(poses.local), plain)
+    stream = unseen_stream(body, poses, settings)
+    plain = stream.settings
     rounds = max(samples // BATCH, 1)
     figures = {}
     for name in cases:
