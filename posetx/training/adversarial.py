@@ -52,7 +52,7 @@ class AdversarialSettings:
     alignment: float = 0.0
 
 
-class Raid(NamedTuple):
+class Plan(NamedTuple):
     """A share of a batch, and what is needed to attack it."""
 
     rows: Tensor  # (R,) of the batch
@@ -61,13 +61,13 @@ class Raid(NamedTuple):
     objective: Objective
 
 
-def raid(
+def planned(
     model: Network,
     batch: Batch,
     settings: AdversarialSettings,
     generator: torch.Generator,
     known: KnownIdentities | None = None,
-) -> Raid:
+) -> Plan:
     """Which clouds of a batch are attacked, each within a budget of its own.
 
     ``known`` are the batch's identities, where they are encoded already.
@@ -80,7 +80,7 @@ def raid(
     else:
         move = model.mover(batch.queries[rows], batch.identity.shape[1])
     objective = damage_of(move, batch.truth[rows])
-    return Raid(rows, batch.pose[rows], Budget("l2", epsilon), objective)
+    return Plan(rows, batch.pose[rows], Budget("l2", epsilon), objective)
 
 
 def misaligned(
@@ -96,8 +96,8 @@ def misaligned(
     """
     training = model.training
     model.eval()
-    chosen = raid(model, batch, settings, generator, known)
-    apart = misalignment(chosen.objective, chosen.clouds, chosen.budget, generator)
+    plan = planned(model, batch, settings, generator, known)
+    apart = misalignment(plan.objective, plan.clouds, plan.budget, generator)
     model.train(training)
     return apart
 
@@ -132,13 +132,13 @@ def attacked(
 ) -> Batch:
     """The batch with a share of its pose clouds made adversarial to ``model``.
 
-    The model's mode and gradients are left as they were; for ``known`` see :func:`raid`.
+    The model's mode and gradients are left as they were; for ``known`` see :func:`planned`.
     """
     if not round(settings.share * len(batch.pose)):
         return batch
     training = model.training
     model.eval()
-    rows, clouds, budget, objective = raid(model, batch, settings, generator, known)
+    rows, clouds, budget, objective = planned(model, batch, settings, generator, known)
     adversarial = perturbed(
         settings.method, objective, clouds, budget, generator, settings.pgd_steps
     ).clouds

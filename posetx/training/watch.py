@@ -32,8 +32,8 @@ SAMPLES = 64
 STEPS = 20
 #: what robustness may cost: of the PMD of clean poses at the stage's beginning
 CLEAN_COST = 0.1
-#: a look comes after this many times what the last one took. With those at both ends looks are
-#: less than a twentieth of any stage of eighty times what one takes
+#: a look comes after this many times what the last one took: with those at both ends looks are a
+#: twentieth of a stage of eighty times what one takes, and less of a longer one
 PATIENCE = 40
 #: FGM fell to less than this share of what it was and PGD-20 did not: catastrophic overfitting
 HARMLESS = 0.5
@@ -85,7 +85,12 @@ class Watch:
         return time.monotonic() > self._due
 
     def look(self, weights: dict[str, Tensor], samples: int) -> None:
-        """Measure ``weights``, those after so many samples; keep a copy if they are the best."""
+        """Measure ``weights``, those after so many samples; keep a copy if they are the best.
+
+        Once is enough: the same weights have the same figures.
+        """
+        if self.looks and self.looks[-1].samples == samples:
+            return
         start = time.monotonic()
         look = Look(samples, *self._measured(weights))
         self._due = time.monotonic() + PATIENCE * (time.monotonic() - start)
