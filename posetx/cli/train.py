@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +18,7 @@ from posetx.cli.common import (
     VerboseOption,
     choice,
     emit_json,
+    in_options,
 )
 from posetx.models.known import KNOWN
 from posetx.system.console import console
@@ -158,6 +158,9 @@ def train(
 
     from posetx.training.command import train_model
 
-    document = train_model(options, partial(console.print, soft_wrap=True, markup=False))
+    def say(line: str) -> None:
+        console.print(in_options(line), soft_wrap=True, markup=False)
+
+    document = train_model(options, say)
     if document and as_json:
         emit_json(document)
