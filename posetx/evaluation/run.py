@@ -57,19 +57,20 @@ class Evaluator(Subjects):
 
     def _pair(self, protocol: Protocol, pair: Pair, restore: bool) -> dict[str, float]:
         target, truth = pair.target.double().numpy(), pair.truth.double().numpy()
+        faces = pair.faces.numpy()
         reading = self.read(pair, protocol)
         ready = self.pipeline.prepare(
-            array_target(target, self.faces), up="y", front="z", refine=self.refine
+            array_target(target, faces), up="y", front="z", refine=self.refine
         )
         result = self.pipeline.give(reading, ready, restore=restore)
         # where the pose's source stood, with y up
         turn = np.roll(reading.orientation.rotation, -pair.roll, 1)
-        frame, aim = ready.frame, IdentityFrame.of(truth, self.faces)
+        frame, aim = ready.frame, IdentityFrame.of(truth, faces)
         predicted = frame.from_normal(result.predicted @ turn)
-        figures = self.errors(predicted, frame, truth, aim)
-        figures["edge"] = edge_distortion(target, self.faces, predicted)
-        figures["edge_truth"] = edge_distortion(target, self.faces, truth)
-        if protocol.views:
+        figures = self.errors(predicted, frame, truth, aim, pair.weights.double().numpy())
+        figures["edge"] = edge_distortion(target, faces, predicted)
+        figures["edge_truth"] = edge_distortion(target, faces, truth)
+        if pair.scanned:
             figures["distance"] = reading.distance
             if reading.missed is not None:
                 figures["missed"] = reading.missed
@@ -92,7 +93,7 @@ class Evaluator(Subjects):
         sources stand upright, face +z, have nothing else with them, and may be attacked.
         """
         points = pair.points.double().numpy()
-        if protocol.views:
+        if pair.scanned:
             up = "auto" if protocol.any_up else "y"
             return self.pipeline.read(array_scan(points), up, refine=self.refine)
         clean = self.pipeline.read(
@@ -107,7 +108,7 @@ class Evaluator(Subjects):
             pose_sample(points, predictor.model.config.pose_points),
             pair.target.double().numpy(),
             pair.truth.double().numpy(),
-            self.faces,
+            pair.faces.numpy(),
             self.seed,
         )
         reader = self.pipeline.thorough if self.refine else self.pipeline.swift

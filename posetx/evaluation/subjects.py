@@ -24,11 +24,20 @@ class Subjects:
         self.regressor = joint_regressor(self.weights)
 
     def errors(
-        self, predicted: Floats, frame: IdentityFrame, truth: Floats, aim: IdentityFrame
+        self,
+        predicted: Floats,
+        frame: IdentityFrame,
+        truth: Floats,
+        aim: IdentityFrame,
+        weights: Floats | None = None,
     ) -> dict[str, float]:
-        """Position and joint metrics of vertices (V, 3) in metres; each in its own frame."""
-        within = half_head(self.weights, truth)
+        """Position and joint metrics of vertices (V, 3) in metres; each in its own frame.
+
+        ``weights`` (V, 19) are those of a target that is not a bare body.
+        """
+        regressor = self.regressor if weights is None else joint_regressor(weights)
+        within = half_head(self.weights if weights is None else weights, truth)
         return {
             **position_metrics(predicted - frame.centre, truth - aim.centre),
-            **joint_metrics(self.regressor @ predicted, self.regressor @ truth, within),
+            **joint_metrics(regressor @ predicted, regressor @ truth, within),
         }
