@@ -24,6 +24,11 @@ CASES: dict[str, dict[str, float]] = {
     "scan": {"scan_share": 1.0, "object_share": 0.0, "more_share": 0.0},
     "reposed": {"reposed_share": 1.0},
 }
+#: what training has and these samples have not
+VARIETY = (
+    *("scan_share", "noise_share", "reposed_share"),
+    *("dressed_share", "dressed_identity_share", "stylised_share"),
+)
 SEED = 4711
 BATCH = 256
 
@@ -40,7 +45,7 @@ def unseen_stream(body: BodyModel, poses: PoseBank, settings: StreamSettings) ->
 
     What it draws first is always the same on the same kind of device.
     """
-    plain = replace(settings, scan_share=0.0, noise_share=0.0, reposed_share=0.0)
+    plain = replace(settings, **dict.fromkeys(VARIETY, 0.0))  # type: ignore[arg-type]
     return BodyStream(body, PlainBank(poses.local), plain, SEED)
 
 
