@@ -6,9 +6,11 @@ evaluated at surface samples instead of all vertices, which is what makes two CP
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -75,10 +77,10 @@ class StreamSettings:
     reposed_share: float = 0.33
     yaw_degrees: float = 30.0
     #: of the pose sources and of the identities, how many are dressed
-    dressed_share: float = 0.0
-    dressed_identity_share: float = 0.0
+    dressed_share: float = 0.35
+    dressed_identity_share: float = 0.3
     #: of both, dressed or not, how many have the proportions of cartoons
-    stylised_share: float = 0.0
+    stylised_share: float = 0.3
     #: of the dressed pose sources, how many stand on a base
     plinth_share: float = 0.15
 
@@ -177,7 +179,8 @@ class BodyStream:
             alike = [self._group(bare, torch.arange(count), scanned)]
             return alike, alike
         # rows and outfits are drawn by the host, which then knows them without asking the device
-        host = torch.Generator().manual_seed(int(self._randint(2**31, 1)))
+        state = self.generator.get_state().cpu().numpy().tobytes()
+        host = torch.Generator().manual_seed(zlib.crc32(state))
         numbers = [round(share * count) for share in shares]
         outfits = [
             self.wardrobe.draw(settings.pool, host) for _ in range(-(-max(numbers) // SAME_OUTFIT))
@@ -190,14 +193,15 @@ class BodyStream:
                 self._group(surface, rows, scanned, figure)
                 for (figure, surface), rows in zip(outfits, chunks, strict=False)
             ]
-            sides.append([*groups, self._group(bare, order[number:], scanned)])
+            groups.append(self._group(bare, order[number:], scanned))
+            sides.append([group for group in groups if len(group.rows)])
         return sides[0], sides[1]
 
     def _group(
         self, surface: Surface, rows: Tensor, scanned: int, figure: Figure | None = None
     ) -> Group:
         rows = rows.sort().values
-        few = int((rows < scanned).sum())
+        few = int(np.count_nonzero(rows.numpy() < scanned))  # these are still with the host
         area = BODY_AREA if figure is None else float(figure.face_area.sum())
         cell = 2.0 * (area / self.settings.pool) ** 0.5
         worn = figure or self.bare

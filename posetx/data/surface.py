@@ -17,6 +17,9 @@ from posetx.geometry.triangles import barycentric
 
 #: faces by which the area of a figure in its own shape is estimated
 AREA_FACES = 192
+#: corners whose places lie further than this (m) from their middle are of different parts; the
+#: template's own triangles reach 3 cm
+ONE_PLACE = 0.04
 
 
 @dataclass
@@ -47,28 +50,25 @@ class Surface:
         return rest
 
 
-class Figure:
-    """A mesh over the template at rest: V points (metres, y up, A-pose) and F triangles.
+@dataclass
+class Anchors:
+    """What of the template's skin points (V, 3) hang on."""
 
-    ``follows`` and ``shares`` (V, K) are the template's vertices whose shape components move each
-    point, and of each how much; ``place`` (V,) is the vertex under it, ``lift`` (V,) metres how
-    far it lies off that.
-    """
+    place: Tensor  # (V,) the vertex under each
+    follows: Tensor  # (V, K) vertices whose shape components move it
+    shares: Tensor  # (V, K) of each, rows sum to 1
+    lift: Tensor  # (V,) metres from the vertex under it
+
+
+class Figure:
+    """A mesh over the template at rest: V points (metres, y up, A-pose) and F triangles."""
 
     def __init__(
-        self,
-        body: BodyModel,
-        points: Tensor,
-        faces: Tensor,
-        weights: Tensor,
-        place: Tensor,
-        follows: Tensor,
-        shares: Tensor,
-        lift: Tensor,
+        self, body: BodyModel, points: Tensor, faces: Tensor, weights: Tensor, hung: Anchors
     ):
         self.body, self.points, self.faces, self.weights = body, points, faces, weights
-        self.follows, self.shares, self.lift = follows, shares, lift
-        self.places = body.template[place]
+        self.follows, self.shares, self.lift = hung.follows, hung.shares, hung.lift
+        self.places = body.template[hung.place]
         a, b, c = points[faces].unbind(1)
         self.cross = torch.cross(b - a, c - a, dim=-1)
         self.face_area = self.cross.norm(dim=-1) / 2
@@ -79,9 +79,8 @@ class Figure:
         own = torch.arange(len(body.template), device=body.template.device)
         nothing = torch.zeros_like(body.template[:, 0])
         ones = torch.ones_like(nothing).unsqueeze(1)
-        return cls(
-            body, body.template, body.faces, body.weights, own, own.unsqueeze(1), ones, nothing
-        )
+        hung = Anchors(own, own.unsqueeze(1), ones, nothing)
+        return cls(body, body.template, body.faces, body.weights, hung)
 
     def components(self, corners: Tensor, shares: Tensor) -> Tensor:
         """Shape components (S, N, 3) of means of points ``corners`` (N, C), ``shares`` (N, C)."""
@@ -100,11 +99,15 @@ class Figure:
         def mean(values: Tensor) -> Tensor:
             return (values[corners] * bary.view(-1, 3, *[1] * (values.ndim - 1))).sum(1)
 
+        # a triangle between the legs hangs on either, not on what is between them
+        places, around = mean(self.places), self.places[corners]
+        apart = (around - places.unsqueeze(1)).norm(dim=-1).amax(1, keepdim=True) > ONE_PLACE
+        nearest = self.places[corners.gather(1, bary.argmax(1, keepdim=True)).squeeze(1)]
         return Surface(
             mean(self.points),
             mean(self.weights),
             self.components(corners, bary),
-            mean(self.places),
+            torch.where(apart, nearest, places),
             mean(self.lift),
             F.normalize(self.cross[faces], dim=-1),
         )

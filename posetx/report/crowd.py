@@ -20,12 +20,10 @@ def render_crowd(
     across: int = 12,
     view: str = "three-quarter",
     cell: tuple[int, int] = (120, 150),
-    colors: int = 96,
 ) -> None:
     """Write a PNG with ``across`` subjects a row, all seen from one side, on one scale.
 
-    ``cell`` is in pixels; ``colors`` of a palette keep the file small. Raises MissingError where
-    pyvista cannot draw.
+    ``cell`` is in pixels. Raises MissingError where pyvista cannot draw.
     """
     stage = set_stage(columns, (view,), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), cell)
     images = draw(stage)
@@ -38,4 +36,4 @@ def render_crowd(
     page = Image.new("RGB", (sheet.width + BORDER, sheet.height + BORDER), (255, 255, 255))
     page.paste(sheet, (BORDER // 2, BORDER // 2), rounded(sheet.size))
     with atomic_path(Path(path)) as temporary:
-        page.quantize(colors).save(temporary, format="PNG", optimize=True)
+        page.save(temporary, format="PNG", optimize=True)

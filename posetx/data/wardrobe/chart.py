@@ -6,7 +6,6 @@ All of it is of the template at rest, in metres, and is made once a body model.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,9 +13,11 @@ from torch.nn import functional as F
 
 from posetx.bodies.body import BodyModel
 from posetx.bodies.skeleton import BONE_END, JOINTS, LEGS
+from posetx.data.surface import Anchors
 from posetx.geometry.sampling import farthest_points
 
 PELVIS, ABDOMEN, CHEST, NECK, HEAD = range(5)
+FEET = (15, 18)
 #: vertices of the head that things may hang on; the template has 4,220, most in the face
 SKULL_ANCHORS = 900
 #: points of the skin that things follow as the body's shape changes, and how many each follows
@@ -27,16 +28,6 @@ SMOOTHED = 12
 ROUNDED = 40
 
 
-@dataclass
-class Anchors:
-    """What of the skin points (N, 3) hang on."""
-
-    place: Tensor  # (N,) the template's vertex under each
-    follows: Tensor  # (N, FOLLOWS) vertices whose shape components move it
-    shares: Tensor  # (N, FOLLOWS) of each, rows sum to 1
-    lift: Tensor  # (N,) metres from the vertex under it
-
-
 class Chart:
     """Made from a body model on any device; lives on the CPU."""
 
@@ -44,6 +35,7 @@ class Chart:
         self.body = body = body.to("cpu")
         self.rest, self.faces, self.joints = body.template, body.faces, body.joint_template
         self.owner = body.weights.argmax(1)
+        self.foot = (self.owner == FEET[0]) | (self.owner == FEET[1])
         self.share = {
             "arm": body.weights[:, [6, 7, 8, 10, 11, 12]].sum(1),
             "leg": body.weights[:, list(LEGS)].sum(1),

@@ -109,11 +109,10 @@ def _clothes(chart: Chart, dice: Dice, worn: dict[str, bool]) -> tuple[list[Piec
 
 
 def _on_head(chart: Chart, dice: Dice, worn: dict[str, bool]) -> list[Piece]:
-    """One thing that covers the head, over hair if it fits, and what else is there."""
-    # a hood hides all but hair that hangs out, a helmet goes over no hat
+    """Hair, one thing over it (what is larger looks out), and what else is there."""
     cover = next((name for name in ("hood", "helmet", "hat") if worn[name]), "")
     pieces: list[Piece] = []
     for name in ("hair", cover, "horns", "scarf"):
-        if name == cover != "" or worn.get(name):
+        if worn.get(name):
             pieces += getattr(head, name)(chart, dice)
     return pieces

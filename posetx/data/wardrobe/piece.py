@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from posetx.bodies.skeleton import JOINTS
-from posetx.data.wardrobe.chart import Anchors, Chart
+from posetx.data.surface import Anchors
+from posetx.data.wardrobe.chart import Chart
 
 #: points around a closed shape
 AROUND = 24
@@ -25,6 +26,12 @@ class Piece:
     weights: Tensor  # (V, 19) skinning weights
     anchors: Anchors  # (V,)
 
+    def to(self, device: torch.device) -> Piece:
+        """The same there."""
+        hung = Anchors(*(getattr(self.anchors, field.name).to(device) for field in fields(Anchors)))
+        points, faces = self.points.to(device), self.faces.to(device)
+        return Piece(points, faces, self.weights.to(device), hung)
+
 
 #: points (V, 3) and faces (F, 3)
 Shape = tuple[Tensor, Tensor]
@@ -34,7 +41,7 @@ def joined(pieces: Sequence[Piece]) -> Piece:
     """All of them as one mesh."""
     starts = torch.tensor([0] + [len(p.points) for p in pieces]).cumsum(0)
     together = [p.faces + start for p, start in zip(pieces, starts[:-1], strict=True)]
-    names = ("place", "follows", "shares", "lift")
+    names = [field.name for field in fields(Anchors)]
     return Piece(
         torch.cat([p.points for p in pieces]),
         torch.cat(together),

@@ -68,9 +68,8 @@ def top(chart: Chart, dice: Dice, layer: float) -> tuple[Piece, Tensor]:
     out = None
     if sleeve > 1.5 and dice.chance(0.4):
         out = _sleeves(chart, dice)
-    return shell(
-        chart, inside, layer * 0.5 + (thick - layer * 0.5) * hem(inside, 0.02), out
-    ), inside
+    edge = layer / 2 + (thick - layer / 2) * hem(inside, 0.02)
+    return shell(chart, inside, edge, out), inside
 
 
 def _sleeves(chart: Chart, dice: Dice) -> Tensor:
@@ -86,7 +85,7 @@ def trousers(chart: Chart, dice: Dice, layer: float) -> tuple[Piece, Tensor]:
     """Trousers from shorts to baggy ones, and where they cover the skin (V,)."""
     y, along = chart.rest[:, 1], chart.along
     length = dice.size(0.35, 1.0) if dice.chance(0.3) else dice.size(1.3, 1.95)
-    leg = torch.where(chart.owner % 3 == 0, -1.0, (length - along) * LEG)  # feet are 15 and 18
+    leg = torch.where(chart.foot, -1.0, (length - along) * LEG)
     inside = torch.where(chart.share["leg"] > 0.5, leg, dice.size(0.14, 0.24) - y)
     inside = torch.where(chart.share["arm"] > 0.3, -1.0, inside)
     inside = torch.where((chart.owner == HEAD) | (chart.owner == NECK), -1.0, inside)
@@ -104,7 +103,7 @@ def trousers(chart: Chart, dice: Dice, layer: float) -> tuple[Piece, Tensor]:
 def boots(chart: Chart, dice: Dice, layer: float) -> tuple[Piece, Tensor]:
     """Shoes or boots with a sole, some with a wide cuff, and where they cover the skin (V,)."""
     height = dice.size(0.0, 0.1) if dice.chance(0.5) else dice.size(0.2, 0.9)
-    foot = (chart.owner == 15) | (chart.owner == 18)
+    foot = chart.foot
     inside = torch.where(foot, 1.0, (chart.along - (2 - height)) * LEG)
     inside = torch.where(chart.share["leg"] > 0.5, inside, -1.0)
     width = dice.size(0.008, 0.025)

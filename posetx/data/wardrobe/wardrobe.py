@@ -25,10 +25,8 @@ class Wardrobe:
 
     def figure(self, generator: torch.Generator) -> Figure:
         """A random dressed figure; ``generator`` is on the CPU."""
-        piece, device = dress(self.chart, generator), self.body.template.device
-        hung = piece.anchors
-        arrays = (piece.points, piece.faces, piece.weights, hung.place, hung.follows, hung.shares)
-        return Figure(self.body, *(x.to(device) for x in (*arrays, hung.lift)))
+        piece = dress(self.chart, generator).to(self.body.template.device)
+        return Figure(self.body, piece.points, piece.faces, piece.weights, piece.anchors)
 
     def draw(self, samples: int, generator: torch.Generator) -> tuple[Figure, Surface]:
         """A random dressed figure, and so many samples of its surface."""
