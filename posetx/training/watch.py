@@ -28,8 +28,8 @@ from posetx.models.registry import Network
 from posetx.training.losses import frame_pmd
 from posetx.training.validation import SEED, unseen_stream
 
-SAMPLES = 64
-STEPS = 20
+#: of one look, which take six seconds of one core for the shipped network; steps of PGD
+SAMPLES, STEPS = 64, 20
 #: what robustness may cost: of the PMD of clean poses at the stage's beginning
 CLEAN_COST = 0.1
 #: a look comes after this many times what the last one took: with those at both ends looks are a
