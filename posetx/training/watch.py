@@ -28,7 +28,7 @@ from posetx.models.registry import Network
 from posetx.training.losses import frame_pmd
 from posetx.training.validation import SEED, unseen_stream
 
-#: of one look, which take six seconds of one core for the shipped network; steps of PGD
+#: of one look, which takes 6.6 seconds of one core for the shipped network; steps of PGD
 SAMPLES, STEPS = 64, 20
 #: what robustness may cost: of the PMD of clean poses at the stage's beginning
 CLEAN_COST = 0.1
