@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from posetx.geometry.frames import normalise_pose
+from posetx.models.mesh_model import Mover
 from posetx.models.registry import Network
 
 #: share of the points that is masked of a network which knows no masks
@@ -45,12 +46,23 @@ def transfer_damage(
     The clouds may be in any unit; the normalisation is part of what is attacked.
     """
     move = model.mover(queries, sample or queries.shape[1], sets)
+    return damage_of(move, truth, wanted, masks, getattr(model.config, "mask_ratio", MASKED))
+
+
+def damage_of(
+    move: Mover,
+    truth: Tensor,
+    wanted: bool = False,
+    masks: torch.Generator | None = None,
+    mask_ratio: float = MASKED,
+) -> Objective:
+    """:func:`transfer_damage` of identities that are known already, by what moves their points."""
 
     def damage(clouds: Tensor) -> Tensor:
         ratio = 0.0
         if masks is not None:  # a mask is a slice of points in random order
             order = torch.randperm(clouds.shape[1], generator=masks, device=clouds.device)
-            clouds, ratio = clouds[:, order], getattr(model.config, "mask_ratio", MASKED)
+            clouds, ratio = clouds[:, order], mask_ratio
         positions = move(normalise_pose(clouds)[0], ratio)[:, -truth.shape[1] :]
         # float32's smallest step keeps the logarithm finite even for a perfect result
         error = (positions - truth).square().mean((1, 2)).clamp_min(1e-12).log()

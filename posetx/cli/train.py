@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +18,7 @@ from posetx.cli.common import (
     VerboseOption,
     choice,
     emit_json,
+    in_options,
 )
 from posetx.models.known import KNOWN
 from posetx.system.console import console
@@ -98,6 +98,15 @@ def train(
     adversarial_from: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of the run that is clean before.")
     ] = 0.0,
+    adversarial_steps: Annotated[int, typer.Option(min=1, help="Of pgd.")] = 3,
+    adversarial_alignment: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            help="Weight of gradient alignment (GradAlign), which keeps fgm from teaching how to "
+            "mislead it; see docs/training.md.",
+        ),
+    ] = 0.0,
     precision: Annotated[str, choice(("auto", "bf16", "fp32"), help="Of products.")] = "auto",
     checkpoint_minutes: Annotated[float, typer.Option(min=0.01)] = 3.0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
@@ -136,6 +145,8 @@ def train(
         epsilon=epsilon,
         adversarial_share=adversarial_share,
         adversarial_from=adversarial_from,
+        adversarial_steps=adversarial_steps,
+        adversarial_alignment=adversarial_alignment,
         precision=precision,
         checkpoint_minutes=checkpoint_minutes,
         threads=threads,
@@ -147,6 +158,9 @@ def train(
 
     from posetx.training.command import train_model
 
-    document = train_model(options, partial(console.print, soft_wrap=True, markup=False))
+    def say(line: str) -> None:
+        console.print(in_options(line), soft_wrap=True, markup=False)
+
+    document = train_model(options, say)
     if document and as_json:
         emit_json(document)

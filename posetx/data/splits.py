@@ -21,6 +21,11 @@ def training_poses(body: BodyModel, mocap: Path | None, seed: int = 0) -> PoseBa
     return _bank("train", body, mocap, seed)
 
 
+def unseen_poses(body: BodyModel, mocap: Path | None, seed: int = 0) -> PoseBank:
+    """What no training draws from: the unseen subjects' half of :func:`pose_banks`."""
+    return _bank("unseen", body, mocap, seed)
+
+
 def _bank(split: str, body: BodyModel, mocap: Path | None, seed: int) -> PoseBank:
     if mocap is not None:
         return PoseBank.from_bvh(mocap, body, split)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,8 +11,9 @@ import torch
 from posetx.bodies.body import BodyModel
 from posetx.data.folder import MeshFolder
 from posetx.data.groups import MeshGroups
+from posetx.data.poses import PoseBank
 from posetx.data.sources import PoseSource
-from posetx.data.splits import training_poses
+from posetx.data.splits import training_poses, unseen_poses
 from posetx.data.stream import StreamSettings
 from posetx.models.checkpoint import read_model
 from posetx.models.registry import config_named, name_of
@@ -37,10 +39,14 @@ def train_model(options: TrainOptions, say: Callable[[str], None]) -> dict[str, 
     settings = settings_of(options)
     body = BodyModel.load(where)
     poses = poses_of(options, body, where)
+    # only asked for by an adversarial stage; meshes of a folder have no others
+    unseen = None
+    if not options.data:
+        unseen = partial(unseen_poses, body, options.mocap, options.seed)
     if options.resume:
-        trainer = Trainer.resumed(options.folder, body, poses, settings, where)
+        trainer = Trainer.resumed(options.folder, body, poses, settings, where, unseen)
     else:
-        trainer = begun(options, settings, body, poses, where, say)
+        trainer = begun(options, settings, body, poses, unseen, where, say)
     with TrainingDisplay(settings) as display:
         trainer.run(display.update)
     if not distributed.finish():
@@ -50,6 +56,8 @@ def train_model(options: TrainOptions, say: Callable[[str], None]) -> dict[str, 
     if options.mocap:
         source = f"clips of {options.mocap}, without subjects 13 and 14"
     sha256 = export(trainer, path, str(poses) if options.data else source)
+    if trainer.watch:
+        trainer.watch.tell(say)
     minutes = trainer.seconds / 60
     say(f"{path}: {trainer.samples} samples in {minutes:.1f} minutes")
     return {
@@ -59,6 +67,7 @@ def train_model(options: TrainOptions, say: Callable[[str], None]) -> dict[str, 
         "minutes": minutes,
         "samples_per_second": trainer.samples / trainer.seconds,
         "last": display.last,
+        "robustness": trainer.watch.summary() if trainer.watch else None,
     }
 
 
@@ -81,6 +90,8 @@ def settings_of(options: TrainOptions) -> TrainSettings:
             options.epsilon,
             options.adversarial_share,
             options.adversarial_from,
+            options.adversarial_steps,
+            options.adversarial_alignment,
         )
     return settings
 
@@ -98,6 +109,7 @@ def begun(
     settings: TrainSettings,
     body: BodyModel,
     poses: PoseSource,
+    unseen: Callable[[], PoseBank] | None,
     device: torch.device,
     say: Callable[[str], None],
 ) -> Trainer:
@@ -111,7 +123,8 @@ def begun(
     )
     share = StreamSettings.scan_share if options.scan_share is None else options.scan_share
     stream = StreamSettings(options.pose_points, options.identity_points, scan_share=share)
-    trainer = Trainer(options.folder, body, poses, settings, config, stream, device)
+    folder = options.folder
+    trainer = Trainer(folder, body, poses, settings, config, stream, device, unseen=unseen)
     if options.init_from:
         _, weights, card = read_model(options.init_from)
         taken = trainer.start_from(weights, card)

@@ -44,5 +44,5 @@ class TrainingDisplay:
         self.bar.update(self.task, completed=min(progress.share, 1.0), text=text)
         if not console.is_terminal and time.monotonic() - self._line_at > 60:
             self._line_at = time.monotonic()
-            terms = " ".join(f"{name} {value:.4f}" for name, value in progress.terms.items())
+            terms = " ".join(f"{name} {value:.3g}" for name, value in progress.terms.items())
             console.print(f"{progress.minutes:.1f} min  {text}  {terms}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""From a run's averaged weights to a model file with its card."""
+"""From a run's result to a model file with its card."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from posetx.training.loop import Trainer
 
 
 def export(trainer: Trainer, path: Path, data: str, program: str = "posetx") -> str:
-    """Write ``path`` (.safetensors) and its card from the run's EMA weights; returns the sha256.
+    """Write ``path`` (.safetensors) and its card from the run's result; returns the sha256.
 
     ``data`` says what the poses came from, ``program`` what this process's arguments were given to.
     """
     return save_model(
         path,
         trainer.model.config,
-        trainer.ema,
+        trainer.result,
         {
             "training": {
                 "date": datetime.date.today().isoformat(),
@@ -35,6 +35,7 @@ def export(trainer: Trainer, path: Path, data: str, program: str = "posetx") -> 
                 "hardware": describe(trainer.device),
                 "processes": trainer.processes,
                 "settings": asdict(trainer.settings),
+                **({"robustness": trainer.watch.summary()} if trainer.watch else {}),
                 "stream": asdict(trainer.stream.settings),
                 "versions": {"posetx": __version__, "torch": torch.__version__},
             },

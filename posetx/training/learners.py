@@ -46,7 +46,10 @@ class Learner:
 
     def objective(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Terms]:
         """The loss of a step and its terms; ``pmd``, the gauge that is shown, is one of them."""
-        output = model(batch.pose, batch.queries, batch.identity.shape[1])
+        return self.judged(model(batch.pose, batch.queries, batch.identity.shape[1]), batch)
+
+    def judged(self, output: Any, batch: Batch) -> tuple[Tensor, Terms]:
+        """:meth:`objective` of what the network has put out already."""
         loss, terms = self.loss(output, batch)
         return loss, {**terms, "pmd": frame_pmd(output.positions.detach(), batch)}
 

@@ -13,16 +13,19 @@ import torch
 from torch import Tensor
 
 from posetx.bodies.body import BodyModel
+from posetx.data.poses import PoseBank
 from posetx.data.sources import TOLD, PoseSource, make_stream
-from posetx.data.stream import StreamSettings
+from posetx.data.stream import Batch, StreamSettings
 from posetx.errors import PosetxError
 from posetx.models.registry import Config, architecture_of, config_of
 from posetx.training import distributed
-from posetx.training.adversarial import AdversarialSettings, attacked
+from posetx.training.adversarial import AdversarialSettings, attacked, misaligned
 from posetx.training.checkpoint import load_state, save_state
 from posetx.training.contrastive import TERMS
 from posetx.training.learners import Learner, learner_of
 from posetx.training.optimizer import COOL_DOWN, learning_rate_factor
+from posetx.training.pose_side import known_identities, learn_pose_alone
+from posetx.training.watch import Watch
 
 
 @dataclass
@@ -75,6 +78,10 @@ def fast_bf16(device: torch.device) -> bool:
 class Trainer:
     """One training run in one folder; under torchrun, one process's part in it.
 
+    An adversarial stage that follows a clean one, or another model's training, goes on from the
+    averaged weights. In it only the pose's side learns (:mod:`posetx.training.pose_side`), and
+    with ``unseen``, which gives poses that no training sees, the most robust weights are kept.
+
     Raises UsageError where the processes cannot share out the batch evenly.
     """
 
@@ -88,6 +95,7 @@ class Trainer:
         stream_settings: StreamSettings,
         device: torch.device,
         learner: Learner | None = None,
+        unseen: Callable[[], PoseBank] | None = None,
     ):
         self.folder, self.settings, self.device = folder, settings, device
         self.learner = learner or learner_of(
@@ -100,11 +108,15 @@ class Trainer:
         self.model.begin_on(body)
         self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.stream = make_stream(body, poses, stream_settings, settings.seed)
+        self.body, self.unseen = body, unseen
         self.optimizers = self.learner.optimizers(self.model, settings.lr)
         self.base_lr = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
         self.samples = 0
         self.seconds = 0.0
         self.cooling = False
+        #: whether the adversarial stage has begun, if it is one of its own
+        self.hardening = False
+        self.watch: Watch | None = None
         #: what the weights learnt before this run: the ``training`` entries of their cards
         self.earlier: list[dict[str, Any]] = []
         bf16 = settings.precision == "bf16" or (settings.precision == "auto" and fast_bf16(device))
@@ -133,6 +145,11 @@ class Trainer:
         self.earlier = [*card.get("earlier", []), {**card["training"], "sha256": card["sha256"]}]
         return len(fitting)
 
+    @property
+    def result(self) -> dict[str, Tensor]:
+        """The weights to be exported: averaged, and of an adversarial stage the best ones."""
+        return self.watch.weights if self.watch else self.ema
+
     def share_done(self) -> float:
         """Progress from 0 to 1 against whichever budget is further gone."""
         done = [0.0]
@@ -150,13 +167,7 @@ class Trainer:
         early = self.settings.early_points if self.share_done() < EARLY else None
         batch = self.stream.draw(self.own_batch, early)
         self.model.train()
-        adversarial = self.settings.adversarial
-        if adversarial and self.share_done() >= adversarial.begin:
-            # a context of its own: autocast keeps weights in bf16, here some without gradients
-            with self.autocast:
-                batch = attacked(self.model, batch, adversarial, self.stream.generator)
-        with self.autocast:
-            loss, terms = self.learner.objective(self.model, batch)
+        loss, terms = self._lesson(batch)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -170,6 +181,46 @@ class Trainer:
         self._average()
         self.samples += self.settings.batch
         return terms
+
+    def _lesson(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a step and its terms."""
+        settings, generator = self.settings.adversarial, self.stream.generator
+        if not settings or not (self.hardening or self.share_done() >= settings.begin):
+            with self.autocast:
+                return self.learner.objective(self.model, batch)
+        if not self.hardening and (settings.begin or self.earlier):
+            self._begin_hardening(settings)
+        # contexts of their own: autocast keeps weights in bf16, in some without gradients
+        with self.autocast:
+            known = known_identities(self.model, batch) if self.hardening else None
+        with self.autocast:
+            hard = attacked(self.model, batch, settings, generator, known)
+        with self.autocast:
+            if known:
+                loss, terms = self.learner.judged(known.output(hard.pose), hard)
+            else:
+                loss, terms = self.learner.objective(self.model, hard)
+        if settings.alignment and settings.share:
+            with self.autocast:
+                apart = misaligned(self.model, batch, settings, generator, known)
+            loss = loss + settings.alignment * apart
+            terms["misalignment"] = apart.detach()
+        return loss, terms
+
+    def _begin_hardening(self, settings: AdversarialSettings) -> None:
+        """Begin the adversarial stage; the first process watches what becomes of it."""
+        self.hardening = True
+        # what stands still from now on had better be the average than the last step's
+        self.model.load_state_dict(self.ema)
+        learn_pose_alone(self.model)
+        self._begin_to_watch(settings)
+        if self.watch:
+            self.watch.look(self.ema, self.samples)
+
+    def _begin_to_watch(self, settings: AdversarialSettings) -> None:
+        if self.unseen is not None and distributed.first():
+            stream, poses = self.stream.settings, self.unseen()
+            self.watch = Watch(self.model, self.body, poses, stream, settings.epsilon)
 
     def run(
         self,
@@ -198,8 +249,11 @@ class Trainer:
                     rate = steps * self.settings.batch / (now - since)
                     if distributed.first():
                         done = self.share_done()
+                        means |= self.watch.terms() if self.watch else {}
                         on_progress(Progress(self.samples, self.seconds / 60, done, rate, means))
                     sums, steps, since = {}, 0, now
+                if self.watch and self.watch.due():
+                    self.watch.look(self.ema, self.samples)
                 self.seconds = distributed.agreed(self.seconds + time.monotonic() - start)
                 if not self.cooling and self.share_done() > 1 - COOL_DOWN:
                     self.save(self.stable_checkpoint)
@@ -207,6 +261,8 @@ class Trainer:
                 if time.monotonic() - last_save > 60 * self.settings.checkpoint_minutes:
                     self.save()
                     last_save = time.monotonic()
+            if self.watch and self.share_done() >= 1:
+                self.watch.look(self.ema, self.samples)
         finally:
             self.save()
 
@@ -234,6 +290,8 @@ class Trainer:
                 "samples": self.samples,
                 "seconds": self.seconds,
                 "cooling": self.cooling,
+                "hardening": self.hardening,
+                "watch": self.watch.state() if self.watch else None,
                 "earlier": self.earlier,
             },
         )
@@ -246,6 +304,7 @@ class Trainer:
         poses: PoseSource,
         budget: TrainSettings,
         device: torch.device,
+        unseen: Callable[[], PoseBank] | None = None,
     ) -> Trainer:
         """Continue a folder's run as if never stopped; from ``budget`` come minutes and samples.
 
@@ -267,6 +326,7 @@ class Trainer:
             config_of(state.get("architecture", "PoseMAE"), state["model_config"]),
             StreamSettings(**state["stream_settings"]),
             device,
+            unseen=unseen,
         )
         begun = state.get("stream", "BodyStream")
         if begun != type(trainer.stream).__name__:
@@ -287,6 +347,14 @@ class Trainer:
         self.samples, self.seconds = state["samples"], state["seconds"]
         self.earlier = state["earlier"]
         self.cooling = state["cooling"] and self.share_done() > 1 - COOL_DOWN
+        # runs from before these were know neither
+        self.hardening, watched = state.get("hardening", False), state.get("watch")
+        learn_pose_alone(self.model, self.hardening)
+        self.watch = None
+        if watched and self.settings.adversarial:
+            self._begin_to_watch(self.settings.adversarial)
+        if watched and self.watch:
+            self.watch.load_state(watched)
 
     @torch.no_grad()
     def _average(self) -> None:

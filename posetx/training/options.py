@@ -35,6 +35,10 @@ class TrainOptions:
     epsilon: float = 0.08
     adversarial_share: float = 0.5
     adversarial_from: float = 0.0
+    #: of pgd
+    adversarial_steps: int = 3
+    #: weight of gradient alignment in the loss
+    adversarial_alignment: float = 0.0
     precision: str = "auto"
     checkpoint_minutes: float = 3.0
     threads: int | None = None
@@ -53,6 +57,9 @@ class TrainOptions:
         if self.unsupervised and self.adversarial != "none":
             text = "attacks ground truth; an unsupervised run has none"
             raise FieldError("adversarial", self.adversarial, text)
+        if self.adversarial_alignment and self.adversarial == "none":
+            text = "is of attacks, say which"
+            raise FieldError("adversarial_alignment", self.adversarial_alignment, text)
         if (self.folder / "checkpoint.pt").exists() and not (self.resume or self.overwrite):
             raise UsageError(
                 f"{self.folder}: has a checkpoint; pass `resume`, or `overwrite` to start anew"

@@ -123,6 +123,8 @@ def parser() -> argparse.ArgumentParser:
     add("--adversarial", choices=("none", *METHODS), default="none")
     add("--adversarial-from", type=float, default=0.0, help="share of the run that is clean before")
     add("--adversarial-share", type=float, default=0.5, help="share of a batch that is attacked")
+    add("--adversarial-steps", type=int, default=3, help="of pgd (default: %(default)s)")
+    add("--adversarial-alignment", type=float, default=0.0, help="as in posetx train")
     add("--epsilon", type=float, default=0.08, help="as in posetx train")
     add("--validation", type=int, default=1024, help="samples of each kind (default: %(default)s)")
     add("--device", default="auto")
@@ -155,7 +157,7 @@ def train(options: argparse.Namespace, started: float) -> None:
     box = options.minutes - reserve - (time.monotonic() - started) / 60
     if box <= 0:
         raise UsageError(f"--minutes {options.minutes:g}: over before the training could begin")
-    trainer = prepare(options, body, banks["train"].to(device), box, device)
+    trainer = prepare(options, body, banks, box, device)
     before = trainer.samples, trainer.seconds
     if distributed.first():
         count = sum(p.numel() for p in trainer.model.parameters()) / 1e6
@@ -178,12 +180,15 @@ def train(options: argparse.Namespace, started: float) -> None:
         "terms": report.terms,
     }
     if options.validation > 0:
-        unseen, ema = banks["unseen"].to(device), trainer.ema
+        unseen, weights = banks["unseen"].to(device), trainer.result
         document["validation_pmd"] = figures = validate(
-            trainer.model, ema, body, unseen, trainer.stream.settings, options.validation
+            trainer.model, weights, body, unseen, trainer.stream.settings, options.validation
         )
         text = "  ".join(f"{name} {value * 1e4:.2f}" for name, value in figures.items())
         say(f"PMD x1e-4 on unseen poses, training frame: {text}")
+    if trainer.watch:
+        trainer.watch.tell(say)
+        document["robustness"] = trainer.watch.summary()
     say(
         f"{document['share']:.0%} of the run, {trainer.samples} samples, "
         f"{document['samples_per_second']:.0f}/s, peak {document['peak_memory_gib']:.1f} GiB"
@@ -200,7 +205,7 @@ def train(options: argparse.Namespace, started: float) -> None:
 def prepare(
     options: argparse.Namespace,
     body: BodyModel,
-    poses: PoseBank,
+    banks: dict[str, PoseBank],
     box: float,
     device: torch.device,
 ) -> Trainer:
@@ -209,13 +214,18 @@ def prepare(
     Raises PosetxError where the folder's checkpoint cannot be read.
     """
     folder, total = options.folder, options.total_minutes
+    poses = banks["train"].to(device)
+
+    def unseen() -> PoseBank:
+        return banks["unseen"].to(device)
+
     checkpoint = folder / "checkpoint.pt"
     if checkpoint.exists():
         budget = TrainSettings(minutes=total, checkpoint_minutes=SAVE_MINUTES)
         if total is None:
             begun_with = load_state(checkpoint, torch.device("cpu"))["settings"]
             budget.minutes, budget.samples = begun_with["minutes"], begun_with["samples"]
-        return Trainer.resumed(folder, body, poses, budget, device)
+        return Trainer.resumed(folder, body, poses, budget, device, unseen)
     preset = PRESETS[options.preset or ("gpu" if device.type == "cuda" else "cpu")]
     settings = TrainSettings(
         minutes=total or distributed.agreed(box),
@@ -231,8 +241,11 @@ def prepare(
             options.epsilon,
             options.adversarial_share,
             options.adversarial_from,
+            options.adversarial_steps,
+            options.adversarial_alignment,
         )
-    return Trainer(folder, body, poses, settings, preset.network, preset.stream, device)
+    network, stream = preset.network, preset.stream
+    return Trainer(folder, body, poses, settings, network, stream, device, unseen=unseen)
 
 
 class Report:

@@ -39,6 +39,15 @@ class PlainBank(PoseBank):
         return self.draw(count, generator)
 
 
+def unseen_stream(body: BodyModel, poses: PoseBank, settings: StreamSettings) -> BodyStream:
+    """Clean batches of ``poses`` as they are; of the training's ``settings`` see :func:`validate`.
+
+    What it draws first is always the same on the same kind of device.
+    """
+    plain = replace(settings, **{f"{name}_share": 0.0 for name in ADDED})  # type: ignore[arg-type]
+    return BodyStream(body, PlainBank(poses.local), plain, SEED)
+
+
 @torch.no_grad()
 def validate(
     model: Network,
@@ -62,8 +71,8 @@ def validate(
     cases : names of CASES.
     """
     model.eval()
-    plain = replace(settings, **{f"{name}_share": 0.0 for name in ADDED})  # type: ignore[arg-type]
-    stream = BodyStream(body, PlainBank(poses.local), plain)
+    stream = unseen_stream(body, poses, settings)
+    plain = stream.settings
     rounds = max(samples // BATCH, 1)
     figures = {}
     for name in cases:

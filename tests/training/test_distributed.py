@@ -49,7 +49,8 @@ def trainer(folder: Path, samples: int = BATCH * STEPS, **settings) -> Trainer:
     body = BodyModel.load()
     # in bf16 the order of sums shows
     settings = TrainSettings(samples=samples, batch=BATCH, precision="fp32", **settings)
-    return Trainer(folder, body, training_poses(body, None), settings, TINY, STREAM, CPU)
+    poses = training_poses(body, None)
+    return Trainer(folder, body, poses, settings, TINY, STREAM, CPU, unseen=lambda: poses)
 
 
 def learn_from_split_batches(folder: Path) -> tuple[Trainer, Progress]:
@@ -62,7 +63,7 @@ def learn_from_split_batches(folder: Path) -> tuple[Trainer, Progress]:
 
 def break_off_and_resume(folder: Path) -> list[Trainer]:
     """An unbroken run, and one that is resumed halfway; half of each batch is attacked."""
-    adversarial = AdversarialSettings(begin=0.25)
+    adversarial = AdversarialSettings(begin=0.25, alignment=0.1)
     whole = trainer(folder / "whole", adversarial=adversarial)
     whole.run(lambda progress: None)
     broken = trainer(folder / "broken", adversarial=adversarial)
@@ -73,8 +74,8 @@ def break_off_and_resume(folder: Path) -> list[Trainer]:
     distributed.agreed(0)
     budget = TrainSettings(samples=BATCH * STEPS)
     body, poses = broken.stream.body, broken.stream.poses
-    resumed = Trainer.resumed(folder / "broken", body, poses, budget, CPU)
-    assert resumed.samples == BATCH * STEPS // 2
+    resumed = Trainer.resumed(folder / "broken", body, poses, budget, CPU, lambda: poses)
+    assert resumed.hardening and resumed.samples == BATCH * STEPS // 2
     resumed.run(lambda progress: None)
     return [whole, resumed]
 
@@ -94,6 +95,7 @@ def work(folder: Path) -> None:
         "rate_counts_all": progress.samples_per_second * seconds >= BATCH * STEPS,
         "whole": whole.model.state_dict(),
         "resumed": resumed.model.state_dict(),
+        "robustness": [run.watch.summary() if run.watch else None for run in (whole, resumed)],
         "muon": [resumed.optimizers[0].state_dict(), whole.optimizers[0].state_dict()],
     }
     assert distributed.own_share(10) == 5
@@ -165,6 +167,9 @@ def test_all_processes_hold_the_same(worked: list[dict]) -> None:
 def test_resumed_processes_equal_unbroken_ones(worked: list[dict]) -> None:
     for state in worked:
         assert apart(state["whole"], state["resumed"]) < 1e-6
+    before, after = (found["before"] for found in worked[0]["robustness"])
+    assert before == after and before["samples"] == BATCH * STEPS // 4
+    assert worked[1]["robustness"] == [None, None], "only the first process measures"
     assert worked[1]["terms"] == {}, "only the first process tells how it goes"
 
 

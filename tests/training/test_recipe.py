@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import traceback
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -20,9 +20,9 @@ from posetx.data.stream import StreamSettings
 from posetx.errors import PosetxError
 from posetx.models.checkpoint import load_model
 from posetx.models.pose_mae import PoseMAE, PoseMAEConfig
-from posetx.training import recipe
+from posetx.training import recipe, watch
 from posetx.training.adversarial import AdversarialSettings
-from posetx.training.loop import Trainer, TrainSettings
+from posetx.training.loop import Progress, Trainer, TrainSettings
 from posetx.training.recipe import PIECE, PRESETS, Preset, deliver, main
 from posetx.training.validation import CASES, PlainBank, validate
 
@@ -125,6 +125,45 @@ def test_a_call_stops_and_the_next_one_goes_on(
     assert third["share"] >= 1 and third["samples"] == second["samples"]
     assert card["training"]["samples"] == second["samples"]
     assert load_model(str(out / "posemae.safetensors"))[0].config.width == TINY.width
+
+
+def test_an_adversarial_stage_goes_on_and_is_told(
+    banks: dict[str, PoseBank],
+    tmp_path: Path,
+    tiny: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def three_steps(self: Trainer, report, minutes: float) -> None:
+        for _ in range(3):
+            terms = {name: float(term) for name, term in self.step().items()}
+            self.seconds += 1
+        self.watch.look(self.ema, self.samples)
+        report(Progress(self.samples, self.seconds / 60, self.share_done(), 1.0, terms))
+        self.save()
+
+    monkeypatch.setattr(Trainer, "run", three_steps)
+    monkeypatch.setattr(watch, "SAMPLES", 8)
+    poses, out = tmp_path / "poses.safetensors", tmp_path / "out"
+    write_banks(poses, banks)
+    begin = ["--adversarial", "pgd", "--adversarial-steps", "2", "--adversarial-from", "1e-6"]
+
+    def call(*more: str) -> tuple[dict, dict]:
+        options = ["--data", str(poses), "--folder", str(tmp_path / "run"), "--out", str(out)]
+        assert main([*options, "--device", "cpu", "--validation", "0", *more]) == 0
+        report, card = (json.loads((out / n).read_text()) for n in ("report.json", "posemae.json"))
+        assert card["training"]["robustness"] == report["robustness"]
+        assert "on unseen poses before: clean" in capsys.readouterr().out
+        return report, card
+
+    first, card = call("--total-minutes", "20", "--adversarial-alignment", "0.1", *begin)
+    assert card["training"]["settings"]["adversarial"] == asdict(
+        AdversarialSettings("pgd", begin=1e-6, pgd_steps=2, alignment=0.1)
+    )
+    assert first["terms"]["misalignment"] > 0
+    second, _ = call()
+    assert second["robustness"]["before"] == first["robustness"]["before"]
+    assert (first["robustness"]["looks"], second["robustness"]["looks"]) == (2, 3)
 
 
 def test_large_models_come_in_pieces(tmp_path: Path) -> None:
