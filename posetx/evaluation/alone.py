@@ -21,5 +21,5 @@ def figures_alone(
         crowd = grid.crowd(name, count)
     if method:
         settings = AttackSettings(method, epsilon=EPSILON, steps=PGD_STEPS, seed=grid.seed)
-        return {"pairs": count, **grid.figures(crowd, grid.attacked(crowd, settings).clouds)}
-    return {"pairs": count, **grid.figures(crowd, crowd.clouds)}
+        return {"pairs": count, **grid.figures(crowd, grid.attacked(crowd, settings))}
+    return {"pairs": count, **grid.figures(crowd)}

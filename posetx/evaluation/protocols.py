@@ -40,6 +40,9 @@ class Pair:
     rest: Tensor  # (V, 3) the pose source's body as the target stands at rest
     yaw: float  # the pose source's heading in radians
     roll: int = 0  # places by which the pose source's axes are rolled: with 1, z is up
+    # (N,) the vertex of the body that is nearest to where each point is from, -1 of none; None
+    # where nobody knows
+    origin: Tensor | None = None
 
 
 def eligible_bodies(body: BodyModel) -> Tensor:
@@ -87,36 +90,38 @@ def pairs_of(
             yaw = (torch.rand(block, generator=generator) * 2 - 1) * math.pi
         rotations = matrix_from_yaw(yaw).unsqueeze(1) @ rotations
         points = body.pose(source, rotations)
+        origin = torch.arange(points.shape[1]).expand(block, -1)
         height = points[..., 1].amax(1) - points[..., 1].amin(1)
         if protocol.noise:
             noise = torch.randn(points.shape, generator=generator)
             points = points + NOISE * height.view(-1, 1, 1) * noise
         if protocol.views:
-            points = _scanned(body, points, protocol, generator)
+            points, origin = _scanned(body, points, protocol, generator)
         shown = body.pose(target, other if protocol.reposed else rest)
         truth = body.pose(target, rotations)
         own = body.pose(source, rest)
         for i in range(min(block, count - start)):
             roll = i % 3 if protocol.any_up else 0
             cloud = points[i].roll(roll, 1)
-            yield Pair(cloud, shown[i], truth[i], own[i], float(yaw[i]), roll)
+            yield Pair(cloud, shown[i], truth[i], own[i], float(yaw[i]), roll, origin[i])
 
 
 def _scanned(
     body: BodyModel, vertices: Tensor, protocol: Protocol, generator: torch.Generator
-) -> Tensor:
-    """(B, SCAN_POINTS, 3) through the virtual scanner."""
+) -> tuple[Tensor, Tensor]:
+    """Bodies (B, V, 3) through the virtual scanner: (B, SCAN_POINTS, 3) and their origin."""
     corners = vertices[:, body.faces]
     cross = torch.cross(
         corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0], dim=-1
     )
     area = cross.norm(dim=-1)
     faces = torch.multinomial(area, SCAN_SAMPLES, True, generator=generator)
-    _, u, v = barycentric(torch.rand(2, *faces.shape, generator=generator)).split(1, -1)
+    shares = barycentric(torch.rand(2, *faces.shape, generator=generator))
+    _, u, v = shares.split(1, -1)
     batch = torch.arange(len(vertices)).unsqueeze(1)
     a, b, c = corners[batch, faces].unbind(2)
     normals = torch.nn.functional.normalize(cross[batch, faces], dim=-1)
-    scans, _ = simulate_scans(
+    scans, source = simulate_scans(
         a + u * (b - a) + v * (c - a),
         normals,
         SCAN_POINTS,
@@ -124,4 +129,5 @@ def _scanned(
         cell=2.0 * (1.8 / SCAN_SAMPLES) ** 0.5,
         settings=ScannerSettings((protocol.views,) * 2, objects=(1.0,) if protocol.objects else ()),
     )
-    return scans
+    nearest = body.faces[faces].gather(2, shares.argmax(-1, keepdim=True)).squeeze(-1)
+    return scans, torch.where(source < 0, -1, nearest.gather(1, source.clamp_min(0)))
