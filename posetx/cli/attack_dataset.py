@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from posetx.attacks.methods import METHODS
-from posetx.attacks.settings import AttackSettings
+from posetx.attacks.settings import AttackSettings, settings_grid
 from posetx.cli.attack import (
     AdaptiveOption,
     DefenceOption,
@@ -93,7 +93,7 @@ def attack_dataset(
     Each method, with each number of steps and each epsilon, in one run. The follower is whoever
     knows which place of the body each point is of, and just goes where the attack moves them.
     """
-    from posetx.evaluation.attack_dataset import DatasetAttack, attack_protocol, settings_grid
+    from posetx.evaluation.attack_dataset import DatasetAttack, attack_protocol
     from posetx.evaluation.attack_tables import markdown as as_markdown
     from posetx.evaluation.attack_tables import parts_markdown, parts_table, table
     from posetx.files.atomic import check_output, write_text_atomic

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from posetx.attacks.settings import AttackSettings
 from posetx.evaluation.attack_grid import AttackGrid, Crowd
-from posetx.evaluation.attacked import EPSILON, PGD_STEPS
+from posetx.evaluation.protocol_table import EPSILON, PGD_STEPS
 from posetx.evaluation.protocols import PAIRS, PROTOCOLS
 
 

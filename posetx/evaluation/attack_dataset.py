@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from posetx.attacks.methods import METHODS
-from posetx.attacks.settings import AttackSettings, usual_norm
+from posetx.attacks.settings import AttackSettings
 from posetx.errors import FieldError, UsageError
 from posetx.evaluation.attack_grid import AttackGrid, Crowd
 from posetx.evaluation.protocol_table import PLAIN
@@ -57,22 +57,6 @@ class DatasetAttack:
         """How often :func:`attack_protocol` will say that something is done."""
         cells = max(len(self.views), 1) * (1 + len(self.settings) * max(len(self.turns), 1))
         return cells * (1 + self.pairs * self.whole)
-
-
-def settings_grid(
-    common: AttackSettings,
-    methods: Sequence[str],
-    norm: str | None,
-    epsilons: Sequence[float],
-    steps: Sequence[int],
-) -> tuple[AttackSettings, ...]:
-    """Every combination of what a method listens to. Raises FieldError for one that is none."""
-    return tuple(
-        replace(common, method=name, norm=norm or usual_norm(name), epsilon=epsilon, steps=count)
-        for name in methods
-        for count in steps[: None if "steps" in METHODS[name].takes else 1]
-        for epsilon in epsilons[: None if "budget" in METHODS[name].takes else 1]
-    )
 
 
 def attack_protocol(
