@@ -1,4 +1,4 @@
-"""Attacks on a protocol: whose points are whose, what is reported of them, and the whole pipeline."""
+"""Attacks on a protocol: whose points are whose, what is reported, and the whole pipeline."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from posetx.attacks.settings import AttackSettings
-from posetx.errors import FieldError, UsageError
+from posetx.errors import FieldError, PosetxError, UsageError
 from posetx.evaluation.attack_dataset import DatasetAttack
 from posetx.evaluation.attack_grid import AttackGrid, Harmed
 from posetx.evaluation.attack_tables import markdown, parts_markdown, title
@@ -110,7 +110,7 @@ def test_the_whole_pipeline_under_attack(evaluator: Evaluator, grid: AttackGrid,
     told = []
     whole = WholePipeline(evaluator, scans, lambda: told.append(1))
     clean = whole.figures()
-    row = grid.cell(scans, AttackSettings("pgd", epsilon=0.08, steps=5), also=whole.figures)
+    row = grid.cell(scans, AttackSettings("pgd", epsilon=0.08, steps=3), also=whole.figures)
     assert len(told) == 2
     assert row["whole_pmd"] > 3 * clean["whole_pmd"]
     for figures in (clean, row):
@@ -118,12 +118,17 @@ def test_the_whole_pipeline_under_attack(evaluator: Evaluator, grid: AttackGrid,
         assert figures["whole_wrong"] == float(figures["whole_pmd"] > RIGHT)
         unnoticed = figures["whole_wrong"] and figures["whole_confidence"] > 0.5
         assert figures["whole_unnoticed"] == float(unnoticed)
-    # a cloud in which nobody can be is refused, which is no wrong result
-    speck = Harmed(scans.clouds, torch.zeros_like(scans.clouds[..., 0], dtype=torch.bool), 0)
-    speck.left[:, 0] = True
-    refused = whole.figures(speck)
-    assert refused["whole_refused"] == 1 and refused["whole_unnoticed"] == 0
-    assert "whole_pmd" not in refused
+
+
+def test_a_scan_that_is_refused_is_no_wrong_result(
+    evaluator: Evaluator, scans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(*arguments: object, **settings: object) -> None:
+        raise PosetxError("nobody in it")
+
+    monkeypatch.setattr(evaluator.pipeline, "read", nobody)
+    figures = WholePipeline(evaluator, scans).figures()
+    assert figures == {"whole_wrong": 0, "whole_unnoticed": 0, "whole_refused": 1}
 
 
 @pytest.mark.slow

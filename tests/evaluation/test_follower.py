@@ -53,7 +53,7 @@ def test_a_vertex_between_parts_goes_with_both(cloud) -> None:
 
 
 def test_who_is_not_attacked_stays(cloud) -> None:
-    points, part = cloud
+    points = cloud[0]
     shares = np.random.default_rng(1).dirichlet(np.ones(len(JOINTS)), len(points))
     assert np.allclose(followed(points, points, points, shares, points, shares), points, atol=1e-9)
     nobody = np.zeros_like(shares)
