@@ -15,7 +15,7 @@ from typing import Any
 
 from posetx.errors import PosetxError, UsageError
 from posetx.evaluation.attack_dataset import DatasetAttack, attack_protocol
-from posetx.evaluation.attack_tables import markdown, parts_markdown
+from posetx.evaluation.attack_tables import markdown, parts_markdown, title
 from posetx.files.atomic import write_text_atomic
 from posetx.models.checkpoint import load_network
 from posetx.models.predictor import Predictor, predictor_of
@@ -111,9 +111,10 @@ def tables_markdown(found: dict[str, Any]) -> dict[str, str]:
     for name, document in found["tables"].items():
         sha = str(document["model_sha256"])[:12]
         document = {**document, "model": f"{document['model']} (sha256 {sha}…)"}
-        shown[name] = markdown(document, LEFT_OUT)
         if TABLES[name].by_part:
-            shown[name] = parts_markdown(document["rows"][-1])
+            shown[name] = f"{title(document)}\n\n{parts_markdown(document['rows'][-1])}"
+        else:
+            shown[name] = markdown(document, LEFT_OUT)
     return shown
 
 
