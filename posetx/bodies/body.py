@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import torch
@@ -57,6 +57,11 @@ class BodyModel:
     def to(self, device: torch.device | str) -> BodyModel:
         return BodyModel(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
+    @cached_property
+    def component_rows(self) -> Tensor:
+        """The components vertex by vertex (V, S * 3), as one looks up those of a few vertices."""
+        return self.components.transpose(0, 1).flatten(1).contiguous()
+
     def rest(self, coefficients: Tensor) -> tuple[Tensor, Tensor]:
         """Rest vertices (B, V, 3) and joints (B, 19, 3) of shapes (B, S)."""
         vertices = torch.einsum("bs,svi->bvi", coefficients, self.components) + self.template
@@ -77,7 +82,7 @@ class BodyModel:
 def forward_kinematics(joints: Tensor, rotations: Tensor, scales: Tensor | None = None) -> Tensor:
     """Posed joint positions (B, 19, 3) from rest joints and global rotations (B, 19, 3, 3).
 
-    ``scales`` (B, 19, 1) lengthens the bones that start at a joint.
+    ``scales`` (B, 19, 1), or (B, 19, 3) by axis at rest, lengthens the bones that start at a joint.
     """
     placed = [joints[:, 0]] + [joints[:, 0]] * (len(PARENTS) - 1)
     for level in LEVELS:

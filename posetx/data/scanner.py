@@ -35,14 +35,18 @@ class ScannerSettings:
 
 
 def visible_from(
-    points: Tensor, normals: Tensor, direction: Tensor, cell: float, side: int | None = None
+    points: Tensor,
+    normals: Tensor,
+    direction: Tensor,
+    cell: float | Tensor,
+    side: int | None = None,
 ) -> Tensor:
     """Which points (B, N) a camera far away in ``direction`` (B, 3) sees.
 
-    ``points``, ``normals`` (B, N, 3); ``cell`` is the depth buffer's cell in the points' unit and
-    has to be about twice the points' spacing; ``direction`` points from the body to the camera.
-    ``side`` is how many cells the buffer has along a side, enough for any cloud's diagonal; who
-    knows it saves the host from waiting for the device.
+    ``points``, ``normals`` (B, N, 3); ``cell`` is the depth buffer's cell in the points' unit,
+    one or (B, 1), and has to be about twice the points' spacing; ``direction`` points from the body
+    to the camera. ``side`` is how many cells the buffer has along a side, enough for any cloud's
+    diagonal; who knows it saves the host from waiting for the device.
     """
     direction = F.normalize(direction, dim=-1)
     helper = torch.zeros_like(direction)
@@ -68,7 +72,7 @@ def simulate_scans(
     count: int,
     generator: torch.Generator,
     *,
-    cell: float,
+    cell: float | Tensor,
     settings: ScannerSettings | None = None,
     height: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -116,7 +120,7 @@ def simulate_scans(
     seen = torch.zeros(batch, samples, dtype=torch.bool, device=device)
     ray = torch.zeros(batch, samples, 3, device=device)
     # the one time that the host waits for the device
-    diagonal = (points.amax(1) - points.amin(1)).norm(dim=-1).max() / cell
+    diagonal = ((points.amax(1) - points.amin(1)).norm(dim=-1, keepdim=True) / cell).max()
     used, across = torch.stack([views.max(), diagonal]).tolist()
     for view in range(int(used)):
         active = (view < views).unsqueeze(1)

@@ -6,22 +6,30 @@ evaluated at surface samples instead of all vertices, which is what makes two CP
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from posetx.bodies.body import BodyModel, forward_kinematics, skin
+from posetx.bodies.body import BodyModel
 from posetx.data.identities import Identity, draw_identities, draw_rest_poses
+from posetx.data.plinth import add_plinths
 from posetx.data.poses import PoseBank
 from posetx.data.scanner import ScannerSettings, simulate_scans
+from posetx.data.surface import Figure, Surface, area_samples, posed
+from posetx.data.wardrobe.wardrobe import Wardrobe
 from posetx.geometry.frames import normalise_pose
 from posetx.geometry.rotations import matrix_from_yaw
-from posetx.geometry.triangles import barycentric
 
 SURFACE_SAMPLES = 16384
-AREA_FACES = 192
 EDGES = 16
+#: m², about: what the scanner takes the area of the bare body's samples for
+BODY_AREA = 1.8
+#: samples of a batch that wear the same, in bodies and poses of their own
+SAME_OUTFIT = 32
 
 
 @dataclass
@@ -68,6 +76,34 @@ class StreamSettings:
     noise: float = 0.025
     reposed_share: float = 0.33
     yaw_degrees: float = 30.0
+    #: of the pose sources and of the identities, how many are dressed
+    dressed_share: float = 0.35
+    dressed_identity_share: float = 0.3
+    #: of both, dressed or not, how many have the proportions of cartoons
+    stylised_share: float = 0.3
+    #: of the dressed pose sources, how many stand on a base
+    plinth_share: float = 0.15
+
+
+@dataclass
+class Group:
+    """Samples of a batch that are of one figure: their rows (G,), ascending."""
+
+    figure: Figure
+    surface: Surface
+    rows: Tensor
+    scanned: int  # how many of the rows, the first ones, are of pose sources to be scanned
+    cell: float  # of the scanner's depth buffer, metres
+    dressed: bool
+
+
+@dataclass
+class Known:
+    """Of each point of a pose source (B, P): its part (-1 for clutter), its place and lift."""
+
+    part: Tensor
+    place: Tensor
+    lift: Tensor
 
 
 class BodyStream:
@@ -77,32 +113,15 @@ class BodyStream:
         self.body, self.poses, self.settings = body, poses, settings
         device = body.template.device
         self.generator = torch.Generator(device=device).manual_seed(seed)
-        self._prepare_surface()
-
-    def _prepare_surface(self) -> None:
-        """Fixed area-weighted samples of the template's surface, shared by all batches."""
-        body, device = self.body, self.body.template.device
+        self.bare, self.wardrobe = Figure.bare(body), Wardrobe(body)
+        # fixed area-weighted samples of the template's surface, shared by all batches
         fixed = torch.Generator().manual_seed(0)
-        corners = body.template[body.faces]
-        cross = torch.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0], dim=-1)
-        self.face_area = cross.norm(dim=-1) / 2
-        picked = torch.multinomial(self.face_area.cpu(), SURFACE_SAMPLES, True, generator=fixed)
-        picked = picked.to(device)
-        bary = barycentric(torch.rand(2, SURFACE_SAMPLES, generator=fixed).to(device))
-
-        def at_samples(values: Tensor) -> Tensor:
-            return (values[body.faces[picked]] * bary.unsqueeze(-1)).sum(1)
-
-        self.points = at_samples(body.template)
-        self.lifts = torch.zeros_like(self.points[:, 0])
-        self.weights = at_samples(body.weights)
-        parts = [at_samples(component) for component in body.components]
-        self.components = torch.stack(parts)
-        self.normals = torch.nn.functional.normalize(cross[picked], dim=-1)
+        faces, places = area_samples(self.bare.face_area.cpu(), SURFACE_SAMPLES, fixed)
+        self.skin = self.bare.sample(faces.to(device), places.to(device))
 
     def draw(self, count: int, points: int | None = None) -> Batch:
         """The next ``count`` samples, of at most ``points`` pose and identity points each."""
-        body, settings = self.body, self.settings
+        body, settings, style = self.body, self.settings, self.settings.stylised_share
         limit = points or settings.pool
         pose_points = min(settings.pose_points, limit)
         identity_points = min(settings.identity_points, limit)
@@ -112,13 +131,11 @@ class BodyStream:
         )
         pool = self._randint(SURFACE_SAMPLES, settings.pool)
 
-        source = draw_identities(body, count, self.generator, varied=True)
-        pose, origin, pose_joints, pose_unit = self._pose_source(
-            source, rotations, pool, pose_points
-        )
-        known = pool[origin.clamp_min(0)]
+        sources, identities = self._groups(count, self.skin[pool])
+        source = draw_identities(body, count, self.generator, varied=True, stylised=style)
+        known, pose, pose_joints = self._pose_source(source, rotations, sources, pose_points)
 
-        identity = draw_identities(body, count, self.generator, varied=True)
+        identity = draw_identities(body, count, self.generator, varied=True, stylised=style)
         own = draw_rest_poses(body, count, self.generator)
         reposed = self._rand(count) < settings.reposed_share
         other = self.poses.draw_varied(count, self.generator)
@@ -126,22 +143,21 @@ class BodyStream:
         own = torch.where(reposed.view(-1, 1, 1, 1), other, own)
         own = small_yaw @ own
 
-        queries, weights = self._query_points(count, pool, identity_points)
-        rest = self._rest(identity, queries)
         joints = body.rest_joints(identity.coefficients)
-        shown, shown_joints = _posed(rest, weights, joints, own, identity)
-        truth, truth_joints = _posed(rest, weights, joints, rotations, identity)
+        queries = [self._queries(identity, joints, group, identity_points) for group in identities]
+        rest, weights, unit = (_in_order(identities, parts) for parts in zip(*queries, strict=True))
+        shown, shown_joints = posed(rest, weights, joints, own, identity)
+        truth, truth_joints = posed(rest, weights, joints, rotations, identity)
 
-        unit = self._unit(identity, joints)
         centre = shown[:, :identity_points].mean(1, keepdim=True)
         aim = truth[:, :identity_points].mean(1, keepdim=True)
         scale = unit.view(-1, 1, 1)
         shown = (shown - centre) / scale
         return Batch(
             pose=pose,
-            pose_part=torch.where(origin < 0, -1, self.weights[known].argmax(-1)),
-            pose_place=self.points[known],
-            pose_lift=self.lifts[known] / pose_unit,
+            pose_part=known.part,
+            pose_place=known.place,
+            pose_lift=known.lift,
             pose_rotations=rotations,
             pose_joints=pose_joints,
             identity=shown[:, :identity_points],
@@ -154,33 +170,70 @@ class BodyStream:
             metres=unit,
         )
 
-    def _pose_source(
-        self, source: Identity, rotations: Tensor, pool: Tensor, points: int
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Samples of the surface, ``scan_share`` of them through the virtual scanner.
+    def _groups(self, count: int, bare: Surface) -> tuple[list[Group], list[Group]]:
+        """Who is dressed and as what, of the pose sources and of the identities."""
+        settings = self.settings
+        scanned = round(settings.scan_share * count)
+        shares = (settings.dressed_share, settings.dressed_identity_share)
+        if not any(shares):
+            alike = [self._group(bare, torch.arange(count), scanned)]
+            return alike, alike
+        # rows and outfits are drawn by the host, which then knows them without asking the device
+        state = self.generator.get_state().cpu().numpy().tobytes()
+        host = torch.Generator().manual_seed(zlib.crc32(state))
+        numbers = [round(share * count) for share in shares]
+        outfits = [
+            self.wardrobe.draw(settings.pool, host) for _ in range(-(-max(numbers) // SAME_OUTFIT))
+        ]
+        sides = []
+        for number in numbers:
+            order = torch.randperm(count, generator=host)
+            chunks = order[:number].split(SAME_OUTFIT)
+            groups = [
+                self._group(surface, rows, scanned, figure)
+                for (figure, surface), rows in zip(outfits, chunks, strict=False)
+            ]
+            groups.append(self._group(bare, order[number:], scanned))
+            sides.append([group for group in groups if len(group.rows)])
+        return sides[0], sides[1]
 
-        Also which of ``pool`` each is (-1 for clutter), the joints, and the frame's unit (B, 1).
+    def _group(
+        self, surface: Surface, rows: Tensor, scanned: int, figure: Figure | None = None
+    ) -> Group:
+        rows = rows.sort().values
+        few = int(np.count_nonzero(rows.numpy() < scanned))  # these are still with the host
+        area = BODY_AREA if figure is None else float(figure.face_area.sum())
+        cell = 2.0 * (area / self.settings.pool) ** 0.5
+        worn = figure or self.bare
+        rows = rows.to(self.body.template.device)
+        return Group(worn, surface, rows, few, cell, figure is not None)
+
+    def _pose_source(
+        self, source: Identity, rotations: Tensor, groups: list[Group], points: int
+    ) -> tuple[Known, Tensor, Tensor]:
+        """What is known of the points of each pose source, the points, and the joints.
+
+        Samples of the surface, ``scan_share`` of them through the virtual scanner.
         """
         count, settings = len(rotations), self.settings
         joints = self.body.rest_joints(source.coefficients)
-        rest = self._rest(source, (pool,))
-        weights = self.weights[pool]
-        surface, placed = _posed(rest, weights, joints, rotations, source)
-
         height = 1.2 * (joints[:, 4, 1] - joints[:, 15, 1])
+        shown = [self._shown(source, rotations, joints, height, group) for group in groups]
+        surface, normals, placed, part, place, lift = (
+            _in_order(groups, parts) for parts in zip(*shown, strict=True)
+        )
         scanned = round(settings.scan_share * count)
         clean = self._rand(count - scanned, settings.pool).topk(points).indices
         cloud = surface[scanned:].gather(1, clean.unsqueeze(-1).expand(-1, -1, 3))
         origin = clean
         if scanned:
-            turned = torch.matmul(weights, rotations[:scanned].flatten(2)).unflatten(-1, (3, 3))
-            normals = (turned @ self.normals[pool].unsqueeze(-1)).squeeze(-1)
+            cells = [torch.full_like(g.rows, g.cell, dtype=torch.float32) for g in groups]
             scans, scanned_from = simulate_scans(
                 surface[:scanned],
-                normals,
+                normals[:scanned],
                 points,
                 self.generator,
-                cell=2.0 * (1.8 / settings.pool) ** 0.5,
+                cell=_in_order(groups, cells)[:scanned].unsqueeze(1),
                 settings=ScannerSettings(
                     objects=(settings.object_share, settings.more_share),
                     longest_edge=settings.longest_edge,
@@ -192,46 +245,56 @@ class BodyStream:
         spread = settings.noise * noisy * self._rand(count, 1, 1) * height.view(-1, 1, 1)
         cloud = cloud + spread * self._randn(*cloud.shape)
         pose, centre, unit = normalise_pose(cloud)
-        return pose, origin, (placed - centre) / unit, unit.squeeze(2)
-
-    def _query_points(
-        self, count: int, pool: Tensor, points: int
-    ) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Per-sample surface samples, then the ends of edges that the whole batch shares."""
-        body = self.body
-        chosen = self._rand(count, len(pool)).topk(points).indices
-        faces = body.faces[self._randint(len(body.faces), EDGES)]
-        ends = torch.cat([faces[:, 0], faces[:, 1]])
-        weights = torch.cat(
-            [self.weights[pool[chosen]], body.weights[ends].expand(count, -1, -1)], dim=1
+        which = origin.clamp_min(0)
+        known = Known(
+            torch.where(origin < 0, -1, part.gather(1, which)),
+            place.gather(1, which.unsqueeze(-1).expand(-1, -1, 3)),
+            lift.gather(1, which) / unit.squeeze(2),
         )
-        return (pool, chosen, ends), weights
+        return known, pose, (placed - centre) / unit
 
-    def _rest(self, identity: Identity, where: tuple[Tensor, ...]) -> Tensor:
-        """Rest positions, soft offsets included, at what :meth:`_query_points` chose."""
-        coefficients = identity.coefficients
-        rest = self.points[where[0]] + _blend(coefficients, self.components[:, where[0]])
-        if len(where) == 3:
-            rest = rest.gather(1, where[1].unsqueeze(-1).expand(-1, -1, 3))
-            ends = self.body.template[where[2]] + _blend(
-                coefficients, self.body.components[:, where[2]]
+    def _shown(
+        self, source: Identity, rotations: Tensor, joints: Tensor, height: Tensor, group: Group
+    ) -> tuple[Tensor, ...]:
+        """A group's samples as they stand: points, normals of those to be scanned, joints, parts
+        (-1 on a base), places and lifts."""
+        rows, surface, few = group.rows, group.surface, group.scanned
+        who, turn = source[rows], rotations[rows]
+        rest = surface.rest(who)
+        points, placed = posed(rest + who.offsets(rest), surface.weights, joints[rows], turn, who)
+        turned = torch.matmul(surface.weights, turn[:few].flatten(2)).unflatten(-1, (3, 3))
+        normals = torch.zeros_like(points)
+        normals[:few] = (turned @ surface.normals.unsqueeze(-1)).squeeze(-1)
+        part = surface.weights.argmax(-1).expand(len(rows), -1)
+        if group.dressed and self.settings.plinth_share:
+            points, normals, base = add_plinths(
+                points, normals, height[rows], self.settings.plinth_share, self.generator
             )
-            rest = torch.cat([rest, ends], 1)
-        return rest + identity.offsets(rest)
+            part = torch.where(base, -1, part)
+        # what lies on a part that is scaled is off it by so much more
+        size = who.scales.mean(-1) @ surface.weights.T
+        place = surface.places.expand(len(rows), -1, -1)
+        return points, normals, placed, part, place, surface.lifts * size
 
-    def _unit(self, identity: Identity, joints: Tensor) -> Tensor:
-        """Square root of the surface area (B,), estimated from a few faces at rest."""
-        body = self.body
-        picked = torch.multinomial(self.face_area, AREA_FACES, True, generator=self.generator)
-        corner = body.faces[picked].flatten()
-        rest = body.template[corner] + _blend(identity.coefficients, body.components[:, corner])
-        straight = torch.eye(3, device=rest.device).expand(len(rest), 19, 3, 3)
-        rest, _ = _posed(rest, body.weights[corner], joints, straight, identity)
-        a, b, c = rest.unflatten(1, (AREA_FACES, 3)).unbind(2)
-        area = torch.cross(b - a, c - a, dim=-1).norm(dim=-1) / 2
-        # faces were drawn by template area: the mean ratio times the template's whole area
-        unit: Tensor = ((area / self.face_area[picked]).mean(1) * self.face_area.sum()).sqrt()
-        return unit
+    def _queries(
+        self, identity: Identity, joints: Tensor, group: Group, points: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """A group's query points at rest, their weights, and the unit of their frames.
+
+        Per-sample surface samples, then the ends of edges that the whole group shares.
+        """
+        rows, surface, figure = group.rows, group.surface, group.figure
+        who = identity[rows]
+        chosen = self._rand(len(rows), len(surface.points)).topk(points).indices
+        faces = figure.faces[self._randint(len(figure.faces), EDGES)]
+        ends = figure.at(torch.cat([faces[:, 0], faces[:, 1]]))
+        weights = torch.cat(
+            [surface.weights[chosen], ends.weights.expand(len(rows), -1, -1)], dim=1
+        )
+        rest = surface.rest(who).gather(1, chosen.unsqueeze(-1).expand(-1, -1, 3))
+        rest = torch.cat([rest, ends.rest(who)], 1)
+        rest = rest + who.offsets(rest)
+        return rest, weights, figure.unit(who, joints[rows], self.generator)
 
     def _rand(self, *shape: int) -> Tensor:
         return torch.rand(*shape, generator=self.generator, device=self.body.template.device)
@@ -244,14 +307,8 @@ class BodyStream:
         return torch.randint(high, (count,), generator=self.generator, device=device)
 
 
-def _blend(coefficients: Tensor, components: Tensor) -> Tensor:
-    blended: Tensor = (coefficients @ components.flatten(1)).unflatten(1, (-1, 3))
-    return blended
-
-
-def _posed(
-    rest: Tensor, weights: Tensor, joints: Tensor, rotations: Tensor, identity: Identity
-) -> tuple[Tensor, Tensor]:
-    placed = forward_kinematics(joints, rotations, identity.scales)
-    linear = rotations * identity.scales.unsqueeze(-1)
-    return skin(rest, weights, joints, placed, linear), placed
+def _in_order(groups: list[Group], parts: Sequence[Tensor]) -> Tensor:
+    """What each group's rows have (G, ...), as it stands in the batch (B, ...)."""
+    if len(groups) == 1:
+        return parts[0]
+    return torch.cat(list(parts))[torch.cat([group.rows for group in groups]).argsort()]

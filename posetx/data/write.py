@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from posetx.arrays import Indices
-from posetx.bodies.body import BodyModel, forward_kinematics, global_rotations, skin
+from posetx.bodies.body import BodyModel, global_rotations
 from posetx.data.identities import Identity, draw_identities, draw_rest_poses
 from posetx.data.poses import PoseBank
 from posetx.data.prior import draw_prior
 from posetx.data.scanner import ScannerSettings, simulate_scans
+from posetx.data.surface import posed as posed_by
 from posetx.data.write_settings import BodiesSettings as BodiesSettings
 from posetx.errors import FieldError, UsageError
 from posetx.files.atomic import check_free, write_bytes_atomic
@@ -90,7 +91,7 @@ def write_bodies(
     encode = ENCODERS[settings.format](faces)
     out.mkdir(parents=True, exist_ok=True)
     for done, item in enumerate(items, 1):
-        who = one_identity(identities, item.identity)
+        who = identities[item.identity : item.identity + 1]
         posed = pose_identity(body, who, rotations[item.pose : item.pose + 1])[0]
         posed[:, 1] -= posed[:, 1].min()
         vertices = posed.numpy()
@@ -126,20 +127,11 @@ def draw_poses(body: BodyModel, settings: BodiesSettings, generator: torch.Gener
     return global_rotations(draw_prior("train", settings.count, settings.seed).local)
 
 
-def one_identity(identities: Identity, index: int) -> Identity:
-    """A batch of one, out of a batch."""
-    return Identity(
-        **{f.name: getattr(identities, f.name)[index : index + 1] for f in fields(Identity)}
-    )
-
-
 def pose_identity(body: BodyModel, identity: Identity, rotations: Tensor) -> Tensor:
     """Vertices (B, V, 3) of identities, scales and soft offsets included, in global rotations."""
     rest, joints = body.rest(identity.coefficients)
     rest = rest + identity.offsets(rest)
-    placed = forward_kinematics(joints, rotations, identity.scales)
-    linear = rotations * identity.scales.unsqueeze(-1)
-    return skin(rest, body.weights, joints, placed, linear)
+    return posed_by(rest, body.weights, joints, rotations, identity)[0]
 
 
 def scan_mesh(

@@ -27,7 +27,7 @@ from posetx.attacks.victim import Victim, turned
 from posetx.bodies.metrics import means
 from posetx.bodies.skeleton import JOINTS
 from posetx.cleaning.clean import clean_scan
-from posetx.evaluation.protocols import PROTOCOLS, Pair, Protocol, pairs_of
+from posetx.evaluation.protocols import PROTOCOLS, Pair, pairs_of
 from posetx.evaluation.subjects import Subjects
 from posetx.geometry.mesh import edge_distortion
 from posetx.geometry.rotations import matrix_from_yaw
@@ -111,7 +111,7 @@ class AttackGrid:
             protocol = replace(protocol, views=views)
         ev = self.subjects
         stream = pairs_of(protocol, ev.body, ev.banks, count, self.seed)
-        cases = [self._case(protocol, pair) for pair in stream]
+        cases = [self._case(pair) for pair in stream]
         picked = picked_vertices(len(cases[0].truth), self.seed)
 
         def tensor(rows: list[np.ndarray]) -> Tensor:
@@ -130,17 +130,18 @@ class AttackGrid:
             torch.tensor([c.frame.unit for c in cases], device=self.predictor.device),
         )
 
-    def _case(self, protocol: Protocol, pair: Pair) -> Case:
-        ev, turn = self.subjects, matrix_from_yaw(torch.tensor(-pair.yaw)).double().numpy()
+    def _case(self, pair: Pair) -> Case:
+        turn = matrix_from_yaw(torch.tensor(-pair.yaw)).double().numpy()
         points = _upright(pair)
-        body = clean_scan(points).index if protocol.views else np.arange(len(points))
+        body = clean_scan(points).index if pair.scanned else np.arange(len(points))
         points = points[body] @ turn.T
         sample = pose_sample(points, self.predictor.network.config.pose_points)
         origin = None
         if pair.origin is not None:
             origin = pair.origin.numpy()[body][cKDTree(points).query(sample)[1]]
         target, truth = pair.target.double().numpy(), pair.truth.double().numpy() @ turn.T
-        frame = IdentityFrame.of(target, ev.faces)
+        faces = pair.faces.numpy()
+        frame = IdentityFrame.of(target, faces)
         normal = frame.to_normal(target)
         return Case(
             pair,
@@ -150,9 +151,9 @@ class AttackGrid:
             origin,
             truth,
             frame,
-            IdentityFrame.of(truth, ev.faces),
+            IdentityFrame.of(truth, faces),
             normal,
-            self.predictor.identity_sample(normal, ev.faces),
+            self.predictor.identity_sample(normal, faces),
         )
 
     def figures(self, crowd: Crowd, harmed: Harmed | None = None) -> dict[str, float]:
@@ -281,8 +282,11 @@ class AttackGrid:
         for i, (case, cloud) in enumerate(zip(crowd.cases, clouds, strict=True)):
             moved = self.predictor.move(cloud[None], case.vertices, case.shown)
             predicted = case.frame.from_normal(moved)
-            errors = self.subjects.errors(predicted, case.frame, case.truth, case.aim)
-            target, faces = case.frame.from_normal(case.vertices), self.subjects.faces
+            weights, faces = case.pair.weights.double().numpy(), case.pair.faces.numpy()
+            errors = self.subjects.errors(
+                predicted, case.frame, case.truth, case.aim, weights, faces
+            )
+            target = case.frame.from_normal(case.vertices)
             errors["edge"] = edge_distortion(target, faces, predicted)
             if harmed is not None and case.origin is not None:
                 clean, attacked = (c.cpu().double().numpy() for c in (crowd.clouds[i], cloud))

@@ -24,6 +24,7 @@ class Protocol:
     views: int = 0  # of the virtual scanner; 0 are the body's own vertices
     any_up: bool = False
     objects: bool = False
+    dressed: str = ""  # "source": every other one scanned; or "target"
     attack: str = ""
 
 
@@ -36,10 +37,14 @@ PROTOCOLS = {
     "turned": Protocol("unseen", "as scan; x, y or z is up, and not told", views=2, any_up=True),
     "front": Protocol("unseen", "as scan, 1 view", views=1),
     "objects": Protocol("unseen", "as scan; a pole, board or box touches", views=2, objects=True),
+    "dressed": Protocol(
+        "unseen", "dressed, half stylised, 2 views or whole; bare target", views=2, dressed="source"
+    ),
+    "characters": Protocol("unseen", "as unseen; target dressed, half stylised", dressed="target"),
     "attack": Protocol("train", "as seen + FGM, budget 0.08, white box", attack="fgm"),
     "attack-pgd": Protocol("train", "as seen + PGD-20, budget 0.08, white box", attack="pgd"),
 }
 #: measured when they are asked for: variants of others, and what takes many gradients a pair
-EXTRA = ("turned", "front", "objects", "attack-pgd")
+EXTRA = ("turned", "front", "objects", "dressed", "characters", "attack-pgd")
 #: those whose pairs are not attacked
 PLAIN = tuple(name for name, protocol in PROTOCOLS.items() if not protocol.attack)

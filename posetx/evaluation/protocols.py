@@ -16,7 +16,9 @@ from posetx.bodies.body import BodyModel
 from posetx.data.identities import draw_rest_poses
 from posetx.data.poses import PoseBank
 from posetx.data.scanner import ScannerSettings, simulate_scans
+from posetx.data.wardrobe.wardrobe import Wardrobe
 from posetx.errors import UsageError
+from posetx.evaluation.dressed import dressed, seen
 from posetx.evaluation.protocol_table import EXTRA as EXTRA
 from posetx.evaluation.protocol_table import PROTOCOLS as PROTOCOLS
 from posetx.evaluation.protocol_table import Protocol as Protocol
@@ -39,9 +41,12 @@ class Pair:
     truth: Tensor  # (V, 3) where they must go
     rest: Tensor  # (V, 3) the pose source's body as the target stands at rest
     yaw: float  # the pose source's heading in radians
-    roll: int = 0  # places by which the pose source's axes are rolled: with 1, z is up
-    # (N,) the vertex of the body that is nearest to where each point is from, -1 of none; None
-    # where nobody knows
+    roll: int  # places by which the pose source's axes are rolled: with 1, z is up
+    scanned: bool  # whether the pose source went through the virtual scanner
+    faces: Tensor  # (F, 3) of the target
+    weights: Tensor  # (V, 19) of the target, by which its joints are found
+    # (N,) the vertex of the bare body, as target and truth have it, that is nearest to where each
+    # point is from, -1 of none; None where that is not known, or the target is no bare body
     origin: Tensor | None = None
 
 
@@ -76,6 +81,7 @@ def pairs_of(
 ) -> Iterator[Pair]:
     """The pairs of a protocol that need not be one of the frozen ones."""
     bank, rows = banks[protocol.split], eligible_bodies(body)
+    wardrobe, bare_target = Wardrobe(body), (body.faces, body.weights)
     generator = torch.Generator().manual_seed(1000 + seed)
     block = 16
     for start in range(0, count, block):
@@ -86,8 +92,12 @@ def pairs_of(
         rest = draw_rest_poses(body, block, generator)
         other = bank.draw(block, generator)
         yaw = torch.zeros(block)
+        scanned = torch.full((block,), bool(protocol.views))
         if protocol.views:
             yaw = (torch.rand(block, generator=generator) * 2 - 1) * math.pi
+        if protocol.dressed == "source":  # every other one is a whole mesh, which faces +z
+            scanned = scanned & (torch.arange(block) % 2 == 1)
+            yaw = torch.where(scanned, yaw, 0.0)
         rotations = matrix_from_yaw(yaw).unsqueeze(1) @ rotations
         points = body.pose(source, rotations)
         origin = torch.arange(points.shape[1]).expand(block, -1)
@@ -95,7 +105,10 @@ def pairs_of(
         if protocol.noise:
             noise = torch.randn(points.shape, generator=generator)
             points = points + NOISE * height.view(-1, 1, 1) * noise
-        if protocol.views:
+        seeds = []
+        if protocol.dressed:
+            seeds = torch.randint(2**31, (block,), generator=generator).tolist()
+        elif protocol.views:
             points, origin = _scanned(body, points, protocol, generator)
         shown = body.pose(target, other if protocol.reposed else rest)
         truth = body.pose(target, rotations)
@@ -103,7 +116,22 @@ def pairs_of(
         for i in range(min(block, count - start)):
             roll = i % 3 if protocol.any_up else 0
             cloud = points[i].roll(roll, 1)
-            yield Pair(cloud, shown[i], truth[i], own[i], float(yaw[i]), roll, origin[i])
+            seen_as = bool(scanned[i])
+            pair = Pair(
+                cloud, shown[i], truth[i], own[i], float(yaw[i]), roll, seen_as, *bare_target
+            )
+            if protocol.dressed == "source":
+                who = dressed(wardrobe, source[i], seeds[i])
+                stands = who.pose(rotations[i])
+                views = protocol.views if seen_as else 0
+                pair.points = seen(who, stands, SCAN_SAMPLES, SCAN_POINTS, views)
+            elif protocol.dressed == "target":
+                who = dressed(wardrobe, target[i], seeds[i])
+                pair.target, pair.truth = who.pose(rest[i]), who.pose(rotations[i])
+                pair.faces, pair.weights = who.figure.faces, who.joint_weights
+            else:
+                pair.origin = origin[i]
+            yield pair
 
 
 def _scanned(

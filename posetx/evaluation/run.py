@@ -68,7 +68,7 @@ class Evaluator(Subjects):
             return self._attacked(protocol, pair, restore)
         reading = self.read(pair, protocol)
         figures = self.given(reading, self.ready(pair), pair, restore)
-        if protocol.views:
+        if pair.scanned:
             figures["distance"] = reading.distance
             if reading.missed is not None:
                 figures["missed"] = reading.missed
@@ -80,21 +80,22 @@ class Evaluator(Subjects):
 
     def ready(self, pair: Pair) -> ReadyTarget:
         """A pair's target, ready for poses."""
-        target = array_target(pair.target.double().numpy(), self.faces)
+        target = array_target(pair.target.double().numpy(), pair.faces.numpy())
         return self.pipeline.prepare(target, up="y", front="z", refine=self.refine)
 
     def given(
         self, reading: Reading, ready: ReadyTarget, pair: Pair, restore: bool = False
     ) -> dict[str, float]:
         """Figures of a pair's target in the pose that was read."""
-        target, truth = ready.target.vertices, pair.truth.double().numpy()
+        target, faces = ready.target.vertices, pair.faces.numpy()
+        truth, weights = pair.truth.double().numpy(), pair.weights.double().numpy()
         result = self.pipeline.give(reading, ready, restore=restore)
         turn = _to_y_up(reading, pair)
-        frame, aim = ready.frame, IdentityFrame.of(truth, self.faces)
+        frame, aim = ready.frame, IdentityFrame.of(truth, faces)
         predicted = frame.from_normal(result.predicted @ turn)
-        figures = self.errors(predicted, frame, truth, aim)
-        figures["edge"] = edge_distortion(target, self.faces, predicted)
-        figures["edge_truth"] = edge_distortion(target, self.faces, truth)
+        figures = self.errors(predicted, frame, truth, aim, weights, faces)
+        figures["edge"] = edge_distortion(target, faces, predicted)
+        figures["edge_truth"] = edge_distortion(target, faces, truth)
         if result.restored is not None:
             kept = frame.from_normal(result.restored @ turn)
             figures["edge_restored"] = result.report.edge_distortion
@@ -110,7 +111,7 @@ class Evaluator(Subjects):
         sources stand upright, face +z and have nothing else with them.
         """
         scan = array_scan(pair.points.double().numpy())
-        if protocol.views:
+        if pair.scanned:
             up = "auto" if protocol.any_up else "y"
             return self.pipeline.read(scan, up, refine=self.refine)
         return self.pipeline.read(scan, up="y", front="z", clean=False, refine=self.refine)
@@ -126,7 +127,7 @@ class Evaluator(Subjects):
             clean,
             pair.target.double().numpy(),
             truth,
-            self.faces,
+            pair.faces.numpy(),
             self.seed,
         )
         reader = self.pipeline.thorough if self.refine else self.pipeline.swift

@@ -34,14 +34,25 @@ class Subjects:
         self.regressor = joint_regressor(self.weights)
 
     def errors(
-        self, predicted: Floats, frame: IdentityFrame, truth: Floats, aim: IdentityFrame
+        self,
+        predicted: Floats,
+        frame: IdentityFrame,
+        truth: Floats,
+        aim: IdentityFrame,
+        weights: Floats | None = None,
+        faces: Indices | None = None,
     ) -> dict[str, float]:
-        """Position and joint metrics of vertices (V, 3) in metres; each in its own frame."""
-        within = half_head(self.weights, truth)
+        """Position and joint metrics of vertices (V, 3) in metres; each in its own frame.
+
+        ``weights`` (V, 19) and ``faces`` (F, 3) are those of a target that is not a bare body.
+        """
+        regressor = self.regressor if weights is None else joint_regressor(weights)
+        within = half_head(self.weights if weights is None else weights, truth)
+        areas = vertex_areas(truth, self.faces if faces is None else faces)
         return {
             **position_metrics(predicted - frame.centre, truth - aim.centre),
-            "pmd_surface": surface_pmd(predicted, truth, vertex_areas(truth, self.faces)),
-            **joint_metrics(self.regressor @ predicted, self.regressor @ truth, within),
+            "pmd_surface": surface_pmd(predicted, truth, areas),
+            **joint_metrics(regressor @ predicted, regressor @ truth, within),
         }
 
     def beside_follower(
@@ -54,8 +65,8 @@ class Subjects:
     ) -> dict[str, float]:
         """What the ideal follower makes of a cloud's attack, and by how much ``errors`` exceed it.
 
-        ``clean``, ``attacked`` (S, 3) in metres, ``origin`` (S,) which vertex of the body each
-        point is of, -1 of none; ``truth`` (V, 3) turned as the cloud is.
+        ``clean``, ``attacked`` (S, 3) in metres, ``origin`` (S,) which vertex of the bare body
+        each point is of, -1 of none; ``truth`` (V, 3) of such a body, turned as the cloud is.
         """
         weights = np.where(origin[:, None] < 0, 0.0, self.weights[origin])
         moved = followed(clean, attacked, truth[origin], weights, truth, self.weights)

@@ -24,8 +24,9 @@ class Statistics:
 
     @classmethod
     def of(cls, x: Tensor) -> Statistics:
-        deviation, mean = torch.std_mean(x, 1, keepdim=True, correction=0)
-        return cls(mean, deviation)
+        # (std_mean takes several times as long on a CPU)
+        mean = x.mean(1, keepdim=True)
+        return cls(mean, (x - mean).square().mean(1, keepdim=True).add(1e-12).sqrt())
 
     def normalise(self, x: Tensor) -> Tensor:
         """Instance normalisation by the sample's statistics."""

@@ -2,10 +2,14 @@
 
 3D-PoseMAE (CVPR 2024), section 3.1: scale r keeps 1/2^r of the points, a random mask is applied
 at each scale, one mini-PointNet serves all scales, the scales' latents are joined.
+
+Points come in as Gaussians of their distances to anchors and are pooled by means that level off
+or are trimmed: there is no maximum over points, through which most of an attack's harm went.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,12 +17,38 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from posetx.geometry.rotations import full_precision
+from posetx.geometry.sampling import farthest_points
 
 #: part logits are scaled by this: they have to grow large, which small steps do slowly
 SHARPNESS = 4.0
 
+#: distance from a part's mean at which a point counts half, at first
+REACH = 0.4
+
+#: expected error of a point's place, in metres, at which it counts half
+UNSURE = 0.1
+
+#: of anchors' places and widths at first, in the clouds' frame
+SPREAD, FINE, COARSE = 0.33, 0.08, 0.16
+#: how large a share of the points makes an anchor half full at first
+HALF_FULL = 0.01
+
 #: channels whose products with the coordinates are pooled per part, see PartPool
 CROSS = 8
+
+
+@dataclass
+class Places:
+    """Where on the neutral body points belong (see :class:`posetx.models.refine.PlaceHead`)."""
+
+    place: Tensor  # (B, N, 3) on the template at rest, metres
+    lift: Tensor  # (B, N) how far it lies off the skin, in the cloud's frame
+    spread: Tensor  # (B, N, 2) mean error to be expected of both, in their units
+
+    @property
+    def sure(self) -> Tensor:
+        """(B, N, 1) from 0 to 1: how much a point counts for the part it is of."""
+        return UNSURE / (UNSURE + self.spread[..., :1])
 
 
 @dataclass
@@ -26,12 +56,13 @@ class PointFeatures:
     """What the mini-PointNet says of each point.
 
     ``hidden`` (B, N, C); ``parts`` (B, N, K) logits; ``clutter`` (B, N, 1) that of being no part
-    of the body, where the network has a word on it.
+    of the body, and ``places``, where the network has a word on it.
     """
 
     hidden: Tensor
     parts: Tensor
     clutter: Tensor | None = None
+    places: Places | None = None
 
     def __getitem__(self, points: slice) -> PointFeatures:
         """The features of some of the points."""
@@ -62,11 +93,85 @@ class PointFeatures:
         return replace(self, parts=self.parts + logits)
 
 
+class Anchors(nn.Module):
+    """Which anchors a point is near to: (B, N, 3) -> Gaussians of its distances (B, N, A).
+
+    Functions that are bounded, unlike coordinates, and nought for a point far from any body.
+    """
+
+    def __init__(self, count: int):
+        super().__init__()
+        fixed = torch.Generator().manual_seed(0)
+        many = SPREAD * torch.randn(8 * count, 3, generator=fixed)
+        chosen = farthest_points(many.double().numpy(), count)
+        self.place = nn.Parameter(many[torch.from_numpy(chosen)])
+        fine = torch.arange(count) % 2 == 0
+        self.log_width = nn.Parameter(torch.where(fine, math.log(FINE), math.log(COARSE)))
+
+    def forward(self, points: Tensor) -> Tensor:
+        exponent = nearness(points, self.place, self.log_width)
+        if torch.is_autocast_enabled(points.device.type):
+            # what follows is in this precision anyway
+            exponent = exponent.to(torch.get_autocast_dtype(points.device.type))
+        return exponent.exp()
+
+
+def nearness(points: Tensor, places: Tensor, log_width: Tensor) -> Tensor:
+    """-|p - q|² / 2 w² of points (B, N, 3) and places (A, 3) or (B, A, 3): (B, N, A).
+
+    The exponents of Gaussians, as one product for all of them; in float32, as bfloat16 is too
+    coarse for it.
+    """
+    with torch.autocast(points.device.type, enabled=False):
+        gain = torch.exp(-2 * log_width) / 2
+        size = points.square().sum(-1, keepdim=True)
+        maps = torch.cat([2 * places, -torch.ones_like(places[..., :1])], -1) * gain[:, None]
+        shift = -(gain * places.square().sum(-1)).unsqueeze(-2)
+        return torch.cat([points, size], -1) @ maps.transpose(-1, -2) + shift
+
+
 class MiniPointNet(nn.Module):
-    """Per-point MLP, max-pool, the pooled vector joined back, second MLP (B, N, 3) -> (B, N, C).
+    """Per-point features, all points' pooled, joined back, an MLP (B, N, 3) -> (B, N, C).
 
     Also names the body part of each point, and with ``clutter`` says whether it is of a body.
+    Pooled is how full it is around each anchor: a mean that levels off, so that no single point
+    decides, and a few make an anchor nearly as full as many do.
     """
+
+    def __init__(self, width: int, parts: int, clutter: bool = False):
+        super().__init__()
+        self.local = Anchors(width)
+        self.log_half = nn.Parameter(torch.full((width,), math.log(HALF_FULL)))
+        self.joined = nn.Linear(width, width)
+        self.context_in = nn.Linear(width, width)
+        self.context = nn.Linear(width, width, bias=False)
+        self.last = nn.Linear(width, width)
+        self.parts = nn.Linear(width, parts)
+        self.clutter = nn.Linear(width, 1) if clutter else None
+        if self.clutter is not None:
+            nn.init.zeros_(self.clutter.weight)
+            nn.init.constant_(self.clutter.bias, -1.0)
+
+    def pooled(self, local: Tensor) -> Tensor:
+        """What points with these ``local`` features (B, N, A) have together, (B, 1, A)."""
+        mean = local.mean(1, keepdim=True)
+        return mean / (mean + self.log_half.exp())
+
+    def forward(self, points: Tensor, sample: int | None = None) -> PointFeatures:
+        """Features of all points; only the first ``sample`` of them enter what is pooled."""
+        local = self.local(points)
+        return self.with_context(local, self.pooled(local[:, :sample]))
+
+    def with_context(self, local: Tensor, pooled: Tensor) -> PointFeatures:
+        context = self.context(F.relu(self.context_in(pooled)))
+        hidden = F.relu(self.joined(local) + context)
+        hidden = F.relu(self.last(hidden))
+        clutter = None if self.clutter is None else SHARPNESS * self.clutter(hidden)
+        return PointFeatures(hidden, SHARPNESS * self.parts(hidden), clutter)
+
+
+class ReluPointNet(nn.Module):
+    """What MiniPointNet was in earlier weights: an MLP of the coordinates, and a maximum."""
 
     def __init__(self, width: int, parts: int, clutter: bool = False):
         super().__init__()
@@ -88,8 +193,10 @@ class MiniPointNet(nn.Module):
     def forward(self, points: Tensor, sample: int | None = None) -> PointFeatures:
         """Features of all points; only the first ``sample`` of them enter the pooled vector."""
         local = self.local(points)
-        pooled = local[:, :sample].amax(1, keepdim=True)
-        return self.with_context(local, pooled)
+        return self.with_context(local, self.pooled(local[:, :sample]))
+
+    def pooled(self, local: Tensor) -> Tensor:
+        return local.amax(1, keepdim=True)
 
     def with_context(self, local: Tensor, pooled: Tensor) -> PointFeatures:
         hidden = F.relu(self.joined(local) + self.context(pooled))
@@ -99,14 +206,16 @@ class MiniPointNet(nn.Module):
 
 
 def part_moments(
-    points: Tensor, values: Tensor, share: Tensor
+    points: Tensor, values: Tensor, share: Tensor, log_reach: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What the points (B, N, 3) of each part have together, by the parts' shares (B, N, K).
 
     Returns the sum of their shares (B, K), their mean position (B, K, 3), the mean of their
     ``values`` (B, N, V), and the covariance (B, K, CROSS, 3) of the first CROSS of these with the
-    position.
+    position; with ``log_reach`` (K,) by :func:`trimmed` shares.
     """
+    if log_reach is not None:
+        share = trimmed(points, share, log_reach.exp())
     mass = share.sum(1)
     weight = (share / (mass.unsqueeze(1) + 1e-3)).transpose(1, 2)  # (B, K, N)
     cross = (values[..., :CROSS, None] * points[..., None, :]).flatten(2)
@@ -114,6 +223,24 @@ def part_moments(
     where, mean, product = pooled.split([3, values.shape[-1], 3 * CROSS], dim=2)
     product = product.unflatten(2, (CROSS, 3)) - mean[..., :CROSS, None] * where[..., None, :]
     return mass, where, mean, product
+
+
+def trimmed(points: Tensor, share: Tensor, reach: Tensor) -> Tensor:
+    """Shares (B, N, K) that fall with the distance from the part's mean: a step to its medoid.
+
+    ``reach`` (K,) is the distance at which half is left.
+    """
+    with torch.autocast(points.device.type, enabled=False):
+        share = share.float()
+        mean = share.transpose(1, 2) @ points / (share.sum(1).unsqueeze(-1) + 1e-3)
+        size = points.square().sum(-1, keepdim=True) + mean.square().sum(-1).unsqueeze(1)
+        squared = (size - 2 * points @ mean.transpose(1, 2)).clamp_min(0)
+        return share / (1 + squared / reach.square())
+
+
+def part_reaches(parts: int) -> nn.Parameter:
+    """(K,) logarithms of :func:`trimmed`'s reaches, for learning."""
+    return nn.Parameter(torch.full((parts,), math.log(REACH)))
 
 
 class PartPool(nn.Module):
@@ -125,18 +252,21 @@ class PartPool(nn.Module):
     cross-covariance from which a rigid fit (Procrustes) would read the part's rotation.
     """
 
-    def __init__(self, width: int, values: int):
+    def __init__(self, width: int, values: int, parts: int, bounded: bool):
         super().__init__()
         self.values = nn.Linear(width, values)
         self.size = 1 + 3 + values + 3 * CROSS
+        self.log_reach = part_reaches(parts) if bounded else None
 
     def forward(self, points: Tensor, features: PointFeatures) -> Tensor:
         values = self.values(features.hidden)
-        mass, where, mean, product = part_moments(points, values, features.shares)
+        mass, where, mean, product = part_moments(points, values, features.shares, self.log_reach)
         mass = mass / points.shape[1]
         per_part = [4.0 * mass.unsqueeze(-1), where, mean, 4.0 * product.flatten(2)]
         pooled = torch.cat(per_part, 2).flatten(1)
-        return torch.cat([pooled, features.hidden.amax(1)], 1)
+        hidden = features.hidden
+        whole = hidden.amax(1) if self.log_reach is None else hidden.mean(1)
+        return torch.cat([pooled, whole], 1)
 
 
 class ResidualMLP(nn.Module):
@@ -185,10 +315,11 @@ class MultiScaleEncoder(nn.Module):
         scales: int,
         depth: int,
         clutter: bool = False,
+        bounded: bool = True,
     ):
         super().__init__()
-        self.net = MiniPointNet(width, parts, clutter)
-        self.pool = PartPool(width, values)
+        self.net = (MiniPointNet if bounded else ReluPointNet)(width, parts, clutter)
+        self.pool = PartPool(width, values, parts, bounded)
         latent = parts * self.pool.size + width
         self.join = nn.ModuleList([nn.Linear(latent, code) for _ in range(scales)])
         self.blocks = nn.Sequential(*[ResidualMLP(code) for _ in range(depth)])

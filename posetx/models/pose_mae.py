@@ -12,7 +12,7 @@ After "Towards Robust 3D Pose Transfer with Adversarial Learning" (CVPR 2024). T
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ from posetx.geometry.rotations import full_precision, matrix_from_6d
 from posetx.models.decoder import Decoder, Statistics
 from posetx.models.encoder import MultiScaleEncoder, PointFeatures, PoseHead, ResidualMLP
 from posetx.models.mesh_model import Mover
-from posetx.models.refine import Estimate, PartRefiner
+from posetx.models.refine import Estimate, Look, PartRefiner
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,10 @@ class PoseMAEConfig:
     refine: bool = True
     refine_width: int = 96
     refine_depth: int = 1
+    #: how often the second look is taken, with the same weights
+    looks: int = 2
+    #: False in weights from before points came in as Gaussians and were pooled by means
+    bounded: bool = True
     decoder_width: int = 64
     decoder_blocks: int = 2
     pose_points: int = 128
@@ -61,13 +65,14 @@ class Motion:
 
 @dataclass
 class PoseCode:
-    """The encoder's word on one cloud, and the first one, before the second look at it."""
+    """The encoder's word on one cloud, the first one, and those of each further look at it."""
 
     code: Tensor  # (B, D)
     estimate: Estimate  # joints in the cloud's frame
     features: PointFeatures
     first: Estimate
     first_logits: Tensor  # (B, N, 19) of the parts, or (B, N, 20) with that of clutter
+    looks: list[Look] = field(default_factory=list)
 
     @property
     def rotations(self) -> Tensor:
@@ -107,13 +112,15 @@ class PoseMAE(nn.Module):
         self.config = c = config or PoseMAEConfig()
         parts = len(JOINTS)
         self.pose_encoder = MultiScaleEncoder(
-            c.width, parts, c.values, c.code, c.scales, c.depth, c.clutter
+            c.width, parts, c.values, c.code, c.scales, c.depth, c.clutter, c.bounded
         )
-        self.identity_encoder = MultiScaleEncoder(c.width, parts, c.values, c.code, 1, 1)
+        self.identity_encoder = MultiScaleEncoder(
+            c.width, parts, c.values, c.code, 1, 1, bounded=c.bounded
+        )
         self.pose_head = PoseHead(c.code, parts)
         self.identity_head = PoseHead(c.code, parts)
-        self.pose_refiner = self._refiner()
-        self.identity_refiner = self._refiner()
+        self.pose_refiner = self._refiner(places=c.bounded)
+        self.identity_refiner = self._refiner(places=False)
         both = 2 * c.code + 24 * parts
         self.motion_in = nn.Linear(both, c.code)
         self.motion_block = ResidualMLP(c.code)
@@ -122,11 +129,20 @@ class PoseMAE(nn.Module):
         nn.init.zeros_(self.motion_out.bias)
         self.decoder = Decoder(c.width, c.decoder_width, c.code, c.decoder_blocks)
 
-    def _refiner(self) -> PartRefiner | None:
+    def _refiner(self, places: bool) -> PartRefiner | None:
         c, parts = self.config, len(JOINTS)
         if not c.refine:
             return None
-        return PartRefiner(c.width, c.values, c.code, parts, c.refine_width, c.refine_depth)
+        return PartRefiner(
+            c.width,
+            c.values,
+            c.code,
+            parts,
+            c.refine_width,
+            c.refine_depth,
+            trimmed=c.bounded,
+            places=places,
+        )
 
     def begin_on(self, body: BodyModel) -> None:
         """Before training: lay what the second look knows of a body over the neutral one."""
@@ -138,9 +154,10 @@ class PoseMAE(nn.Module):
         }
         for refiner, unit in units.items():
             if refiner is not None:
-                refiner.look.begin_on(
-                    body.template / unit, body.weights, body.joint_template / unit
-                )
+                joints = body.joint_template / unit
+                refiner.look.begin_on(body.template / unit, body.weights, joints)
+                if refiner.places is not None:
+                    refiner.places.begin_on(joints, unit)
 
     def encode_pose(self, points: Tensor, mask_ratio: float = 0.0, sets: int = 1) -> PoseCode:
         """The pose code of clouds (B, sets * P, 3) in normalised frames.
@@ -157,10 +174,11 @@ class PoseMAE(nn.Module):
             code, features = code.unflatten(0, (-1, sets)).mean(1), features.joined(sets)
         sixd, joints = self.pose_head(code)
         first = estimate = Estimate(matrix_from_6d(sixd), joints)
-        refined = features
+        refined, looks = features, list[Look]()
         if self.pose_refiner is not None:
-            estimate, refined = self.pose_refiner(shown, features, code, first)
-        return PoseCode(code, estimate, refined, first, features.logits)
+            looks = self.pose_refiner(shown, features, code, first, self.config.looks)
+            estimate, refined = looks[-1].estimate, looks[-1].features
+        return PoseCode(code, estimate, refined, first, features.logits, looks)
 
     def encode_identity(self, points: Tensor, extra: Tensor | None = None) -> PoseCode:
         """The code of an identity's surface sample (B, I, 3): its own pose and proportions.
@@ -170,14 +188,15 @@ class PoseMAE(nn.Module):
         code, features = self.identity_encoder(points, extra=extra)
         sixd, joints = self.identity_head(code)
         first = estimate = Estimate(matrix_from_6d(sixd), joints)
-        parts = features.parts
+        parts, looks = features.parts, list[Look]()
         if self.identity_refiner is not None:
             sample = features[slice(points.shape[1])]
-            estimate, _ = self.identity_refiner(points, sample, code, first)
+            looks = self.identity_refiner(points, sample, code, first, self.config.looks)
+            estimate = looks[-1].estimate
             shown = points if extra is None else torch.cat([points, extra], 1)
             parts = self._parts(shown, features, estimate)
         refined = PointFeatures(features.hidden, parts)
-        return PoseCode(code, estimate, refined, first, features.logits)
+        return PoseCode(code, estimate, refined, first, features.logits, looks)
 
     def _parts(self, points: Tensor, features: PointFeatures, identity: Estimate) -> Tensor:
         """Part logits of an identity's points, seen from where its parts are."""
@@ -251,13 +270,13 @@ class PoseMAE(nn.Module):
         if known is not None:
             target = replace(target, estimate=known)
         motion, z = self.motion(source, target)
-        pooled = self.identity_encoder.net.local(identity).amax(1, keepdim=True)
+        pooled = self.identity_encoder.net.pooled(self.identity_encoder.net.local(identity))
         _, statistics = self.decoder(target.features.hidden, z)
         return IdentityContext(pooled, target.estimate, motion, z, statistics)
 
     def part_weights(self, identity: Tensor, estimate: Estimate, points: Tensor) -> Tensor:
         """Skinning weights (B, Q, 19) of an identity's points, its own pose being ``estimate``."""
-        pooled = self.identity_encoder.net.local(identity).amax(1, keepdim=True)
+        pooled = self.identity_encoder.net.pooled(self.identity_encoder.net.local(identity))
         logits = self._parts(points, self._identity_features(points, pooled), estimate)
         return full_precision(logits).softmax(-1)
 

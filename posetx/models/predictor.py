@@ -24,8 +24,9 @@ from posetx.models.pose_mae import IdentityContext, PoseCode, PoseMAE
 from posetx.models.refine import Estimate
 from posetx.models.registry import Network
 
-#: sets of pose points whose codes are averaged
-POSE_SETS = 8
+#: places sampled from a pose cloud, dealt out to sets of as many as the network was trained on,
+#: whose codes are averaged
+POSE_POINTS = 1024
 #: how often each point of a cloud counts in the places sampled from it; found on the protocols
 SMOOTHING = 4.0
 #: points decoded at a time, over the whole batch: more cost memory, and on a CPU time as well
@@ -57,14 +58,19 @@ class IdentityFrame:
         return points * self.unit + self.centre
 
 
+def pose_points(config_points: int) -> int:
+    """How many places :func:`pose_sample` takes: whole sets."""
+    return max(POSE_POINTS // config_points, 1) * config_points
+
+
 def pose_sample(points: Floats, config_points: int) -> Floats:
-    """(POSE_SETS * config_points, 3) evenly spread places, the same for any order of the input.
+    """(:func:`pose_points`, 3) evenly spread places, the same for any order of the input.
 
     Farthest-first order, dealt out so that each consecutive set of ``config_points`` covers the
     whole body. Farthest points are the noisiest of a noisy cloud, so each gives way to a weighted
     mean of the points nearest to it: so many that a point of the cloud counts SMOOTHING times.
     """
-    count = POSE_SETS * config_points
+    count = pose_points(config_points)
     chosen = points[farthest_points(points, count)]
     near = min(1 + int(SMOOTHING * len(points) / count), len(points))
     if near > 2:
@@ -75,7 +81,7 @@ def pose_sample(points: Floats, config_points: int) -> Floats:
         # sorted, so that the sum is the same to the last bit for any order of the input
         shift = np.sort(weight[..., None] * (points[index] - chosen[:, None]), axis=1).sum(1)
         chosen = chosen + shift
-    return chosen.reshape(config_points, POSE_SETS, 3).transpose(1, 0, 2).reshape(-1, 3)
+    return chosen.reshape(config_points, -1, 3).transpose(1, 0, 2).reshape(-1, 3)
 
 
 class NetworkPredictor:

@@ -20,7 +20,14 @@ from posetx.bodies.body import on_device
 from posetx.bodies.skeleton import PARENTS
 from posetx.geometry.rotations import full_precision, matrix_from_6d
 from posetx.geometry.sampling import farthest_points
-from posetx.models.encoder import CROSS, PointFeatures, part_moments
+from posetx.models.encoder import (
+    CROSS,
+    Places,
+    PointFeatures,
+    nearness,
+    part_moments,
+    part_reaches,
+)
 
 #: anchors of each part, the reach of one at first, and what their logits are scaled by
 LOOK = 12
@@ -44,6 +51,13 @@ class Estimate:
 
     def detach(self) -> Estimate:
         return Estimate(self.rotations.detach(), self.joints.detach())
+
+
+#: numbers that :class:`PlaceHead` has of each point; its longest step from the anchors' mean along
+#: an axis, in metres; the least error it can expect, and how much more, in metres and in the
+#: cloud's unit
+WORDS, STEP = 6, 0.1
+NARROWEST, WIDEST = 0.01, 0.4
 
 
 class PartLinear(nn.Module):
@@ -82,15 +96,9 @@ class PartLook(nn.Module):
 
     def forward(self, points: Tensor, estimate: Estimate) -> tuple[Tensor, Tensor]:
         """Hidden channels (B, N, K * LOOK), and logits (B, N, K) to be added to the first ones."""
+        placed = self.placed(estimate).flatten(1, 2)
+        hidden = nearness(points, placed, self.log_width.flatten()).exp()
         with torch.autocast(points.device.type, enabled=False):
-            # |p - q|^2 as one product for all points and anchors q, which bf16 is too coarse for
-            placed = self.placed(estimate).flatten(1, 2)
-            gain = torch.exp(-2 * self.log_width).flatten() / 2
-            size = points.square().sum(-1, keepdim=True)
-            maps = torch.cat([2 * placed, -torch.ones_like(placed[..., :1])], 2) * gain[:, None]
-            shift = -(gain * placed.square().sum(-1)).unsqueeze(1)
-            exponent = torch.baddbmm(shift, torch.cat([points, size], 2), maps.transpose(1, 2))
-            hidden = exponent.clamp_max(0).exp()
             return hidden, hidden @ torch.block_diag(*(GAIN * self.logit).unsqueeze(-1))
 
     def placed(self, estimate: Estimate) -> Tensor:
@@ -129,37 +137,117 @@ class PartExchange(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         qkv = self.qkv(self.norm(x)).unflatten(2, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
-        seen = F.scaled_dot_product_attention(qkv[0], qkv[1], qkv[2])
+        # (torch's fused attention is ten times slower for so few tokens)
+        near = (qkv[0] * qkv.shape[-1] ** -0.5) @ qkv[1].transpose(-1, -2)
+        seen = near.softmax(-1) @ qkv[2]
         x = x + self.merge(seen.transpose(1, 2).flatten(2))
         moved: Tensor = x + self.down(F.relu(self.up(self.mlp_norm(x))))
         return moved
 
 
-class PartRefiner(nn.Module):
-    """One correction of an :class:`Estimate` by the points it is of."""
+class PlaceHead(nn.Module):
+    """Of each point: its place on the neutral body, how far it lies off the skin, how sure that is.
 
-    def __init__(self, features: int, values: int, code: int, parts: int, width: int, depth: int):
+    The place is a mean of the parts' anchors on the neutral body, by how near the point is to each
+    and by whose it is, and a bounded step from there.
+    """
+
+    joints: Tensor
+    unit: Tensor
+
+    def __init__(self, features: int, parts: int):
+        super().__init__()
+        self.near = nn.Linear(parts * LOOK, WORDS, bias=False)
+        self.seen = nn.Linear(features, WORDS)
+        with torch.no_grad():
+            self.near.weight.mul_(0.1)
+            self.seen.weight.mul_(0.1)
+        self.register_buffer("joints", torch.zeros(parts, 3))
+        self.register_buffer("unit", torch.ones(()))
+
+    def begin_on(self, joints: Tensor, unit: Tensor) -> None:
+        """The neutral body's joints (K, 3) in the clouds' frame, whose unit is so many metres."""
+        self.joints.copy_(joints)
+        self.unit.copy_(unit)
+
+    def forward(self, features: PointFeatures, hidden: Tensor, look: PartLook) -> Places:
+        """``hidden`` (B, N, K * LOOK) is what ``look`` saw of the points with these features."""
+        parts, anchors = len(self.joints), look.anchors
+        maps = torch.block_diag(*torch.cat([anchors, torch.ones_like(anchors[..., :1])], 2))
+        seen = full_precision(hidden @ torch.cat([maps, self.near.weight.T], 1))
+        words = seen[..., -WORDS:] + full_precision(self.seen(features.hidden))
+        with torch.autocast(hidden.device.type, enabled=False):
+            near = seen[..., :-WORDS].unflatten(2, (parts, 4))
+            there = near[..., 3:] + 1e-3
+            share = features.shares.float().unsqueeze(-1) * near[..., 3:] / there
+            places = self.joints + near[..., :3] / there
+            place = (share * places).sum(2) / share.sum(2).clamp_min(1e-3)
+            return Places(
+                place=self.unit * place + STEP * torch.tanh(words[..., :3]),
+                lift=F.softplus(words[..., 3] - 3.0),
+                spread=NARROWEST + WIDEST * torch.sigmoid(words[..., 4:]),
+            )
+
+
+@dataclass
+class Look:
+    """What one look at a cloud came to: the estimate, and by which features it was made."""
+
+    estimate: Estimate
+    features: PointFeatures
+
+
+class PartRefiner(nn.Module):
+    """Corrects an :class:`Estimate` by the points it is of, as often as it is asked to."""
+
+    def __init__(
+        self,
+        features: int,
+        values: int,
+        code: int,
+        parts: int,
+        width: int,
+        depth: int,
+        trimmed: bool,
+        places: bool,
+    ):
         super().__init__()
         self.look = PartLook(parts)
         self.values = nn.Linear(features, values)
         self.enter = PartLinear(parts, 1 + 3 + values + 3 * CROSS + 4 * LOOK + 24, width)
+        self.log_reach = part_reaches(parts) if trimmed else None
+        self.places = PlaceHead(features, parts) if places else None
         self.code = nn.Linear(code, width)
         self.exchange = nn.Sequential(*[PartExchange(width) for _ in range(depth)])
         self.norm = nn.LayerNorm(width)
         self.out = PartLinear(parts, width, 9, scale=0.0)
 
     def forward(
+        self, points: Tensor, features: PointFeatures, code: Tensor, estimate: Estimate, looks: int
+    ) -> list[Look]:
+        """So many looks, one after the other, each at what the one before left over."""
+        taken: list[Look] = []
+        code = self.code(code).unsqueeze(1)
+        for _ in range(looks):
+            taken.append(self._look(points, features, code, estimate))
+            estimate = taken[-1].estimate
+        return taken
+
+    def _look(
         self, points: Tensor, features: PointFeatures, code: Tensor, estimate: Estimate
-    ) -> tuple[Estimate, PointFeatures]:
-        """The corrected estimate, and the features with the part logits it was made with."""
+    ) -> Look:
         if self.training:
-            # each look learns its own step only; an attack, though, has to see through both
+            # each look learns its own step only; an attack, though, has to see through all
             estimate = estimate.detach()
         turn, joints = estimate.rotations, estimate.joints
         hidden, logits = self.look(points, estimate)
         features = features.corrected(logits)
+        shares = features.shares
+        if self.places is not None:
+            features.places = self.places(features, hidden, self.look)
+            shares = shares * features.places.sure
         values = self.values(features.hidden)
-        mass, where, mean, product = part_moments(points, values, features.shares)
+        mass, where, mean, product = part_moments(points, values, shares, self.log_reach)
         looks = self.look.pooled(points, hidden, estimate)
         parents = on_device(_PARENTS, joints.device)
         bone = joints - joints[:, parents]
@@ -174,9 +262,9 @@ class PartRefiner(nn.Module):
             turn.flatten(2),
             joints,
         ]
-        x = self.enter(torch.cat(inputs, 2)) + self.code(code).unsqueeze(1)
+        x = self.enter(torch.cat(inputs, 2)) + code
         step = full_precision(self.out(F.relu(self.norm(self.exchange(x)))))
         axes = step[..., :6] + torch.eye(2, 3, device=step.device, dtype=step.dtype).flatten()
         with torch.autocast(step.device.type, enabled=False):
             moved = joints + (turn @ step[..., 6:].unsqueeze(-1)).squeeze(-1)
-            return Estimate(turn @ matrix_from_6d(axes), moved), features
+            return Look(Estimate(turn @ matrix_from_6d(axes), moved), features)

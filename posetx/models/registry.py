@@ -31,7 +31,9 @@ CONFIGS: dict[str, Config] = {
 }
 
 #: sizes of files from before these were invented
-BEFORE: dict[str, dict[str, Any]] = {"PoseMAE": {"refine": False, "clutter": False}}
+BEFORE: dict[str, dict[str, Any]] = {
+    "PoseMAE": {"refine": False, "clutter": False, "bounded": False, "looks": 1}
+}
 
 
 def config_named(name: str, **sizes: Any) -> Config:

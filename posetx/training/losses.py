@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from posetx.data.stream import EDGES, Batch
-from posetx.models.pose_mae import Output
+from posetx.models.encoder import Places
+from posetx.models.pose_mae import Output, PoseCode
+from posetx.models.refine import Estimate
 from posetx.training import distributed
 
 #: Of each term, relative to ``position``. ``edge`` is Eq 3's lambda relative to the mean squared
@@ -22,6 +25,7 @@ WEIGHTS = {
     "joints": 0.25,
     "parts": 0.005,
     "skinning": 0.005,
+    "places": 0.001,
 }
 
 
@@ -48,9 +52,16 @@ def _mean(terms: Iterable[Tensor]) -> Tensor:
     return torch.stack(list(terms)).mean()
 
 
-def _mean_error(refined: Tensor, first: Tensor, truth: Tensor) -> Tensor:
-    """Mean squared error of both looks at a cloud."""
-    return ((refined - truth).square().mean() + (first - truth).square().mean()) / 2
+def _mean_error(code: PoseCode, what: Literal["rotations", "joints"], truth: Tensor) -> Tensor:
+    """Mean squared error of all looks at a cloud, the first one counting as much as the others."""
+
+    def error(estimate: Estimate) -> Tensor:
+        squared: Tensor = (getattr(estimate, what) - truth).square()
+        return squared.mean()
+
+    first = error(code.first)
+    later = [error(look.estimate) for look in code.looks] or [first]
+    return (_mean(later) + first) / 2
 
 
 def training_loss(
@@ -75,14 +86,12 @@ def _body_terms(output: Output, batch: Batch) -> dict[str, Tensor]:
     terms: dict[str, Tensor] = {}
     if batch.pose_rotations is not None and batch.identity_rotations is not None:
         terms["rotation"] = _mean_error(
-            pose.rotations, pose.first.rotations, batch.pose_rotations
-        ) + 0.5 * _mean_error(
-            identity.rotations, identity.first.rotations, batch.identity_rotations
-        )
+            pose, "rotations", batch.pose_rotations
+        ) + 0.5 * _mean_error(identity, "rotations", batch.identity_rotations)
     if batch.pose_joints is not None and batch.identity_joints is not None:
-        terms["joints"] = _mean_error(
-            pose.joints, pose.first.joints, batch.pose_joints
-        ) + _mean_error(identity.joints, identity.first.joints, batch.identity_joints)
+        terms["joints"] = _mean_error(pose, "joints", batch.pose_joints) + _mean_error(
+            identity, "joints", batch.identity_joints
+        )
         if batch.truth_joints is not None:
             placed = (output.motion.placed - batch.truth_joints).square().mean()
             terms["joints"] = terms["joints"] + placed
@@ -97,8 +106,14 @@ def _body_terms(output: Output, batch: Batch) -> dict[str, Tensor]:
         terms["parts"] = _mean(
             F.cross_entropy(logits.flatten(0, 1).float(), aim, ignore_index=-1, reduction="sum")
             / known
-            for logits in (pose.first_logits, pose.features.logits)
+            for logits in (pose.first_logits, *(look.features.logits for look in pose.looks))
         )
+    seen = [look.features.places for look in pose.looks if look.features.places is not None]
+    if batch.pose_place is not None and batch.pose_lift is not None and seen:
+        shown = seen[0].lift.shape[1]
+        aim, lift = batch.pose_place[:, :shown], batch.pose_lift[:, :shown]
+        own = (batch.pose_part[:, :shown] >= 0) if batch.pose_part is not None else lift >= 0
+        terms["places"] = _mean(_places_error(places, aim, lift, own) for places in seen)
     if batch.query_weights is not None:
         weights = batch.query_weights
         terms["skinning"] = _mean(
@@ -106,6 +121,18 @@ def _body_terms(output: Output, batch: Batch) -> dict[str, Tensor]:
             for logits in (identity.first_logits, identity.features.parts)
         )
     return terms
+
+
+def _places_error(places: Places, place: Tensor, lift: Tensor, own: Tensor) -> Tensor:
+    """How unlikely the truth of the body's ``own`` points is: Laplace, by each point's spread."""
+    spread = places.spread
+    off = (places.place - place).norm(dim=-1) / spread[..., 0]
+    above = (places.lift - lift).abs() / spread[..., 1]
+    each = off + 2 * spread[..., 0].log() + above + spread[..., 1].log()
+    # (two of the place's three directions are free: it is on the skin)
+    known = distributed.mean(own.sum().float()).clamp_min(1)
+    total: Tensor = (each * own).sum() / known
+    return total
 
 
 def frame_pmd(predicted: Tensor, batch: Batch) -> Tensor:

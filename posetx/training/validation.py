@@ -23,7 +23,11 @@ CASES: dict[str, dict[str, float]] = {
     "clean": {},
     "scan": {"scan_share": 1.0, "object_share": 0.0, "more_share": 0.0},
     "reposed": {"reposed_share": 1.0},
+    "dressed": {"dressed_share": 1.0, "stylised_share": 0.5},
+    "characters": {"dressed_identity_share": 1.0, "stylised_share": 0.5},
 }
+#: shares that are nought in all of them but where they say so
+ADDED = ("scan", "noise", "reposed", "dressed", "dressed_identity", "stylised")
 SEED = 4711
 BATCH = 256
 
@@ -58,7 +62,7 @@ def validate(
     cases : names of CASES.
     """
     model.eval()
-    plain = replace(settings, scan_share=0.0, noise_share=0.0, reposed_share=0.0)
+    plain = replace(settings, **{f"{name}_share": 0.0 for name in ADDED})  # type: ignore[arg-type]
     stream = BodyStream(body, PlainBank(poses.local), plain)
     rounds = max(samples // BATCH, 1)
     figures = {}

@@ -75,8 +75,25 @@ def test_pairs_are_frozen(name: str, body: BodyModel, banks) -> None:
     other = next(pairs(name, body, banks, 1, seed=1))
     for a, b in zip(three, more, strict=True):
         assert torch.equal(a.points, b.points) and torch.equal(a.truth, b.truth)
-    assert three[0].truth.shape == body.template.shape
-    assert not torch.equal(three[0].truth, other.truth)
+    one = three[0]
+    assert one.truth.shape == one.target.shape == (len(one.weights), 3)
+    assert int(one.faces.max()) == len(one.truth) - 1
+    assert one.truth.shape != other.truth.shape or not torch.equal(one.truth, other.truth)
+
+
+def test_dressed_is_scanned_every_other_time_and_characters_have_own_meshes(
+    body: BodyModel, banks
+) -> None:
+    whole, scan = itertools.islice(pairs("dressed", body, banks, 2), 2)
+    plain = next(pairs("unseen", body, banks, 1))
+    assert (whole.scanned, scan.scanned) == (False, True)
+    assert whole.yaw == 0 != scan.yaw
+    assert torch.equal(whole.truth, plain.truth) and torch.equal(whole.target, plain.target)
+    near = torch.cdist(plain.points[::20], whole.points).min(1).values
+    assert near.median() < 0.15, "the same body's pose"
+    character = next(pairs("characters", body, banks, 1))
+    assert torch.equal(character.points, plain.points)
+    assert len(character.target) != len(plain.target)
 
 
 def test_protocols_differ_in_what_they_say(body: BodyModel, banks) -> None:

@@ -84,7 +84,7 @@ def test_a_file_brings_its_own_network(name: str, batch: Batch, tmp_path: Path) 
     sample = batch.identity.shape[1]
     with torch.no_grad():
         both = [model(batch.pose, batch.queries, sample).positions for model in (network, again)]
-    assert torch.allclose(*both, atol=0.02)  # fp16
+    assert torch.allclose(*both, atol=0.03)  # fp16
     if name == "posemae":
         load_model(str(path))
     else:
@@ -141,8 +141,14 @@ def test_it_is_attacked_as_posemae_is(name: str, batch: Batch) -> None:
 def test_it_is_measured_on_the_protocols(name: str) -> None:
     torch.manual_seed(1)
     grid = AttackGrid(predictor_of(build(small(name)).eval(), CPU), Subjects())
-    for protocol in ("seen", "scan", "attack"):
-        figures = figures_alone(grid, protocol, 1)
+    for protocol, count in {
+        "seen": 1,
+        "scan": 1,
+        "attack": 1,
+        "dressed": 2,
+        "characters": 1,
+    }.items():
+        figures = figures_alone(grid, protocol, count)
         assert np.isfinite(list(figures.values())).all() and figures["pmd"] > 0
 
 

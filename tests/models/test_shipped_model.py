@@ -107,7 +107,13 @@ def test_it_knows_what_is_no_body(predictor: Predictor) -> None:
     body = BodyModel.load()
     bank = pose_banks(body, None)["unseen"]
     settings = StreamSettings(
-        pose_points=1024, pool=3000, scan_share=1.0, noise_share=0.0, object_share=1.0, more_share=0
+        pose_points=1024,
+        pool=3000,
+        scan_share=1.0,
+        noise_share=0.0,
+        object_share=1.0,
+        more_share=0.0,
+        dressed_share=0.0,
     )
     batch = BodyStream(body, bank, settings, seed=5).draw(16)
     with torch.no_grad():

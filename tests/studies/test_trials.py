@@ -140,16 +140,22 @@ def test_grouped_points_are_pooled_together() -> None:
     torch.manual_seed(0)
     points, hidden = torch.randn(2, 32, 3), torch.rand(2, 32, 16)
     features = PointFeatures(hidden, 3 * torch.randn(2, 32, len(JOINTS)))
-    part = PartPool(16, 8)
+    part = PartPool(16, 8, len(JOINTS), bounded=True)
 
     def pooled(groups: tuple[int, ...], features: PointFeatures = features) -> torch.Tensor:
-        group = GroupPool(16, 8, groups)
-        group.load_state_dict(part.state_dict())
-        out = group(points, features)
-        assert out.shape[1] == (max(groups) + 1) * part.size + 16
+        group = GroupPool(16, 8, groups, bounded=True)
+        group.values.load_state_dict(part.values.state_dict())
+        return untrimmed(group, features, max(groups) + 1)
+
+    def untrimmed(pool: PartPool, features: PointFeatures, count: int) -> torch.Tensor:
+        """What is pooled where no distance from a part's middle is too far."""
+        assert pool.log_reach is not None
+        torch.nn.init.constant_(pool.log_reach, 12.0)
+        out = pool(points, features)
+        assert out.shape[1] == count * part.size + 16
         return out
 
-    each = part(points, features)
+    each = untrimmed(part, features, len(JOINTS))
     torch.testing.assert_close(pooled(tuple(range(len(JOINTS)))), each, atol=1e-5, rtol=1e-4)
     share = each[:, :-16].unflatten(1, (len(JOINTS), -1))[..., 0]
     ten = pooled(TEN)[:, :-16].unflatten(1, (10, -1))[..., 0]
@@ -172,7 +178,8 @@ def test_fewer_parts_have_fewer_parameters() -> None:
     [
         ("no-rotations", ("pose_rotations", "identity_rotations")),
         ("no-joints", ("pose_joints", "identity_joints", "truth_joints")),
-        ("no-parts", ("pose_part", "query_weights")),
+        ("no-parts", ("pose_part", "pose_place", "pose_lift", "query_weights")),
+        ("no-places", ("pose_place", "pose_lift")),
     ],
 )
 def test_a_loss_without_weight_is_not_felt(

@@ -51,7 +51,7 @@ def forward_cost(name: str, vertices: int, seconds: float, threads: int) -> dict
 
 def measure(name: str, vertices: int) -> dict[str, float]:
     """See :func:`forward_cost`; in this process."""
-    from posetx.models.predictor import POSE_SETS, predictor_of
+    from posetx.models.predictor import pose_points, predictor_of
     from posetx.models.registry import CONFIGS, build
     from posetx.system.hardware import peak_memory, resident_memory
 
@@ -59,7 +59,7 @@ def measure(name: str, vertices: int) -> dict[str, float]:
     config, device = CONFIGS[name], torch.device("cpu")
     predictor = predictor_of(build(config).eval(), device)
     mesh = 0.3 * torch.randn(vertices, 3).double().numpy()
-    seen = POSE_SETS * config.pose_points if name == "posemae" else vertices
+    seen = pose_points(config.pose_points) if name == "posemae" else vertices
     pose, shown = torch.randn(1, seen, 3), torch.randn(1, config.identity_points, 3)
     before = resident_memory()
     times: list[float] = []

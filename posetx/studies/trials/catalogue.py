@@ -83,7 +83,12 @@ TRIALS = (
         learner=_weights(rotation=0.0),
     ),
     Trial("no-joints", "joint loss 0", learner=_weights(joints=0.0)),
-    Trial("no-parts", "part and skinning loss 0", learner=_weights(parts=0.0, skinning=0.0)),
+    Trial(
+        "no-parts",
+        "part, place and skinning loss 0",
+        learner=_weights(parts=0.0, places=0.0, skinning=0.0),
+    ),
+    Trial("no-places", "no loss of points' places on the body", learner=_weights(places=0.0)),
     Trial("one-look", "no second look", _network(refine=False)),
     Trial(
         "one-look-no-rotations",
