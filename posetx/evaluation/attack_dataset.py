@@ -74,7 +74,6 @@ def attack_protocol(
     if options.surrogate:
         attacker, attacker_card = load_network(options.surrogate, where)
     predictor = predictor_of(network, where)
-    subjects = Subjects(options.mocap, options.seed)
     subjects = _subjects(options, predictor, card)
     grid = AttackGrid(predictor, subjects, predictor_of(attacker, where))
     rows: list[dict[str, Any]] = []

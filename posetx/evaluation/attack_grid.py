@@ -112,7 +112,7 @@ class AttackGrid:
         ev = self.subjects
         stream = pairs_of(protocol, ev.body, ev.banks, count, self.seed)
         cases = [self._case(pair) for pair in stream]
-        picked = picked_vertices(len(cases[0].truth), self.seed)
+        picked = [picked_vertices(len(case.truth), self.seed) for case in cases]
 
         def tensor(rows: list[np.ndarray]) -> Tensor:
             return torch.as_tensor(
@@ -120,8 +120,11 @@ class AttackGrid:
             )
 
         shown = torch.cat([case.shown for case in cases])
-        some = tensor([case.vertices[picked] for case in cases])
-        aims = [(c.truth[picked] - c.aim.centre) / c.frame.unit for c in cases]
+        some = tensor([case.vertices[rows] for case, rows in zip(cases, picked, strict=True)])
+        aims = [
+            (case.truth[rows] - case.aim.centre) / case.frame.unit
+            for case, rows in zip(cases, picked, strict=True)
+        ]
         return Crowd(
             cases,
             tensor([case.sample - case.sample.mean(0) for case in cases]),
@@ -169,9 +172,9 @@ class AttackGrid:
     ) -> dict[str, Any]:
         """The figures after an attack; with ``turn_degrees`` one that wants the own pose turned.
 
-        ``also`` is what else is to be measured of the attacked crowd.
-        ``success`` is the share of scans whose PMD is at least the settings', or, of a targeted
-        attack, that came at least halfway to what it wants.
+        ``also`` is what else is to be measured of the attacked crowd. ``success`` is the share of
+        scans whose PMD is at least the settings', or, of a targeted attack, that came at least
+        halfway to what it wants.
         """
         targeted = turn_degrees is not None
         aim = self._turned(crowd, turn_degrees) if turn_degrees is not None else crowd.truth

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,14 @@ def make_tables(options: TablesOptions, on_step: Callable[[int, int, str], None]
     """Attack what was not attacked yet, and put the tables into the documents.
 
     ``on_step`` hears how many steps of a table are done, of how many, and the table's name. Of a
-    baseline there is no table of the pipeline, which it is not used by. Raises as
+    baseline there is no table of the pipeline, which does not use it. Raises as
     :meth:`TablesOptions.check` and :func:`load_network`, and UsageError for a file of another
     model, other pairs, poses or seed.
     """
     options.check()
-    network, card = load_network(options.model, resolve_device(options.device))
-    whole = isinstance(predictor_of(network, resolve_device(options.device)), Predictor)
+    where = resolve_device(options.device)
+    network, card = load_network(options.model, where)
+    whole = isinstance(predictor_of(network, where), Predictor)
     setup = {
         "model": options.model,
         "model_sha256": card.get("sha256"),
@@ -76,14 +78,7 @@ def make_tables(options: TablesOptions, on_step: Callable[[int, int, str], None]
         if name in found["tables"] or (TABLES[name].more.get("whole") and not whole):
             continue
         attack = _attack(TABLES[name], options)
-        done = 0
-
-        def step(name: str = name, attack: DatasetAttack = attack) -> None:
-            nonlocal done
-            done += 1
-            on_step(done, attack.steps, name)
-
-        on_step(0, attack.steps, name)
+        step = _counting(on_step, attack.steps, name)
         found["tables"][name] = attack_protocol(attack, step)
         save(options.file, found)
     shown = tables_markdown(found)
@@ -103,6 +98,19 @@ def _attack(table: TableOf, options: TablesOptions) -> DatasetAttack:
         seed=options.seed,
         **table.more,
     )
+
+
+def _counting(
+    on_step: Callable[[int, int, str], None], total: int, name: str
+) -> Callable[[], None]:
+    """Tells ``on_step`` how many steps are done: none at once, then one more each time."""
+    done = count()
+
+    def step() -> None:
+        on_step(next(done), total, name)
+
+    step()
+    return step
 
 
 def tables_markdown(found: dict[str, Any]) -> dict[str, str]:
