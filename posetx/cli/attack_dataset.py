@@ -95,7 +95,7 @@ def attack_dataset(
     """
     from posetx.evaluation.attack_dataset import DatasetAttack, attack_protocol
     from posetx.evaluation.attack_tables import markdown as as_markdown
-    from posetx.evaluation.attack_tables import parts_markdown, parts_table, table
+    from posetx.evaluation.attack_tables import parts_markdown, parts_table, tables
     from posetx.files.atomic import check_output, write_text_atomic
 
     common = AttackSettings(
@@ -133,5 +133,5 @@ def attack_dataset(
     elif markdown:
         typer.echo("\n\n".join([as_markdown(found), *map(parts_markdown, parts)]))
     else:
-        for shown in (table(found), *map(parts_table, parts)):
+        for shown in (*tables(found), *map(parts_table, parts)):
             emit_table(shown)

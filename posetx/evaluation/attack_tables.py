@@ -59,13 +59,23 @@ def title(document: Row) -> str:
     return ", ".join(told)
 
 
-def table(document: Row) -> Table:
-    """The rows as a table for the terminal."""
+def tables(document: Row) -> list[Table]:
+    """The rows for the terminal; what the whole pipeline makes of them is a table of its own."""
     names = _shown(document["rows"])
-    found = Table(title=title(document), title_justify="left", box=None, pad_edge=False)
+    whole = [name for name in names if name.startswith("whole_")]
+    found = [_table(document, [name for name in names if name not in whole])]
+    if whole:
+        attack = names[: names.index("pmd")]
+        found.append(_table(document, attack + whole))
+    return found
+
+
+def _table(document: Row, names: list[str]) -> Table:
+    found = Table(title=title(document), title_justify="left", box=None, padding=(0, 1, 0, 0))
     for name in names:
         side: Literal["left", "right"] = "left" if name in WORDS else "right"
-        found.add_column(COLUMNS[name][0], justify=side)
+        # in a narrow terminal headings fold, and figures stay whole
+        found.add_column(COLUMNS[name][0], justify=side, overflow="fold", min_width=5)
     for row in document["rows"]:
         found.add_row(*[_text(name, row) for name in names])
     return found

@@ -12,7 +12,7 @@ from posetx.attacks.settings import AttackSettings
 from posetx.errors import FieldError, PosetxError, UsageError
 from posetx.evaluation.attack_dataset import DatasetAttack
 from posetx.evaluation.attack_grid import AttackGrid, Harmed
-from posetx.evaluation.attack_tables import markdown, parts_markdown, title
+from posetx.evaluation.attack_tables import markdown, parts_markdown, tables, title
 from posetx.evaluation.protocols import pairs
 from posetx.evaluation.run import Evaluator
 from posetx.evaluation.whole import WholePipeline
@@ -184,3 +184,10 @@ def test_markdown_has_what_differs_and_the_title_what_does_not() -> None:
         "| fgm | 80 | sor | no | 120 | 116 | -12.3 |  | 0.25 |",
     ]
     assert "| head | 30.0 | 20.0 | 1.50 |" in parts_markdown(ROWS[1])
+
+
+def test_the_terminal_has_the_whole_pipeline_in_a_table_of_its_own() -> None:
+    network, whole = tables(DOCUMENT)
+    assert [column.header for column in whole.columns][-1] == "whole: unnoticed"
+    assert "whole: unnoticed" not in [column.header for column in network.columns]
+    assert list(whole.columns[-1].cells) == ["", "0.25"]
