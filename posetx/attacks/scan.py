@@ -110,6 +110,19 @@ def attack_sample(
     )
 
 
+def moved_along(
+    points: Floats, sample: Floats, displacement: Floats, left: Mask
+) -> tuple[Floats, Mask]:
+    """A body's points (n, 3) after an attack on a sample (S, 3) of them, and who is left (n,).
+
+    Where the attack moves, points go along with the sample's; where it takes away (``left`` (S,)),
+    whoever is nearest to a sampled point that is gone goes too.
+    """
+    if left.all():
+        return points + carried(points, sample, displacement), np.ones(len(points), dtype=bool)
+    return points, left[cKDTree(sample).query(points)[1]]
+
+
 def carried(points: Floats, sample: Floats, displacement: Floats) -> Floats:
     """Displacements (n, 3) of points (n, 3) that go along with a sample's (S, 3).
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from posetx.attacks.choices import DEFENCES, NORMS
@@ -78,6 +78,22 @@ class AttackSettings:
         told = {"steps": self.steps, "restarts": self.restarts, "share": self.share}
         more = {"budget": self.budget, "generator": generator, "goal": goal}
         return attack(self.method, objective, clouds, {**told, **more})
+
+
+def settings_grid(
+    common: AttackSettings,
+    methods: Sequence[str],
+    norm: str | None,
+    epsilons: Sequence[float],
+    steps: Sequence[int],
+) -> tuple[AttackSettings, ...]:
+    """Every combination of what a method listens to. Raises FieldError for one that is none."""
+    return tuple(
+        replace(common, method=name, norm=norm or usual_norm(name), epsilon=epsilon, steps=count)
+        for name in methods
+        for count in steps[: None if "steps" in METHODS[name].takes else 1]
+        for epsilon in epsilons[: None if "budget" in METHODS[name].takes else 1]
+    )
 
 
 def _check_known(field: str, value: str, known: Iterable[str]) -> None:

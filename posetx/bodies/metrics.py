@@ -15,6 +15,11 @@ from posetx.arrays import Floats
 METRICS = {
     "pmd": ("PMD ×1e-4", 1e4, "mean squared coordinate difference, boxes centred, m²"),
     "pmd_uncentred": ("PMD uncentred ×1e-4", 1e4, "the same without centring, m²"),
+    "pmd_surface": ("PMD by surface ×1e-4", 1e4, "as PMD, vertices by the surface round each"),
+    "follower": ("follower ×1e-4", 1e4, "PMD of whoever follows the attacked points part by part"),
+    "excess": ("excess ×1e-4", 1e4, "PMD less the follower's"),
+    "follower_surface": ("follower by surface ×1e-4", 1e4, "the follower's PMD by surface"),
+    "excess_surface": ("excess by surface ×1e-4", 1e4, "PMD by surface less the follower's"),
     "vertex_mm": ("vertex mm", 1.0, "mean distance of vertices, boxes centred"),
     "vertex_mm_p95": ("vertex p95 mm", 1.0, "95th percentile of the same"),
     "edge": ("edge", 1.0, "mean |edge length / target's own edge length - 1|"),
@@ -49,6 +54,15 @@ def position_metrics(predicted: Floats, truth: Floats) -> dict[str, float]:
         "vertex_mm": float(distance.mean()),
         "vertex_mm_p95": float(np.percentile(distance, 95)),
     }
+
+
+def surface_pmd(predicted: Floats, truth: Floats, areas: Floats) -> float:
+    """PMD of one pair (N, 3) where a vertex counts by the surface (N,) that it stands for.
+
+    Half of a character's vertices may be on its head and hands; of its surface they are not.
+    """
+    squares = np.square(box_centred(predicted) - box_centred(truth)).mean(1)
+    return float(areas @ squares / areas.sum())
 
 
 def means(rows: list[dict[str, float]]) -> dict[str, float]:

@@ -25,6 +25,7 @@ COMMANDS = {
     "clean": "Take floor, strays and other objects out of a scan.",
     "attack": "Make the adversarial scan that harms a transfer most.",
     "attack-dataset": "Attack a protocol's pairs, with every method and budget.",
+    "attack-tables": "Make the documents' tables of attacks on a model anew.",
     "train": "Train a model on synthetic bodies or on your own meshes.",
     "evaluate": "Measure a model on the frozen protocols.",
     "bench": "Train and measure the field's networks alike.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from posetx.attacks.settings import AttackSettings
 from posetx.evaluation.attack_grid import AttackGrid, Crowd
-from posetx.evaluation.attacked import EPSILON, PGD_STEPS
+from posetx.evaluation.protocol_table import EPSILON, PGD_STEPS
 from posetx.evaluation.protocols import PAIRS, PROTOCOLS
 
 
@@ -21,5 +21,5 @@ def figures_alone(
         crowd = grid.crowd(name, count)
     if method:
         settings = AttackSettings(method, epsilon=EPSILON, steps=PGD_STEPS, seed=grid.seed)
-        return {"pairs": count, **grid.figures(crowd, grid.attacked(crowd, settings).clouds)}
-    return {"pairs": count, **grid.figures(crowd, crowd.clouds)}
+        return {"pairs": count, **grid.figures(crowd, grid.attacked(crowd, settings))}
+    return {"pairs": count, **grid.figures(crowd)}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,10 +19,9 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from posetx.attacks.ascent import Attacked
+from posetx.arrays import Floats, Indices, Mask
 from posetx.attacks.budget import Budget
-from posetx.attacks.methods import METHODS
-from posetx.attacks.scan import picked_vertices
+from posetx.attacks.scan import moved_along, picked_vertices
 from posetx.attacks.settings import AttackSettings
 from posetx.attacks.victim import Victim, turned
 from posetx.bodies.metrics import means
@@ -43,12 +42,31 @@ class Case:
     """A pair as the grid sees it: upright, facing +z, metres."""
 
     pair: Pair
-    sample: np.ndarray  # (S, 3)
-    truth: np.ndarray  # (V, 3) turned as the sample is
+    turn: Floats  # (3, 3) from the pair's heading, y up
+    body: Indices  # (n,) the source's points that cleaning leaves
+    sample: Floats  # (S, 3) of them
+    origin: Indices | None  # (S,) the vertex of the body that each is of, -1 of none, if known
+    truth: Floats  # (V, 3) turned as the sample is
     frame: IdentityFrame
     aim: IdentityFrame
-    vertices: np.ndarray  # (V, 3) the target in its frame
+    vertices: Floats  # (V, 3) the target in its frame
     shown: Tensor  # (1, I, 3) its surface sample
+
+    def scan(self, displacement: Floats, left: Mask) -> Floats:
+        """The pose source (N, 3) as it came, its body's points gone along with the sample's.
+
+        ``displacement`` (S, 3) of the sample, of which the attack has ``left`` (S,).
+        """
+        points = _upright(self.pair)
+        own = points[self.body] @ self.turn.T
+        moved, still = moved_along(own, self.sample, displacement, left)
+        points[self.body] = moved @ self.turn
+        return np.roll(np.delete(points, self.body[~still], 0), self.pair.roll, 1)
+
+
+def _upright(pair: Pair) -> Floats:
+    """A pair's source (N, 3) with y up."""
+    return np.roll(pair.points.double().numpy(), -pair.roll, 1)
 
 
 @dataclass
@@ -63,6 +81,15 @@ class Crowd:
 
     def victim(self, predictor: NetworkPredictor) -> Victim:
         return Victim(predictor, self.queries)
+
+
+@dataclass
+class Harmed:
+    """A crowd's clouds (B, S, 3) after an attack, of whose points (B, S) are left."""
+
+    clouds: Tensor
+    left: Tensor
+    queries: int  # for each cloud
 
 
 class AttackGrid:
@@ -85,7 +112,7 @@ class AttackGrid:
         ev = self.subjects
         stream = pairs_of(protocol, ev.body, ev.banks, count, self.seed)
         cases = [self._case(pair) for pair in stream]
-        picked = picked_vertices(len(cases[0].truth), self.seed)
+        picked = [picked_vertices(len(case.truth), self.seed) for case in cases]
 
         def tensor(rows: list[np.ndarray]) -> Tensor:
             return torch.as_tensor(
@@ -93,8 +120,11 @@ class AttackGrid:
             )
 
         shown = torch.cat([case.shown for case in cases])
-        some = tensor([case.vertices[picked] for case in cases])
-        aims = [(c.truth[picked] - c.aim.centre) / c.frame.unit for c in cases]
+        some = tensor([case.vertices[rows] for case, rows in zip(cases, picked, strict=True)])
+        aims = [
+            (case.truth[rows] - case.aim.centre) / case.frame.unit
+            for case, rows in zip(cases, picked, strict=True)
+        ]
         return Crowd(
             cases,
             tensor([case.sample - case.sample.mean(0) for case in cases]),
@@ -105,16 +135,23 @@ class AttackGrid:
 
     def _case(self, pair: Pair) -> Case:
         turn = matrix_from_yaw(torch.tensor(-pair.yaw)).double().numpy()
-        points = np.roll(pair.points.double().numpy(), -pair.roll, 1)
-        if pair.scanned:
-            points = clean_scan(points).points
+        points = _upright(pair)
+        body = clean_scan(points).index if pair.scanned else np.arange(len(points))
+        points = points[body] @ turn.T
+        sample = pose_sample(points, self.predictor.network.config.pose_points)
+        origin = None
+        if pair.origin is not None:
+            origin = pair.origin.numpy()[body][cKDTree(points).query(sample)[1]]
         target, truth = pair.target.double().numpy(), pair.truth.double().numpy() @ turn.T
         faces = pair.faces.numpy()
         frame = IdentityFrame.of(target, faces)
         normal = frame.to_normal(target)
         return Case(
             pair,
-            pose_sample(points @ turn.T, self.predictor.network.config.pose_points),
+            turn,
+            body,
+            sample,
+            origin,
             truth,
             frame,
             IdentityFrame.of(truth, faces),
@@ -122,33 +159,38 @@ class AttackGrid:
             self.predictor.identity_sample(normal, faces),
         )
 
-    def figures(self, crowd: Crowd, clouds: Tensor) -> dict[str, float]:
-        """Mean figures of these clouds (B, S, 3) instead of the crowd's own."""
-        return means(self._figures(crowd, clouds))
+    def figures(self, crowd: Crowd, harmed: Harmed | None = None) -> dict[str, float]:
+        """Mean figures of a crowd, after an attack the ideal follower's too, where there is one."""
+        return means(self._figures(crowd, harmed))
 
     def cell(
-        self, crowd: Crowd, settings: AttackSettings, turn_degrees: float | None = None
+        self,
+        crowd: Crowd,
+        settings: AttackSettings,
+        turn_degrees: float | None = None,
+        also: Callable[[Harmed], dict[str, float]] | None = None,
     ) -> dict[str, Any]:
         """The figures after an attack; with ``turn_degrees`` one that wants the own pose turned.
 
-        ``success`` is the share of scans whose PMD is at least the settings', or, of a targeted
-        attack, that came at least halfway to what it wants.
+        ``also`` is what else is to be measured of the attacked crowd. ``success`` is the share of
+        scans whose PMD is at least the settings', or, of a targeted attack, that came at least
+        halfway to what it wants.
         """
         targeted = turn_degrees is not None
         aim = self._turned(crowd, turn_degrees) if turn_degrees is not None else crowd.truth
         started = time.perf_counter()
-        result = self.attacked(crowd, settings, aim if targeted else None)
+        harmed = self.attacked(crowd, settings, aim if targeted else None)
         if self.predictor.device.type == "cuda":
             torch.cuda.synchronize()
         seconds = time.perf_counter() - started
-        clouds = result.clouds
-        figures = self._figures(crowd, clouds)
+        clouds = harmed.clouds
+        figures = self._figures(crowd, harmed)
         sizes = Budget(settings.norm, 1.0).size(clouds - crowd.clouds)
         row: dict[str, Any] = {
             **means(figures),
             "success": float(np.mean([row["pmd"] >= settings.success for row in figures])),
             "size_mm": 1000 * float(sizes.mean()),
-            "queries": result.queries,
+            "queries": harmed.queries,
             "ms_per_scan": 1000 * seconds / len(clouds),
         }
         if targeted:
@@ -159,7 +201,7 @@ class AttackGrid:
         if settings.defence:
             row["pmd_defended"] = self._behind(crowd, clouds, settings.defence)
             row["pmd_clean_defended"] = self._behind(crowd, crowd.clouds, settings.defence)
-        return row
+        return row | also(harmed) if also else row
 
     def _turned(self, crowd: Crowd, degrees: float) -> Tensor:
         """The clean predictions (B, V, 3), turned about upright by so many degrees."""
@@ -167,19 +209,21 @@ class AttackGrid:
 
     def attacked(
         self, crowd: Crowd, settings: AttackSettings, wanted: Tensor | None = None
-    ) -> Attacked:
+    ) -> Harmed:
         """The crowd's clouds after an attack, BATCH at a time; ``wanted`` (B, V, 3) is its aim."""
         aim = crowd.truth if wanted is None else wanted
         results = [
             self._batch(crowd, slice(start, start + BATCH), aim, settings, wanted is not None)
             for start in range(0, len(crowd.clouds), BATCH)
         ]
-        clouds, traces = ([getattr(r, name) for r in results] for name in ("clouds", "trace"))
-        return Attacked(torch.cat(clouds), torch.cat(traces, 1), results[0].queries)
+        clouds, left = (
+            torch.cat([getattr(r, name) for r in results]) for name in ("clouds", "left")
+        )
+        return Harmed(clouds, left, results[0].queries)
 
     def _batch(
         self, crowd: Crowd, rows: slice, aim: Tensor, settings: AttackSettings, wanted: bool
-    ) -> Attacked:
+    ) -> Harmed:
         clouds = crowd.clouds[rows]
         generator = torch.Generator(device=clouds.device).manual_seed(settings.seed)
         attacker, defence = crowd.victim(self.attacker)[rows], None
@@ -188,7 +232,8 @@ class AttackGrid:
         objective = attacker.objective(aim[rows], clouds.shape[1], wanted, defence, generator)
         # one goal for the whole batch: that of a body of mean size
         goal = math.log(settings.success / float(crowd.metres[rows].square().mean()))
-        return settings.run(objective, clouds, generator, goal)[0]
+        found, left = settings.run(objective, clouds, generator, goal)
+        return Harmed(found.clouds, left, found.queries)
 
     def _nearness(self, crowd: Crowd, clouds: Tensor, wanted: Tensor) -> dict[str, float]:
         """How far clean and attacked predictions are from what was wanted, on average, in mm."""
@@ -206,22 +251,23 @@ class AttackGrid:
     def _by_part(self, crowd: Crowd, clouds: Tensor) -> dict[str, dict[str, float]]:
         """Of each body part its share of the squared displacements, and of the points.
 
-        3D-PoseMAE's Figure 5 as figures. Empty for scans: they do not know whose points are whose.
+        3D-PoseMAE's Figure 5 as figures. Empty where nobody knows whose points are whose.
         """
-        vertices = self.subjects.body.weights
-        if len(crowd.cases[0].pair.points) != len(vertices):
-            return {}
-        own = vertices.argmax(1).cpu().numpy()
+        own = self.subjects.weights.argmax(1)
         moved = (clouds - crowd.clouds).square().sum(-1).cpu().double().numpy()
-        moved /= np.maximum(moved.sum(1, keepdims=True), 1e-300)
-        energy, points = np.zeros(len(JOINTS)), np.zeros(len(JOINTS))
-        for case, displacement in zip(crowd.cases, moved, strict=True):
-            nearest = cKDTree(case.pair.points.double().numpy()).query(case.sample)[1]
-            energy += np.bincount(own[nearest], displacement, len(JOINTS))
-            points += np.bincount(own[nearest], minlength=len(JOINTS)) / len(nearest)
-        count = len(crowd.cases)
+        energy, points, count = np.zeros(len(JOINTS)), np.zeros(len(JOINTS)), len(crowd.cases)
+        for case, squares in zip(crowd.cases, moved, strict=True):
+            if case.origin is None:
+                return {}
+            known = case.origin >= 0
+            part, share = (
+                own[case.origin[known]],
+                squares[known] / max(squares[known].sum(), 1e-300),
+            )
+            energy += np.bincount(part, share, len(JOINTS)) / count
+            points += np.bincount(part, minlength=len(JOINTS)) / known.sum() / count
         return {
-            name: {"perturbation": float(e / count), "points": float(p / count)}
+            name: {"perturbation": float(e), "points": float(p)}
             for name, e, p in zip(JOINTS, energy, points, strict=True)
         }
 
@@ -233,54 +279,21 @@ class AttackGrid:
         harm = victim.objective(crowd.truth, clouds.shape[1], False, defence, generator)(clouds)
         return float((harm.exp() * crowd.metres.square()).mean())
 
-    def _figures(self, crowd: Crowd, clouds: Tensor) -> list[dict[str, float]]:
+    def _figures(self, crowd: Crowd, harmed: Harmed | None) -> list[dict[str, float]]:
+        clouds = crowd.clouds if harmed is None else harmed.clouds
         rows = []
-        for case, cloud in zip(crowd.cases, clouds, strict=True):
+        for i, (case, cloud) in enumerate(zip(crowd.cases, clouds, strict=True)):
             moved = self.predictor.move(cloud[None], case.vertices, case.shown)
             predicted = case.frame.from_normal(moved)
             weights, faces = case.pair.weights.double().numpy(), case.pair.faces.numpy()
-            errors = self.subjects.errors(predicted, case.frame, case.truth, case.aim, weights)
+            errors = self.subjects.errors(
+                predicted, case.frame, case.truth, case.aim, weights, faces
+            )
             target = case.frame.from_normal(case.vertices)
             errors["edge"] = edge_distortion(target, faces, predicted)
+            if harmed is not None and case.origin is not None:
+                clean, attacked = (c.cpu().double().numpy() for c in (crowd.clouds[i], cloud))
+                origin = np.where(harmed.left[i].cpu().numpy(), case.origin, -1)
+                errors |= self.subjects.beside_follower(errors, clean, attacked, origin, case.truth)
             rows.append(errors)
         return rows
-
-
-def run_grid(
-    grid: AttackGrid,
-    name: str,
-    count: int,
-    views: Sequence[int | None],
-    settings: Sequence[AttackSettings],
-    turn_degrees: Sequence[float | None],
-    on_cell: Callable[[], None] = lambda: None,
-) -> list[dict[str, Any]]:
-    """One row for each number of views and each attack.
-
-    ``views`` None are the protocol's own; ``turn_degrees`` None is any harm, see
-    :meth:`AttackGrid.cell`.
-    """
-    rows: list[dict[str, Any]] = []
-    for seen in views:
-        crowd = grid.crowd(name, count, seen)
-        begin = {"protocol": name, "views": seen, "pairs": len(crowd.cases)}
-        rows.append({**begin, "method": "none", **grid.figures(crowd, crowd.clouds)})
-        on_cell()
-        for one in settings:
-            for degrees in turn_degrees:
-                row = grid.cell(crowd, one, degrees)
-                rows.append({**begin, **_told(one), "turn_degrees": degrees, **row})
-                on_cell()
-    return rows
-
-
-def _told(settings: AttackSettings) -> dict[str, Any]:
-    takes = METHODS[settings.method].takes
-    told: dict[str, Any] = {"method": settings.method, "seed": settings.seed}
-    if "share" in takes:
-        told["share"] = settings.share
-    if "budget" in takes:
-        told |= {"norm": settings.norm, "epsilon": settings.epsilon}
-    if "steps" in takes:
-        told |= {"steps": settings.steps, "restarts": settings.restarts}
-    return told

@@ -8,11 +8,8 @@ from posetx.arrays import Floats, Indices
 from posetx.attacks.budget import Budget
 from posetx.attacks.methods import perturbed
 from posetx.attacks.scan import picked_vertices, victim_of
+from posetx.evaluation.protocol_table import EPSILON, PGD_STEPS
 from posetx.models.predictor import IdentityFrame, Predictor
-
-#: root mean square of the displacement a coordinate, metres: the paper's Table 2
-EPSILON = 0.08
-PGD_STEPS = 20
 
 
 def adversarial_sample(

@@ -7,6 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: of the protocols' attacks: root mean square of the displacement a coordinate, metres, as in the
+#: paper's Table 2, and the steps of PGD
+EPSILON = 0.08
+PGD_STEPS = 20
+
 
 @dataclass(frozen=True)
 class Protocol:

@@ -45,6 +45,9 @@ class Pair:
     scanned: bool  # whether the pose source went through the virtual scanner
     faces: Tensor  # (F, 3) of the target
     weights: Tensor  # (V, 19) of the target, by which its joints are found
+    # (N,) the vertex of the bare body, as target and truth have it, that is nearest to where each
+    # point is from, -1 of none; None where that is not known, or the target is no bare body
+    origin: Tensor | None = None
 
 
 def eligible_bodies(body: BodyModel) -> Tensor:
@@ -97,6 +100,7 @@ def pairs_of(
             yaw = torch.where(scanned, yaw, 0.0)
         rotations = matrix_from_yaw(yaw).unsqueeze(1) @ rotations
         points = body.pose(source, rotations)
+        origin = torch.arange(points.shape[1]).expand(block, -1)
         height = points[..., 1].amax(1) - points[..., 1].amin(1)
         if protocol.noise:
             noise = torch.randn(points.shape, generator=generator)
@@ -105,7 +109,7 @@ def pairs_of(
         if protocol.dressed:
             seeds = torch.randint(2**31, (block,), generator=generator).tolist()
         elif protocol.views:
-            points = _scanned(body, points, protocol, generator)
+            points, origin = _scanned(body, points, protocol, generator)
         shown = body.pose(target, other if protocol.reposed else rest)
         truth = body.pose(target, rotations)
         own = body.pose(source, rest)
@@ -125,24 +129,27 @@ def pairs_of(
                 who = dressed(wardrobe, target[i], seeds[i])
                 pair.target, pair.truth = who.pose(rest[i]), who.pose(rotations[i])
                 pair.faces, pair.weights = who.figure.faces, who.joint_weights
+            else:
+                pair.origin = origin[i]
             yield pair
 
 
 def _scanned(
     body: BodyModel, vertices: Tensor, protocol: Protocol, generator: torch.Generator
-) -> Tensor:
-    """(B, SCAN_POINTS, 3) through the virtual scanner."""
+) -> tuple[Tensor, Tensor]:
+    """Bodies (B, V, 3) through the virtual scanner: (B, SCAN_POINTS, 3) and their origin."""
     corners = vertices[:, body.faces]
     cross = torch.cross(
         corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0], dim=-1
     )
     area = cross.norm(dim=-1)
     faces = torch.multinomial(area, SCAN_SAMPLES, True, generator=generator)
-    _, u, v = barycentric(torch.rand(2, *faces.shape, generator=generator)).split(1, -1)
+    shares = barycentric(torch.rand(2, *faces.shape, generator=generator))
+    _, u, v = shares.split(1, -1)
     batch = torch.arange(len(vertices)).unsqueeze(1)
     a, b, c = corners[batch, faces].unbind(2)
     normals = torch.nn.functional.normalize(cross[batch, faces], dim=-1)
-    scans, _ = simulate_scans(
+    scans, source = simulate_scans(
         a + u * (b - a) + v * (c - a),
         normals,
         SCAN_POINTS,
@@ -150,4 +157,5 @@ def _scanned(
         cell=2.0 * (1.8 / SCAN_SAMPLES) ** 0.5,
         settings=ScannerSettings((protocol.views,) * 2, objects=(1.0,) if protocol.objects else ()),
     )
-    return scans
+    nearest = body.faces[faces].gather(2, shares.argmax(-1, keepdim=True)).squeeze(-1)
+    return scans, torch.where(source < 0, -1, nearest.gather(1, source.clamp_min(0)))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 
+from posetx.arrays import Floats
 from posetx.bodies.metrics import means, position_metrics
 from posetx.evaluation.attacked import adversarial_sample
 from posetx.evaluation.protocols import PAIRS, PROTOCOLS, Pair, Protocol, pairs
@@ -20,13 +23,17 @@ from posetx.geometry.rotations import matrix_from_yaw
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
 from posetx.pipeline.pipeline import Pipeline
 from posetx.pipeline.results import Reading
+from posetx.target.ready import ReadyTarget
 
 #: pairs of each protocol that also go through detail restoration, which takes a second each
 RESTORED = 40
 
 
 class Evaluator(Subjects):
-    """One 3D-PoseMAE on the test bodies, by the pipeline that `posetx transfer` runs."""
+    """One 3D-PoseMAE on the test bodies, by the pipeline that `posetx transfer` runs.
+
+    Readings have a confidence where ``card`` is the model's.
+    """
 
     def __init__(
         self,
@@ -34,9 +41,10 @@ class Evaluator(Subjects):
         mocap: Path | None = None,
         seed: int = 0,
         refine: bool = False,
+        card: Mapping[str, Any] | None = None,
     ):
         super().__init__(mocap, seed)
-        self.pipeline, self.refine = Pipeline(predictor), refine
+        self.pipeline, self.refine = Pipeline(predictor, card), refine
         self.details: dict[str, list[dict[str, float]]] = {}
 
     def protocol(
@@ -56,28 +64,38 @@ class Evaluator(Subjects):
         return {"pairs": len(rows), **means(rows)}
 
     def _pair(self, protocol: Protocol, pair: Pair, restore: bool) -> dict[str, float]:
-        target, truth = pair.target.double().numpy(), pair.truth.double().numpy()
-        faces = pair.faces.numpy()
+        if protocol.attack:
+            return self._attacked(protocol, pair, restore)
         reading = self.read(pair, protocol)
-        ready = self.pipeline.prepare(
-            array_target(target, faces), up="y", front="z", refine=self.refine
-        )
-        result = self.pipeline.give(reading, ready, restore=restore)
-        # where the pose's source stood, with y up
-        turn = np.roll(reading.orientation.rotation, -pair.roll, 1)
-        frame, aim = ready.frame, IdentityFrame.of(truth, faces)
-        predicted = frame.from_normal(result.predicted @ turn)
-        figures = self.errors(predicted, frame, truth, aim, pair.weights.double().numpy())
-        figures["edge"] = edge_distortion(target, faces, predicted)
-        figures["edge_truth"] = edge_distortion(target, faces, truth)
+        figures = self.given(reading, self.ready(pair), pair, restore)
         if pair.scanned:
             figures["distance"] = reading.distance
             if reading.missed is not None:
                 figures["missed"] = reading.missed
-            off = turn @ matrix_from_yaw(torch.tensor(pair.yaw)).double().numpy()
+            off = _to_y_up(reading, pair) @ matrix_from_yaw(torch.tensor(pair.yaw)).double().numpy()
             error = float(np.degrees(np.arccos(np.clip((np.trace(off) - 1) / 2, -1, 1))))
             figures["orientation_degrees"] = error
             figures["orientation_within_15"] = float(error < 15)
+        return figures
+
+    def ready(self, pair: Pair) -> ReadyTarget:
+        """A pair's target, ready for poses."""
+        target = array_target(pair.target.double().numpy(), pair.faces.numpy())
+        return self.pipeline.prepare(target, up="y", front="z", refine=self.refine)
+
+    def given(
+        self, reading: Reading, ready: ReadyTarget, pair: Pair, restore: bool = False
+    ) -> dict[str, float]:
+        """Figures of a pair's target in the pose that was read."""
+        target, faces = ready.target.vertices, pair.faces.numpy()
+        truth, weights = pair.truth.double().numpy(), pair.weights.double().numpy()
+        result = self.pipeline.give(reading, ready, restore=restore)
+        turn = _to_y_up(reading, pair)
+        frame, aim = ready.frame, IdentityFrame.of(truth, faces)
+        predicted = frame.from_normal(result.predicted @ turn)
+        figures = self.errors(predicted, frame, truth, aim, weights, faces)
+        figures["edge"] = edge_distortion(target, faces, predicted)
+        figures["edge_truth"] = edge_distortion(target, faces, truth)
         if result.restored is not None:
             kept = frame.from_normal(result.restored @ turn)
             figures["edge_restored"] = result.report.edge_distortion
@@ -90,26 +108,38 @@ class Evaluator(Subjects):
         """What is read off a pair's source.
 
         Of scans, which axis is up is told, but where the protocol is about just that; other
-        sources stand upright, face +z, have nothing else with them, and may be attacked.
+        sources stand upright, face +z and have nothing else with them.
         """
-        points = pair.points.double().numpy()
+        scan = array_scan(pair.points.double().numpy())
         if pair.scanned:
             up = "auto" if protocol.any_up else "y"
-            return self.pipeline.read(array_scan(points), up, refine=self.refine)
-        clean = self.pipeline.read(
-            array_scan(points), up="y", front="z", clean=False, refine=self.refine
-        )
-        if not protocol.attack:
-            return clean
+            return self.pipeline.read(scan, up, refine=self.refine)
+        return self.pipeline.read(scan, up="y", front="z", clean=False, refine=self.refine)
+
+    def _attacked(self, protocol: Protocol, pair: Pair, restore: bool) -> dict[str, float]:
+        """Figures of a pair whose sample is attacked; what it became is handed to the fits."""
         predictor = self.pipeline.predictor
+        points, truth = pair.points.double().numpy(), pair.truth.double().numpy()
+        clean = pose_sample(points, predictor.model.config.pose_points)
         sample = adversarial_sample(
             predictor,
             protocol.attack,
-            pose_sample(points, predictor.model.config.pose_points),
+            clean,
             pair.target.double().numpy(),
-            pair.truth.double().numpy(),
+            truth,
             pair.faces.numpy(),
             self.seed,
         )
         reader = self.pipeline.thorough if self.refine else self.pipeline.swift
-        return replace(clean, code=reader.pose(sample, np.eye(3)))
+        reading = replace(self.read(pair, protocol), code=reader.pose(sample, np.eye(3)))
+        figures = self.given(reading, self.ready(pair), pair, restore)
+        if pair.origin is None:
+            return figures
+        origin = pair.origin.numpy()[cKDTree(points).query(clean)[1]]
+        return figures | self.beside_follower(figures, clean, sample, origin, truth)
+
+
+def _to_y_up(reading: Reading, pair: Pair) -> Floats:
+    """The turn (3, 3) from where the pose's source stood, with y up, to upright and the front."""
+    turn: Floats = np.roll(reading.orientation.rotation, -pair.roll, 1)
+    return turn

@@ -11,7 +11,8 @@ def _text(name: str, value: float | None) -> str:
     if value is None:
         return ""
     value *= METRICS[name][1]
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+    size = abs(value)
+    return f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 1 else f"{value:.3f}"
 
 
 def _columns(figures: dict[str, dict[str, float]]) -> list[str]:

@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
 from posetx.arrays import Floats, Indices
 from posetx.attacks.budget import NORMS, Budget
-from posetx.attacks.scan import SampleAttack, attack_sample, carried, victim_of
+from posetx.attacks.scan import SampleAttack, attack_sample, moved_along, victim_of
 from posetx.attacks.settings import AttackSettings
 from posetx.attacks.victim import Victim, turned
 from posetx.bodies.body import BodyModel
@@ -217,15 +216,14 @@ class Adversary:
 
 def _whole(scan: Scan, seen: _Seen, done: SampleAttack) -> tuple[Scan, Indices]:
     """The whole scan after the attack, and which of its points (k,) are still there."""
-    every, own = np.arange(len(scan.points)), scan.points[seen.body]
-    if not done.left.all():
-        nearest = cKDTree(seen.sample).query(own)[1]
-        left = np.setdiff1d(every, seen.body[~done.left[nearest]])
-        return part(scan, left), left
     displacement = (done.moved - seen.upright) @ seen.rotation * seen.metre
     points = scan.points.copy()
-    points[seen.body] += carried(own, seen.sample, displacement)
-    return replace(scan, points=points), every
+    points[seen.body], still = moved_along(points[seen.body], seen.sample, displacement, done.left)
+    every = np.arange(len(points))
+    if still.all():
+        return replace(scan, points=points), every
+    left = np.setdiff1d(every, seen.body[~still])
+    return part(scan, left), left
 
 
 def _on_sample(seen: _Seen, done: SampleAttack) -> dict[str, Any]:

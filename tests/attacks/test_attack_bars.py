@@ -40,7 +40,7 @@ def pmd(grid: AttackGrid, crowd: Crowd, method: str, epsilon: float, **more) -> 
 
 @pytest.mark.parametrize("epsilon", [0.02, 0.08])
 def test_order_of_strength(grid: AttackGrid, crowd: Crowd, epsilon: float) -> None:
-    clean = grid.figures(crowd, crowd.clouds)["pmd"]
+    clean = grid.figures(crowd)["pmd"]
     noise, fgm, ifgm = (pmd(grid, crowd, m, epsilon, steps=20) for m in ("noise", "fgm", "ifgm"))
     pgd = pmd(grid, crowd, "pgd", epsilon, steps=20, restarts=3)
     assert pgd >= 0.98 * ifgm and ifgm >= fgm >= noise >= clean

@@ -16,6 +16,7 @@ from posetx.cli.common import explain
 from posetx.errors import FieldError
 from posetx.evaluation.protocol_table import PLAIN, PROTOCOLS
 from posetx.models.registry import CONFIGS
+from posetx.studies.attack_catalogue import TABLES
 from posetx.studies.bench.presets import NETWORKS, PRESETS
 
 
@@ -44,7 +45,7 @@ def completed(words: str) -> list[str]:
     ("words", "offered"),
     [
         ("posetx trans", ["transfer"]),
-        ("posetx attack", ["attack", "attack-dataset"]),
+        ("posetx attack", ["attack", "attack-dataset", "attack-tables"]),
         ("posetx attack-dataset --by", ["--by-part"]),
         ("posetx attack --method i", ["ifgm", "igsm", "igsm-t"]),
         ("posetx attack-dataset uns", ["unseen"]),
@@ -78,6 +79,7 @@ def test_a_misspelt_command_or_option_gets_a_suggestion(
     [
         ("attack", [*METHODS, *NORMS, *DEFENCES]),
         ("attack-dataset", [*METHODS, *PLAIN]),
+        ("attack-tables", list(TABLES)),
         ("evaluate", list(PROTOCOLS)),
         ("bench", [*NETWORKS, *PRESETS]),
         ("train", [*CONFIGS, "skin", "coords", "bf16", "none", "fgm", "pgd"]),

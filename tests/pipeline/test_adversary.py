@@ -194,7 +194,7 @@ def test_dataset_with_a_wanted_turn_views_and_a_defence() -> None:
     assert row["from_wanted_mm"] < row["clean_from_wanted_mm"]
     assert row["pmd_defended"] > 0
     wrong = CliRunner().invoke(app, ["attack-dataset", "attack"])
-    assert wrong.exit_code == 2 and "PROTOCOL attack" in wrong.stderr
+    assert wrong.exit_code == 2 and "attack: no protocol to attack" in wrong.stderr
 
 
 def test_the_pose_wanted_may_be_a_clips(
