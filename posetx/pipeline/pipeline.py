@@ -20,6 +20,7 @@ from posetx.cleaning.measured import check_measured, clean_measured, measured_po
 from posetx.files.scans import Scan
 from posetx.files.targets import Target
 from posetx.geometry.axes import axis, check_axes, upright
+from posetx.geometry.extent import within_sight
 from posetx.geometry.mesh import area_centroid, edge_distortion, flipped_share
 from posetx.geometry.restore import restore_detail
 from posetx.models.checkpoint import load_model
@@ -109,6 +110,7 @@ class Pipeline:
         notes: list[str] = []
         with stages("clean"):
             points, kept = measured_points(scan)
+            measured = len(points)
             cleaning: list[dict[str, Any]] = []
             if clean:
                 cleaned = clean_measured(scan, points)
@@ -121,6 +123,11 @@ class Pipeline:
                     notes.append(f"the person lies on something, so {up} is up; use `up` if not")
             else:
                 check_measured(scan, points)
+                near = within_sight(points)
+                if not near.all():
+                    # The scan as it is; but of one that is a dot beside a stray there is no pose.
+                    notes.append(f"{int((~near).sum())} points far from all others were left out")
+                    points, kept = points[near], kept[near]
         reader = self.thorough if refine else self.swift
         read = reader.read(points, up, front, clean, stages)
         if not read.of_body.all():
@@ -130,8 +137,8 @@ class Pipeline:
             points, kept = points[read.of_body], kept[read.of_body]
         trust = confidence(self.card, read.distance, read.missed)
         return Reading(
-            scan, points, kept, cleaning, read.orientation, read.code, read.joints, read.rotations,
-            read.distance, read.missed, trust, notes, stages.seconds,
+            scan, points, kept, measured, cleaning, read.orientation, read.code, read.joints,
+            read.rotations, read.distance, read.missed, trust, notes, stages.seconds,
         )  # fmt: skip
 
     def give(
@@ -165,6 +172,7 @@ class Pipeline:
             scan=str(reading.scan.path),
             target=str(target.path),
             points_in=len(reading.scan.points),
+            points_measured=reading.measured,
             points_used=len(reading.points),
             cleaning=reading.cleaning,
             scan_up=found.up,

@@ -25,6 +25,7 @@ class Reading:
     scan : the scan as it was read from its file
     points : (k, 3) those that were taken for the body, in the scan's frame and unit
     kept : (k,) which of the scan's points each of them is, or stands for
+    measured : how many points cleaning began with: the scan's, or samples of a mesh's surface
     cleaning : what each step of cleaning took out, as JSON has it
     orientation : how the scan is turned
     code : the pose, as the network and the fits have it
@@ -42,6 +43,7 @@ class Reading:
     scan: Scan
     points: Floats
     kept: Indices
+    measured: int
     cleaning: list[dict[str, Any]]
     orientation: Orientation
     code: PoseCode
@@ -58,6 +60,9 @@ class Reading:
 class Report:
     """What was done in one transfer; distances and rotations as `Orientation` has them.
 
+    Of the scan's ``points_in`` points or vertices, ``points_measured`` are what cleaning began with
+    (of a mesh they are samples of its surface), and ``points_used`` were taken for the body.
+
     Rotations (3, 3) take the files' axes to upright, facing +z; ``flipped_triangles`` is a share,
     ``edge_distortion`` the mean change of the edges' lengths, as a share.
     """
@@ -65,6 +70,7 @@ class Report:
     scan: str
     target: str
     points_in: int
+    points_measured: int
     points_used: int
     cleaning: list[dict[str, Any]]
     scan_up: str
@@ -79,6 +85,14 @@ class Report:
     flipped_triangles: float
     confidence: float | None
     seconds: dict[str, float]
+
+    @property
+    def points(self) -> str:
+        """How many points were used, of how many of what."""
+        if self.points_measured == self.points_in:
+            return f"{self.points_used:,} of {self.points_in:,} points"
+        samples = f"{self.points_used:,} of {self.points_measured:,} samples"
+        return f"{samples} of a mesh of {self.points_in:,} vertices"
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name, arrays as nested lists."""
