@@ -65,7 +65,8 @@ def _without_spikes(points: Floats, faces: Indices) -> Indices:
     """The triangles (m, 3) without those that are far longer than the scan is large."""
     corners = points[faces]
     longest = np.linalg.norm(corners - corners[:, [1, 2, 0]], axis=2).max(axis=1)
-    return faces[longest <= SPIKE * robust_extent(points)]
+    short: Indices = faces[longest <= SPIKE * robust_extent(points)]
+    return short
 
 
 def clean_measured(scan: Scan, points: Floats, **options: Any) -> Cleaned:
