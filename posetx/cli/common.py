@@ -15,14 +15,16 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from posetx.errors import FieldError, PosetxError, UsageError
+from posetx.errors import FieldError, PosetxError, Terminated, UsageError
 from posetx.system.console import console
+from posetx.system.console import error as error_line
 
 INTERRUPTED = 130
 """The exit code of a command stopped by Ctrl-C: 128 + SIGINT."""
+TERMINATED = 143
+"""That of a command that was asked to end, by `kill` or a scheduler: 128 + SIGTERM."""
 
 COMMON = "Common options"
 
@@ -125,7 +127,7 @@ def check_preview(path: Path, overwrite: bool) -> None:
 
 def emit_table(table: Table) -> None:
     """Prints a table as the result of a command, so on stdout."""
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)
 
 
 def guarded(function: Callable[..., Any]) -> Callable[..., None]:
@@ -159,9 +161,8 @@ def fail(error: BaseException, verbose: bool = False) -> int:
     try:
         if verbose:
             trace = "".join(traceback.format_exception(error))
-            console.print(trace.rstrip(), markup=False, soft_wrap=True, style="dim")
-        line = " ".join(message.split())
-        console.print(f"[bold red]error:[/] {escape(line)}", soft_wrap=True)
+            console.print(trace.rstrip(), soft_wrap=True, style="dim")
+        error_line(" ".join(message.split()))
     finally:
         console.quiet = quiet
     return code
@@ -173,6 +174,8 @@ def explain(error: BaseException) -> tuple[str, int]:
         return in_options(error.told(flag(error.field))), error.exit_code
     if isinstance(error, PosetxError):
         return in_options(str(error)) or type(error).__name__, error.exit_code
+    if isinstance(error, Terminated):
+        return "terminated", TERMINATED
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", INTERRUPTED
     if _out_of_memory(error):

@@ -115,7 +115,7 @@ def _transfer_one(
     from posetx.files.atomic import check_output
     from posetx.files.targets.base import check_output_suffix
 
-    check_output_suffix(output)
+    check_output_suffix(output, work.target_path)
     check_output(output, overwrite)
     if preview:
         check_preview(preview, overwrite)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from posetx.errors import PosetxError, UsageError
-from posetx.files.scans import SCAN_SUFFIXES
+from posetx.files.scans import SCAN_SUFFIXES, is_scan, scan_name
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def find_scans(given: list[Path]) -> list[Path]:
     for path in given:
         if path.is_dir():
             inside = (p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
-            files = sorted(p for p in inside if p.suffix.lower() in SCAN_SUFFIXES)
+            files = sorted(p for p in inside if is_scan(p))
             if not files:
                 raise UsageError(
                     f"{path}: no scans in this folder; they end in {' '.join(SCAN_SUFFIXES)}"
@@ -74,14 +74,14 @@ def plan(scans: list[Path], folder: Path, suffix: str, previews: Path | None) ->
     """
     jobs: dict[Path, Job] = {}
     for scan in scans:
-        output = folder / (scan.stem + suffix)
+        output = folder / (scan_name(scan) + suffix)
         if output in jobs:
             raise UsageError(
                 f"{scan} and {jobs[output].scan} would both become {output}; rename one of them"
             )
         if output.resolve() == scan.resolve():
             raise UsageError(f"{output}: would replace the scan; choose another folder")
-        jobs[output] = Job(scan, output, previews and previews / (scan.stem + ".png"))
+        jobs[output] = Job(scan, output, previews and previews / (scan_name(scan) + ".png"))
     return list(jobs.values())
 
 

@@ -1,7 +1,7 @@
 """How a table of numbers is written: what separates its cells, and what its decimals.
 
-Told from the first rows. `1,5 2,5 3,5` has decimal commas, `1,5,2` has none; a file that uses commas
-for both cannot be read by anybody, and is refused by name.
+Told from the first rows. `1,5 2,5 3,5` has decimal commas, `1,5,2` has none; a file that uses
+commas for both cannot be read by anybody, and is refused by name.
 """
 
 from __future__ import annotations
@@ -101,12 +101,11 @@ def _nested(split: list[list[str]], separator: str) -> bool:
 
 def _refuse_both(split: list[list[str]], path: Path) -> None:
     """Refuse `0,11,-0,05,1,70`: whole numbers alone, fractions among them that begin with a 0."""
-    cells = [cell.strip() for row in split for cell in row]
-    whole = all(re.fullmatch(r"[+-]?\d+", cell) for cell in cells)
-    if whole and any(len(row) >= 6 and len(row) % 2 == 0 for row in split):
-        if any(re.fullmatch(r"0\d+", cell.strip()) for row in split for cell in row[1::2]):
-            raise problem(
-                path,
-                "uses the comma as decimal sign and between its columns",
-                "export it with decimal points, or with semicolons between columns",
-            )
+    whole = all(re.fullmatch(r"[+-]?\d+", cell.strip()) for row in split for cell in row)
+    pairs = [row for row in split if len(row) >= 6 and len(row) % 2 == 0]
+    if whole and any(re.fullmatch(r"0\d+", cell.strip()) for row in pairs for cell in row[1::2]):
+        raise problem(
+            path,
+            "uses the comma as decimal sign and between its columns",
+            "export it with decimal points, or with semicolons between columns",
+        )
