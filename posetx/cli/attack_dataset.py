@@ -40,6 +40,7 @@ from posetx.cli.common import (
 from posetx.errors import UsageError
 from posetx.evaluation.protocol_table import PLAIN
 from posetx.system.console import progress_bar
+from posetx.system.paths import find_model
 
 COLUMNS = {
     "views": ("views", 1.0),
@@ -116,7 +117,7 @@ def attack_dataset(
 
     Each method, with each number of steps and each epsilon, in one run.
     """
-    from posetx.files.atomic import check_output, write_text_atomic
+    from posetx.files.atomic import check_outputs, write_text_atomic
 
     common = AttackSettings(
         restarts=restarts,
@@ -129,8 +130,8 @@ def attack_dataset(
     grid = settings_grid(common, method, norm, epsilon, steps)
     if any(METHODS[one.method].wanted for one in grid) and not turn:
         raise UsageError("--method igsm-t wants a pose; give --turn DEGREES")
-    if output:
-        check_output(output, overwrite)
+    weights = [find_model(name) for name in (model, surrogate) if name]
+    check_outputs({"output": output}, weights, overwrite)
     attack_all = DatasetAttack(protocol, pairs, views, turn, mocap, model, surrogate, seed)
     found = attack_all.run(grid, device)
     if output:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import json
 import os
 import re
@@ -17,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from posetx.errors import FieldError, PosetxError, Terminated, UsageError
+from posetx.errors import FieldError, MissingError, PosetxError, Terminated, UsageError
 from posetx.system.console import console
 from posetx.system.console import error as error_line
 
@@ -116,13 +117,23 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} does not go into JSON")
 
 
-def check_preview(path: Path, overwrite: bool) -> None:
-    """Raises UsageError for a picture that is no PNG or is there; PosetxError without a folder."""
-    from posetx.files.atomic import check_output
-
+def check_preview(path: Path) -> None:
+    """Raises UsageError for a picture that is no PNG, MissingError where none can be drawn."""
     if path.suffix.lower() != ".png":
         raise UsageError(f"{path}: the preview is a PNG; name it something.png")
-    check_output(path, overwrite)
+    check_drawing()
+
+
+def check_drawing() -> None:
+    """Raises MissingError where the library that draws is not installed."""
+    if importlib.util.find_spec("pyvista") is None:
+        raise MissingError("no picture: pyvista is not installed; pip install pyvista")
+
+
+def check_input(path: Path, what: str) -> None:
+    """Raises PosetxError for a file that is not there; `what` it is: the scan, the target."""
+    if not path.exists():
+        raise PosetxError(f"{path}: {what} does not exist; check the name")
 
 
 def emit_table(table: Table) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +20,7 @@ from posetx.cli.common import (
     emit_json,
 )
 from posetx.models.known import KNOWN
-from posetx.system.console import console
+from posetx.system.console import say
 from posetx.training.options import TrainOptions
 
 ATTACKS = tuple(name for name, method in METHODS.items() if method.training)
@@ -147,6 +146,6 @@ def train(
 
     from posetx.training.command import train_model
 
-    document = train_model(options, partial(console.print, soft_wrap=True, markup=False))
+    document = train_model(options, say)
     if document and as_json:
         emit_json(document)

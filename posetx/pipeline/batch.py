@@ -20,11 +20,20 @@ class Job:
     scan: Path
     output: Path
     preview: Path | None = None
+    #: what all scans are given to
+    target: Path | None = None
 
     @property
     def finished(self) -> bool:
         """Whether all that it would write is there."""
         return self.output.exists() and (self.preview is None or self.preview.exists())
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the result is older than what it was made of."""
+        sources = [path for path in (self.scan, self.target) if path and path.exists()]
+        made = self.output.stat().st_mtime
+        return any(path.stat().st_mtime > made for path in sources)
 
 
 @dataclass
@@ -67,21 +76,33 @@ def find_scans(given: list[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def plan(scans: list[Path], folder: Path, suffix: str, previews: Path | None) -> list[Job]:
-    """A job each: the results are named as the scans are, with the target's suffix.
+def plan(
+    scans: list[Path],
+    folder: Path,
+    suffix: str,
+    previews: Path | None,
+    target: Path | None = None,
+) -> list[Job]:
+    """A job each: the results are named as the scans are, with the given suffix.
 
-    Raises UsageError where two scans would write the same file, or one would be written over.
+    Raises UsageError where two scans would write the same file, or a scan or the target would be
+    written over.
     """
     jobs: dict[Path, Job] = {}
+    read = {path.resolve(): "the scan" for path in scans}
+    if target is not None:
+        read[target.resolve()] = "the target"
     for scan in scans:
         output = folder / (scan_name(scan) + suffix)
         if output in jobs:
             raise UsageError(
                 f"{scan} and {jobs[output].scan} would both become {output}; rename one of them"
             )
-        if output.resolve() == scan.resolve():
-            raise UsageError(f"{output}: would replace the scan; choose another folder")
-        jobs[output] = Job(scan, output, previews and previews / (scan_name(scan) + ".png"))
+        if output.resolve() in read:
+            what = read[output.resolve()]
+            raise UsageError(f"{output}: would replace {what}; choose another folder")
+        preview = previews and previews / (scan_name(scan) + ".png")
+        jobs[output] = Job(scan, output, preview, target)
     return list(jobs.values())
 
 

@@ -138,7 +138,7 @@ class Pipeline:
         trust = confidence(self.card, read.distance, read.missed)
         return Reading(
             scan, points, kept, measured, cleaning, read.orientation, read.code, read.joints,
-            read.rotations, read.distance, read.missed, trust, notes, stages.seconds,
+            read.rotations, read.distance, read.metre, read.missed, trust, notes, stages.seconds,
         )  # fmt: skip
 
     def give(
@@ -177,6 +177,7 @@ class Pipeline:
             cleaning=reading.cleaning,
             scan_up=found.up,
             scan_rotation=found.rotation,
+            scan_metre=reading.metre,
             fit_distance=reading.distance,
             orientation_margin=found.margin,
             target_up=ready.up,

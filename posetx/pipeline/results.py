@@ -34,6 +34,7 @@ class Reading:
     rotations : (19, 3, 3) global rotation of each body part from the neutral body's, which stands
         upright with y up, facing +z, into the scan's frame
     distance : of the scan to the network's prediction, see `Orientation`
+    metre : an adult's metre in the scan's unit
     missed : the share of the fitted body that is far from the scan; None where nothing was fitted
     confidence : the likelihood that the pose is right, 0 to 1; None of an uncalibrated model
     notes : what a user should know of how it was read; of its file, see the scan's notes
@@ -50,10 +51,18 @@ class Reading:
     joints: Floats
     rotations: Floats
     distance: float
+    metre: float
     missed: float | None
     confidence: float | None
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+
+
+def points_told(used: int, measured: int, came: int) -> str:
+    """How many points were used, of how many of what; see :class:`Report`."""
+    if measured == came:
+        return f"{used:,} of {came:,} points"
+    return f"{used:,} of {measured:,} samples of a mesh of {came:,} vertices"
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,7 @@ class Report:
 
     Of the scan's ``points_in`` points or vertices, ``points_measured`` are what cleaning began with
     (of a mesh they are samples of its surface), and ``points_used`` were taken for the body.
+    ``scan_metre`` is an adult's metre in the scan's unit.
 
     Rotations (3, 3) take the files' axes to upright, facing +z; ``flipped_triangles`` is a share,
     ``edge_distortion`` the mean change of the edges' lengths, as a share.
@@ -75,6 +85,7 @@ class Report:
     cleaning: list[dict[str, Any]]
     scan_up: str
     scan_rotation: Floats
+    scan_metre: float
     fit_distance: float
     orientation_margin: float
     target_up: str
@@ -89,10 +100,7 @@ class Report:
     @property
     def points(self) -> str:
         """How many points were used, of how many of what."""
-        if self.points_measured == self.points_in:
-            return f"{self.points_used:,} of {self.points_in:,} points"
-        samples = f"{self.points_used:,} of {self.points_measured:,} samples"
-        return f"{samples} of a mesh of {self.points_in:,} vertices"
+        return points_told(self.points_used, self.points_measured, self.points_in)
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name, arrays as nested lists."""

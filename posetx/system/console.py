@@ -41,7 +41,7 @@ def progress_bar(transient: bool = True) -> Progress:
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
@@ -49,3 +49,10 @@ def progress_bar(transient: bool = True) -> Progress:
         transient=transient,
         disable=console.quiet or not console.is_terminal,
     )
+
+
+def shortened(text: str, width: int) -> str:
+    """The text, cut in the middle if it has more than `width` characters."""
+    if len(text) <= width:
+        return text
+    return f"{text[: width // 2]}…{text[len(text) - (width - 1) // 2 :]}"
