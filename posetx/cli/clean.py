@@ -163,7 +163,7 @@ def _clean_many(
     if previews:
         check_drawing()
         check_folder(previews, "--preview")
-    if summary_path in {job.output for job in jobs} | {job.preview for job in jobs}:
+    if summary_path and summary_path in {path for j in jobs for path in (j.output, j.preview)}:
         raise UsageError(f"{summary_path}: is a result and `summary`; name two files")
     summary = Summary(summary_path, asdict(settings), overwrite)
     check_outputs({"summary": summary_path}, [job.scan for job in jobs], True)

@@ -60,7 +60,14 @@ DeviceOption = Annotated[
     ),
 ]
 SeedOption = Annotated[
-    int, typer.Option("--seed", min=0, help="Seed of all random choices.", rich_help_panel=COMMON)
+    int,
+    typer.Option(
+        "--seed",
+        min=0,
+        max=2**63 - 1,
+        help="Seed of all random choices.",
+        rich_help_panel=COMMON,
+    ),
 ]
 ModelOption = Annotated[
     str,

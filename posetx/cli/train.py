@@ -18,6 +18,7 @@ from posetx.cli.common import (
     VerboseOption,
     choice,
     emit_json,
+    in_options,
 )
 from posetx.models.known import KNOWN
 from posetx.system.console import say
@@ -146,6 +147,6 @@ def train(
 
     from posetx.training.command import train_model
 
-    document = train_model(options, say)
+    document = train_model(options, lambda told: say(in_options(told)))
     if document and as_json:
         emit_json(document)

@@ -38,7 +38,8 @@ def transfer_many(
     if preview:
         check_drawing()
         check_folder(preview, "--preview")
-    files = {job.output: "output" for job in jobs} | {job.preview: "preview" for job in jobs}
+    files = {job.output: "output" for job in jobs}
+    files |= {job.preview: "preview" for job in jobs if job.preview}
     if summary_path in files:
         raise UsageError(f"{summary_path}: is both `{files[summary_path]}` and `summary`")
     asked = {"target": target, "model": work.model, "seed": work.seed, **asdict(work.options)}

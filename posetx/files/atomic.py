@@ -174,6 +174,22 @@ def _identity(path: Path) -> str:
     return f"{found.st_dev}:{found.st_ino}"
 
 
+def check_can_be_folder(folder: Path) -> None:
+    """Refuse a folder for results that cannot be made, or written in; it is not made yet.
+
+    Raises
+    ------
+    PosetxError
+    """
+    above = Path(os.path.abspath(folder))
+    while not os.path.lexists(above):
+        above = above.parent
+    if not above.is_dir():
+        raise PosetxError(f"{folder}: {above} is not a folder; name another one")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise PosetxError(f"{folder}: no permission to write in {above}; name another one")
+
+
 def check_free(path: Path, overwrite: bool) -> None:
     """Refuse an output that is there already, unless `overwrite`; its folder may be missing.
 

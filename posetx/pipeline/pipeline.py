@@ -17,6 +17,7 @@ import torch
 from posetx.arrays import Floats, Indices
 from posetx.bodies.body import BodyModel
 from posetx.cleaning.measured import check_measured, clean_measured, measured_points, stages_table
+from posetx.errors import PosetxError
 from posetx.files.scans import Scan
 from posetx.files.targets import Target
 from posetx.geometry.axes import axis, check_axes, upright
@@ -25,13 +26,14 @@ from posetx.geometry.mesh import area_centroid, edge_distortion, flipped_share
 from posetx.geometry.restore import restore_detail
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import Predictor
-from posetx.pipeline.confidence import confidence
+from posetx.pipeline.confidence import check_curves, confidence
 from posetx.pipeline.options import Heading, Options
 from posetx.pipeline.results import Reading, Report, Transfer
 from posetx.pipeline.stages import OnStage, Stages, unheard
 from posetx.reading.floor import lies_on
 from posetx.reading.orient import Orientation
 from posetx.reading.reader import PoseReader
+from posetx.system.paths import find_model
 from posetx.target.prepared import TargetFit, give
 from posetx.target.ready import ReadyTarget, ready_target
 
@@ -59,6 +61,11 @@ class Pipeline:
         """The pipeline of a model by name or path. Raises as :func:`load_model`."""
         device = device or torch.device("cpu")
         network, card = load_model(model, device)
+        try:
+            check_curves(card)
+        except ValueError as error:
+            path = find_model(model).with_suffix(".json")
+            raise PosetxError(f"{path}: a damaged card ({error}); calibrate the model") from None
         return cls(Predictor(network, device), card)
 
     @cached_property

@@ -15,6 +15,8 @@ from posetx.target.prepared import Prepared, TargetFit, prepared
 
 #: points of a target's surface that its own orientation is found from
 TARGET_SAMPLES = 4096
+#: vertices that the roughest figure has: a box for each of trunk, head, arms and legs
+FEWEST = 30
 #: characters mostly face where their format's programs have the front: see `orient`
 HABIT = 0.9
 
@@ -66,10 +68,15 @@ def ready_target(
 
     Raises
     ------
-    PosetxError : the target's surface has no area
+    PosetxError : the target's surface has no area, or it has fewer vertices than any character
     UsageError : an axis that is none, or the same axis twice
     """
     predictor = swift.predictor
+    places = len(target.welds()[0])
+    if places < FEWEST:
+        raise PosetxError(
+            f"{target.path}: has {places} vertices, too few for arms and legs; give a character"
+        )
     try:
         frame = IdentityFrame.of(target.vertices, target.faces)
         surface, _, _ = sample_surface(target.vertices, target.faces, TARGET_SAMPLES)
