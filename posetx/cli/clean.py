@@ -18,14 +18,12 @@ from posetx.cli.common import (
     QuietOption,
     SeedOption,
     VerboseOption,
-    check_drawing,
     check_input,
     check_preview,
     emit_json,
     emit_table,
 )
 from posetx.cli.stages import stage_bar
-from posetx.errors import UsageError
 from posetx.system.console import note, say
 
 STAGES = {
@@ -150,23 +148,16 @@ def _clean_many(
     summary_path: Path | None,
     overwrite: bool,
 ) -> dict[str, Any]:
-    from posetx.cli.many import do_many
+    from posetx.cli.many import check_batch, do_many
     from posetx.cli.summary import Summary
-    from posetx.files.atomic import check_outputs
     from posetx.files.scan_write import check_scan_suffix
-    from posetx.pipeline.batch import Job, check_folder, find_scans, plan
+    from posetx.pipeline.batch import Job, find_scans, plan
 
     suffix = f".{kind.lower().lstrip('.')}"
     check_scan_suffix(Path(f"--format {suffix}"))
     jobs = plan(find_scans(given), output, suffix, previews)
-    check_folder(output, "-o")
-    if previews:
-        check_drawing()
-        check_folder(previews, "--preview")
-    if summary_path and summary_path in {path for j in jobs for path in (j.output, j.preview)}:
-        raise UsageError(f"{summary_path}: is a result and `summary`; name two files")
+    check_batch(jobs, output, previews, summary_path)
     summary = Summary(summary_path, asdict(settings), overwrite)
-    check_outputs({"summary": summary_path}, [job.scan for job in jobs], True)
 
     def do(job: Job) -> dict[str, Any]:
         return _cleaned(job.scan, job.output, job.preview, settings)

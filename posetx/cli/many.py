@@ -9,14 +9,34 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from posetx.cli.common import explain
+from posetx.cli.common import check_drawing, explain
 from posetx.cli.summary import Summary
-from posetx.pipeline.batch import Job, Outcome, run
+from posetx.files.atomic import check_distinct, check_output
+from posetx.pipeline.batch import Job, Outcome, check_folder, run
 from posetx.system.console import console, error, note, progress_bar, say, shortened
 
 COLOURS = {"done": "green", "skipped": "dim", "failed": "red"}
 #: Characters of the bar's line that are not the scan's name.
 BESIDE_NAME = 56
+
+
+def check_batch(jobs: list[Job], output: Path, previews: Path | None, summary: Path | None) -> None:
+    """Make the folders of a batch. Raises PosetxError where results cannot be written there.
+
+    What is there already is no trouble: it is skipped.
+    """
+    files: dict[str, Path | None] = {f"result {job.output.name}": job.output for job in jobs}
+    files |= {f"preview {job.preview.name}": job.preview for job in jobs if job.preview}
+    targets = {job.target for job in jobs if job.target}
+    check_distinct({**files, "summary": summary}, [*(job.scan for job in jobs), *targets])
+    if previews:
+        check_drawing()
+    for folder, option in ((output, "-o"), (previews, "--preview")):
+        if folder:
+            check_folder(folder, option)
+    for path in files.values():
+        if path:
+            check_output(path, overwrite=True)
 
 
 def do_many(

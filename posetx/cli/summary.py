@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from posetx.cli.common import flag, json_text
+from posetx.cli.common import json_text
 from posetx.errors import PosetxError, UsageError
 from posetx.files.atomic import check_output, write_text_atomic
 from posetx.files.checks import read_bytes
@@ -45,7 +45,7 @@ class Summary:
         """A line about results that are there of other options; empty where there are none."""
         if not self.changed:
             return ""
-        names = ", ".join(flag(name) for name in self.changed)
+        names = ", ".join(self.changed)
         return f"what is there already was made with another {names}; --overwrite makes it anew"
 
     def document(self, outcomes: list[Outcome]) -> dict[str, Any]:

@@ -6,12 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from posetx.cli.common import check_drawing
-from posetx.cli.many import do_many
+from posetx.cli.many import check_batch, do_many
 from posetx.cli.summary import Summary
 from posetx.errors import UsageError
-from posetx.files.atomic import check_outputs
-from posetx.pipeline.batch import Job, check_folder, find_scans, plan
+from posetx.pipeline.batch import Job, find_scans, plan
 
 if TYPE_CHECKING:
     from posetx.cli.work import Work
@@ -32,21 +30,13 @@ def transfer_many(
         raise UsageError(
             f"-o {output}: several scans need a folder for their results, not one file"
         )
+    work.check([])
     target = work.target_path
     jobs = plan(find_scans(given), output, result_suffix(target), preview, target)
-    check_folder(output, "-o")
-    if preview:
-        check_drawing()
-        check_folder(preview, "--preview")
-    files = {job.output: "output" for job in jobs}
-    files |= {job.preview: "preview" for job in jobs if job.preview}
-    if summary_path in files:
-        raise UsageError(f"{summary_path}: is both `{files[summary_path]}` and `summary`")
+    check_batch(jobs, output, preview, summary_path)
     asked = {"target": target, "model": work.model, "seed": work.seed, **asdict(work.options)}
     summary = Summary(summary_path, asked, overwrite)
-    check_outputs({"summary": summary_path}, [target, *(job.scan for job in jobs)], True)
     if overwrite or not all(job.finished for job in jobs):
-        work.check([])
         work.prepare()  # a target that cannot be read would fail every scan
 
     def do(job: Job) -> dict[str, Any]:

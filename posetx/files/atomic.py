@@ -151,6 +151,14 @@ def check_outputs(
     PosetxError
         a folder is missing, or may not be written to
     """
+    check_distinct(outputs, inputs)
+    for path in outputs.values():
+        if path is not None:
+            check_output(path, overwrite)
+
+
+def check_distinct(outputs: Mapping[str, Path | None], inputs: Iterable[Path]) -> None:
+    """The part of :func:`check_outputs` that looks at names alone. Raises UsageError."""
     seen: dict[str, str] = {}
     read = {_identity(Path(path)) for path in inputs}
     for name, path in outputs.items():
@@ -162,7 +170,6 @@ def check_outputs(
         if who in seen:
             raise UsageError(f"{path}: is both `{seen[who]}` and `{name}`; name two files")
         seen[who] = name
-        check_output(path, overwrite)
 
 
 def _identity(path: Path) -> str:
