@@ -97,7 +97,7 @@ def transfer(
         document = transfer_many(work, scans, output, preview, summary, overwrite)
     else:
         files = {"output": output, "preview": preview, "summary": summary}
-        document = _transfer_one(work, scans[0], files, overwrite, verbose)
+        document = _transfer_one(work, scans[0], files, overwrite, verbose, as_json)
     if as_json:
         emit_json(document)
     if document.get("failed"):
@@ -105,7 +105,12 @@ def transfer(
 
 
 def _transfer_one(
-    work: Work, scan: Path, files: dict[str, Path | None], overwrite: bool, verbose: bool
+    work: Work,
+    scan: Path,
+    files: dict[str, Path | None],
+    overwrite: bool,
+    verbose: bool,
+    as_json: bool,
 ) -> dict[str, Any]:
     from posetx.files.atomic import check_outputs, write_text_atomic
     from posetx.files.targets.base import check_output_suffix
@@ -118,7 +123,8 @@ def _transfer_one(
         check_preview(preview)
     check_outputs(files, [scan, work.target_path], overwrite)
     work.check([scan])
-    with stage_bar(work.stages(preview), began=f"{scan.name} to {work.target_path.name}") as stage:
+    began = "" if as_json else f"{scan.name} to {work.target_path.name}"
+    with stage_bar(work.stages(preview), began=began) as stage:
         report = work.transfer(scan, output, preview, stage)
     if summary:
         write_text_atomic(summary, json_text(report) + "\n")

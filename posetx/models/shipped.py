@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from posetx.errors import PosetxError
-from posetx.files.checks import read_bytes
 from posetx.system.paths import weights_dirs
 
 #: Bytes; the shipped one has 6 kB.
@@ -69,6 +68,8 @@ def inspect_model(path: Path) -> ShippedModel:
 
 def read_card(path: Path) -> dict[str, Any] | None:
     """The card as a dict; None if there is none; empty if it cannot be read as one."""
+    from posetx.files.checks import read_bytes  # needs numpy, which lists and helps do not
+
     if not path.exists():
         return None
     try:

@@ -72,16 +72,16 @@ def ready_target(
     UsageError : an axis that is none, or the same axis twice
     """
     predictor = swift.predictor
-    places = len(target.welds()[0])
-    if places < FEWEST:
-        raise PosetxError(
-            f"{target.path}: has {places} vertices, too few for arms and legs; give a character"
-        )
     try:
         frame = IdentityFrame.of(target.vertices, target.faces)
         surface, _, _ = sample_surface(target.vertices, target.faces, TARGET_SAMPLES)
     except (ValueError, PosetxError) as error:
         raise PosetxError(f"{target.path}: {error}") from None
+    places = len(target.welds()[0])
+    if places < FEWEST:
+        raise PosetxError(
+            f"{target.path}: has {places} vertices, too few for arms and legs; give a character"
+        )
     sample = pose_sample(surface, predictor.model.config.pose_points)
     found = orient(
         predictor, swift.neutral, sample, up, front, headings=4, refine=False, habit=HABIT
