@@ -37,6 +37,10 @@ class FieldError(UsageError):
         return f"{f'{name} {self.value}'.rstrip()}: {self.message}"
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end (SIGTERM); whatever cleans up at Ctrl-C does so now."""
+
+
 class MissingError(PosetxError):
     """Weights or a dependency are not here (exit code 3)."""
 

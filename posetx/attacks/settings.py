@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -57,6 +58,11 @@ class AttackSettings:
             _check_known("defence", self.defence, DEFENCES)
         elif self.adaptive:
             raise FieldError("defence", "", "adaptive to which one?")
+        for field in ("epsilon", "success", "share"):
+            if not math.isfinite(getattr(self, field)):
+                raise FieldError(field, getattr(self, field), "give a finite number")
+        if self.epsilon < 0:
+            raise FieldError("epsilon", self.epsilon, "give a distance of 0 or more")
         if self.success <= 0:
             raise FieldError("success", self.success, "give a PMD above 0")
         if not 0 < self.share < 1:

@@ -18,11 +18,11 @@ from posetx.arrays import Floats, Indices, Mask
 from posetx.cleaning.planes import Plane, find_planes, plane_mask
 from posetx.errors import PosetxError
 from posetx.files.checks import usable_rows
+from posetx.geometry.extent import robust_extent
 from posetx.geometry.neighbours import (
     gaps,
     neighbour_distances,
     pieces,
-    robust_extent,
     spacing,
     working_set,
 )

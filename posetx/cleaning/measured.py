@@ -19,10 +19,14 @@ from posetx.cleaning.clean import Cleaned, Stage, check_body, clean_scan
 from posetx.cleaning.settings import CleanSettings, Sampling
 from posetx.errors import PosetxError
 from posetx.files.scans import Scan
+from posetx.geometry.extent import robust_extent
 from posetx.geometry.sampling import farthest_points, sample_surface, voxel_points
 
 #: Points that a scan which is a mesh is sampled at.
 SCAN_SAMPLES = 60_000
+#: A triangle this many times longer than the scan's robust extent is a spike to a stray vertex:
+#: its area would take all samples.
+SPIKE = 10.0
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,20 @@ def measured_points(scan: Scan) -> tuple[Floats, Indices]:
     every = np.arange(len(scan.points))
     if scan.faces is None or len(np.unique(scan.faces)) < 0.9 * len(every):
         return scan.points, every
+    faces = _without_spikes(scan.points, scan.faces)
     try:
-        points, face, barycentric = sample_surface(scan.points, scan.faces, SCAN_SAMPLES)
+        points, face, barycentric = sample_surface(scan.points, faces, SCAN_SAMPLES)
     except ValueError:  # all triangles are degenerate
         return scan.points, every
-    return points, scan.faces[face, barycentric.argmax(1)]
+    return points, faces[face, barycentric.argmax(1)]
+
+
+def _without_spikes(points: Floats, faces: Indices) -> Indices:
+    """The triangles (m, 3) without those that are far longer than the scan is large."""
+    corners = points[faces]
+    longest = np.linalg.norm(corners - corners[:, [1, 2, 0]], axis=2).max(axis=1)
+    short: Indices = faces[longest <= SPIKE * robust_extent(points)]
+    return short
 
 
 def clean_measured(scan: Scan, points: Floats, **options: Any) -> Cleaned:

@@ -18,7 +18,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from posetx.arrays import Floats, Mask
-from posetx.geometry.neighbours import robust_extent, spacing, working_set
+from posetx.geometry.extent import robust_extent
+from posetx.geometry.neighbours import spacing, working_set
 
 RESOLUTION = 150.0
 """Planes are searched on a cloud thinned to the scene's extent over this."""

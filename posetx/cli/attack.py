@@ -21,7 +21,8 @@ from posetx.cli.common import (
     QuietOption,
     SeedOption,
     VerboseOption,
-    check_preview,
+    check_drawing,
+    check_input,
     choice,
     emit_json,
     in_options,
@@ -29,7 +30,8 @@ from posetx.cli.common import (
 )
 from posetx.cli.stages import stage_bar
 from posetx.errors import UsageError
-from posetx.system.console import console
+from posetx.system.console import note, say
+from posetx.system.paths import find_model
 
 STAGES = {
     "load": "loading the model",
@@ -81,7 +83,7 @@ class ScanAttack:
 
     def check(self) -> None:
         """Raises UsageError for what does not go together, and for files that are there."""
-        from posetx.files.atomic import check_output
+        from posetx.files.atomic import check_outputs
         from posetx.files.scan_write import check_scan_suffix
 
         self.settings.check()
@@ -91,9 +93,20 @@ class ScanAttack:
             text = "wants a pose; give --toward SCAN or --turn DEGREES"
             raise UsageError(f"--method {self.settings.method} {text}")
         check_scan_suffix(self.output)
-        check_output(self.output, self.overwrite)
+        inputs = {"the scan": self.scan, "the target": self.target, "`toward`": self.toward}
+        for what, path in inputs.items():
+            if path is not None:
+                check_input(path, in_options(what))
+        for model in (self.model, self.surrogate):
+            if model is not None:
+                find_model(model)
+        files: dict[str, Path | None] = {"output": self.output}
         if self.report:
-            _check_folder(self.report, self.target, self.overwrite)
+            check_drawing()
+            self.report.mkdir(parents=True, exist_ok=True)
+            names = _names(self.report, self.target)
+            files |= {f"report {name}": path for name, path in names.items()}
+        check_outputs(files, [path for path in inputs.values() if path], self.overwrite)
 
     @property
     def clip(self) -> bool:
@@ -187,8 +200,8 @@ def attack(
     )
     wanted.check()
     document = _attack(wanted, device)
-    for note in document["warnings"]:
-        console.print(f"[yellow]note:[/] {note}", soft_wrap=True)
+    for warning in document["warnings"]:
+        note(warning)
     if as_json:
         emit_json(document)
     _say(output, document)
@@ -261,14 +274,6 @@ def _names(folder: Path, target: Path) -> dict[str, Path]:
     }
 
 
-def _check_folder(folder: Path, target: Path, overwrite: bool) -> None:
-    from posetx.files.atomic import check_output
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, path in _names(folder, target).items():
-        (check_preview if name == "picture" else check_output)(path, overwrite)
-
-
 def _write_report(
     folder: Path,
     target: Any,
@@ -292,20 +297,18 @@ def _write_report(
 def _say(output: Path, document: dict[str, Any]) -> None:
     pmd, whole = document["sample"]["pmd"], document["transfer"]
     size = document["perturbation_mm"]
-    console.print(
+    say(
         f"{output}: {document['points_out']} points, the body's moved by {size['mean']:.1f} mm on "
         f"average, {size['max']:.1f} mm at most (of an adult)\n"
         f"  network on its sample: PMD {_pmd(pmd['attacked'])} from {document['truth']} "
         f"(clean {_pmd(pmd['clean'])}, noise of that size {_pmd(pmd['noise'])})\n"
         f"  the whole transfer: PMD {_pmd(whole['pmd'])}, MPJPE {whole['mpjpe_mm']:.0f} mm "
-        "between before and after",
-        soft_wrap=True,
+        "between before and after"
     )
     if "attacked_defended" in pmd:
-        console.print(
+        say(
             f"  behind {document['defence']}: PMD {_pmd(pmd['attacked_defended'])} "
-            f"(clean {_pmd(pmd['clean_defended'])})",
-            soft_wrap=True,
+            f"(clean {_pmd(pmd['clean_defended'])})"
         )
 
 

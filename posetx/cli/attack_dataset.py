@@ -36,6 +36,7 @@ from posetx.cli.common import (
 )
 from posetx.evaluation.protocol_table import PLAIN
 from posetx.system.console import progress_bar
+from posetx.system.paths import find_model
 
 
 def attack_dataset(
@@ -96,7 +97,7 @@ def attack_dataset(
     from posetx.evaluation.attack_dataset import DatasetAttack, attack_protocol
     from posetx.evaluation.attack_tables import markdown as as_markdown
     from posetx.evaluation.attack_tables import parts_markdown, parts_table, tables
-    from posetx.files.atomic import check_output, write_text_atomic
+    from posetx.files.atomic import check_outputs, write_text_atomic
 
     common = AttackSettings(
         restarts=restarts,
@@ -120,8 +121,8 @@ def attack_dataset(
         seed=seed,
     )
     options.check()
-    if output:
-        check_output(output, overwrite)
+    weights = [find_model(name) for name in (model, surrogate) if name]
+    check_outputs({"output": output}, weights, overwrite)
     with progress_bar() as bar:
         task = bar.add_task("attacking", total=options.steps)
         found = attack_protocol(options, partial(bar.advance, task))

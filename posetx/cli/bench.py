@@ -18,7 +18,7 @@ from posetx.cli.common import (
     emit_json,
 )
 from posetx.studies.bench.presets import NETWORKS, PRESETS
-from posetx.system.console import console, progress_bar
+from posetx.system.console import console, progress_bar, say
 
 
 def bench(
@@ -75,11 +75,11 @@ def bench(
 
         def on_done(told: str, minutes: float) -> None:
             if not console.is_terminal:
-                console.print(f"{minutes:.1f} min  {told}", soft_wrap=True)
+                say(f"{minutes:.1f} min  {told}")
 
         results, whole = run(options, on_step, on_done)
     if not whole:
-        console.print("time is up; call again to go on")
+        say("time is up; call again to go on")
     if as_json:
         emit_json(results)
     else:

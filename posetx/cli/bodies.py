@@ -16,7 +16,7 @@ from posetx.cli.common import (
     emit_json,
 )
 from posetx.data.write_settings import BodiesSettings, Format, Layout, Poses
-from posetx.system.console import console, progress_bar
+from posetx.system.console import progress_bar, say
 
 
 def bodies(
@@ -90,4 +90,4 @@ def bodies(
         emit_json(summary)
     else:
         scans = f" and {summary['scans']} scans" if scan else ""
-        console.print(f"wrote {summary['bodies']} bodies{scans} to {out_dir}", soft_wrap=True)
+        say(f"wrote {summary['bodies']} bodies{scans} to {out_dir}")

@@ -1,13 +1,14 @@
-"""`posetx clean`: what `posetx transfer` would take of a scan, as a file."""
+"""`posetx clean`: what `posetx transfer` would take of a scan, or of many, as files."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from posetx.cleaning.settings import CleanSettings, Sampling
@@ -17,11 +18,13 @@ from posetx.cli.common import (
     QuietOption,
     SeedOption,
     VerboseOption,
+    check_input,
     check_preview,
     emit_json,
     emit_table,
 )
-from posetx.system.console import console, progress_bar
+from posetx.cli.stages import stage_bar
+from posetx.system.console import note, say
 
 STAGES = {
     "read": "reading",
@@ -32,14 +35,32 @@ STAGES = {
 
 
 def clean(
-    scan: Annotated[
-        Path, typer.Argument(help="PLY, OBJ, STL, OFF, XYZ, PCD, GLB, NPY, NPZ, LAS, LAZ, E57.")
+    scans: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SCAN...",
+            help="PLY, OBJ, STL, OFF, XYZ, PCD, GLB, NPY, NPZ, LAS, LAZ, E57; or a folder.",
+        ),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="The body: PLY, XYZ, TXT, CSV, NPZ.")
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            help="The body: PLY, OBJ, XYZ, TXT, CSV, NPZ; of several scans, a folder.",
+        ),
     ],
     preview: Annotated[
-        Path | None, typer.Option(help="Also draw what went and what stayed into this PNG.")
+        Path | None,
+        typer.Option(
+            help="Also draw what went and what stayed: a PNG; of several scans, a folder."
+        ),
+    ] = None,
+    kind: Annotated[
+        str, typer.Option("--format", help="Of several scans: ply, obj, xyz, txt, csv or npz.")
+    ] = "ply",
+    summary: Annotated[
+        Path | None, typer.Option(help="Also write what was done, as --json says it, to a file.")
     ] = None,
     no_outliers: Annotated[bool, typer.Option("--no-outliers", help="Leave strays in.")] = False,
     no_planes: Annotated[
@@ -63,10 +84,10 @@ def clean(
     """Take out of SCAN whatever is not the body: strays, floor, walls, other objects.
 
     The result stays in the frame and unit of SCAN, with the normals, colours and faces of the
-    points that are kept. It is what `posetx transfer` takes of SCAN, in full density.
+    points that are kept. It is what `posetx transfer` takes of SCAN, in full density. Several
+    scans, a folder or a pattern give a folder of results, as with `posetx transfer`.
     """
-    from posetx.files.atomic import check_output
-    from posetx.files.scan_write import check_scan_suffix, write_scan
+    from posetx.pipeline.batch import is_many
 
     settings = CleanSettings(
         outliers=not no_outliers,
@@ -76,65 +97,125 @@ def clean(
         sampling=sampling,
         seed=seed,
     )
-    check_scan_suffix(output)
-    check_output(output, overwrite)
-    if preview:
-        check_preview(preview, overwrite)
-
-    seconds: dict[str, float] = {}
-    with progress_bar() as bar:
-        task = bar.add_task("", total=len(STAGES) - (not preview))
-        running: list[tuple[str, float]] = []
-
-        def on_stage(name: str) -> None:
-            now = time.perf_counter()
-            if running:
-                before, start = running.pop()
-                seconds[before] = round(now - start, 3)
-                bar.advance(task)
-            running.append((name, now))
-            bar.update(task, description=STAGES.get(name, ""))
-
-        on_stage("read")
-        from posetx.cleaning.measured import body_of, stages_table
-        from posetx.files.scans import read_scan
-
-        raw = read_scan(scan)
-        on_stage("clean")
-        body = body_of(raw, settings)
-        on_stage("write")
-        notes = [*raw.notes, *body.notes, *write_scan(output, body.scan)]
-        if preview:
-            on_stage("preview")
-            from posetx.report.cleaned import draw_cleaned
-
-            draw_cleaned(preview, raw, body)
-        on_stage("")
-
-    for note in notes:
-        console.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
-    stages = stages_table(body.stages)
+    if is_many(scans, output):
+        document = _clean_many(scans, output, preview, kind, settings, summary, overwrite)
+    else:
+        files = {"output": output, "preview": preview, "summary": summary}
+        document = _clean_one(scans[0], files, settings, overwrite, table=not (as_json or quiet))
     if as_json:
-        emit_json(
-            {
-                "scan": scan,
-                "output": output,
-                "preview": preview,
-                "points_in": len(raw.points),
-                "points_out": len(body.kept),
-                "faces_in": 0 if raw.faces is None else len(raw.faces),
-                "faces_out": 0 if body.scan.faces is None else len(body.scan.faces),
-                "stages": stages,
-                "warnings": notes,
-                "seconds": seconds,
-            }
-        )
-        return
-    if not quiet:
-        emit_table(stages_as_table(stages))
-    console.print(
-        f"{output}: {len(body.kept):,} of {len(raw.points):,} points kept", soft_wrap=True
-    )
+        emit_json(document)
+    if document.get("failed"):
+        raise typer.Exit(1)
+
+
+def _clean_one(
+    scan: Path,
+    files: dict[str, Path | None],
+    settings: CleanSettings,
+    overwrite: bool,
+    table: bool,
+) -> dict[str, Any]:
+    from posetx.cli.common import json_text
+    from posetx.files.atomic import check_outputs, write_text_atomic
+    from posetx.files.scan_write import check_scan_suffix
+
+    output, preview, summary = files.values()
+    assert output is not None
+    check_scan_suffix(output)
+    if preview:
+        check_preview(preview)
+    check_outputs(files, [scan], overwrite)
+    check_input(scan, "the scan")
+    names = [name for name in STAGES if preview or name != "preview"]
+    with stage_bar(names, STAGES) as on_stage:
+        document = _cleaned(scan, output, preview, settings, on_stage)
+    if summary:
+        write_text_atomic(summary, json_text(document) + "\n")
+    for warning in document["warnings"]:
+        note(warning)
+    if table:
+        emit_table(stages_as_table(document["stages"]))
+    say(f"{output}: {document['points_out']:,} of {document['points_in']:,} points kept")
+    return document
+
+
+def _clean_many(
+    given: list[Path],
+    output: Path,
+    previews: Path | None,
+    kind: str,
+    settings: CleanSettings,
+    summary_path: Path | None,
+    overwrite: bool,
+) -> dict[str, Any]:
+    from posetx.cli.many import check_batch, do_many
+    from posetx.cli.summary import Summary
+    from posetx.files.scan_write import check_scan_suffix
+    from posetx.pipeline.batch import Job, find_scans, plan
+
+    suffix = f".{kind.lower().lstrip('.')}"
+    check_scan_suffix(Path(f"--format {suffix}"))
+    jobs = plan(find_scans(given), output, suffix, previews)
+    check_batch(jobs, output, previews, summary_path)
+    summary = Summary(summary_path, asdict(settings), overwrite)
+
+    def do(job: Job) -> dict[str, Any]:
+        return _cleaned(job.scan, job.output, job.preview, settings)
+
+    def kept(report: dict[str, Any]) -> str:
+        return f"{report['points_out']:,} of {report['points_in']:,}"
+
+    return do_many(jobs, output, do, ("points kept", kept), summary, overwrite)
+
+
+def _cleaned(
+    scan: Path,
+    output: Path,
+    preview: Path | None,
+    settings: CleanSettings,
+    on_stage: Callable[[str], None] = lambda name: None,
+) -> dict[str, Any]:
+    """Clean one scan; returns what --json shows of it."""
+    seconds: dict[str, float] = {}
+    running: list[tuple[str, float]] = []
+
+    def stage(name: str) -> None:
+        now = time.perf_counter()
+        if running:
+            before, start = running.pop()
+            seconds[before] = round(now - start, 3)
+        if name:
+            running.append((name, now))
+            on_stage(name)
+
+    stage("read")
+    from posetx.cleaning.measured import body_of, stages_table
+    from posetx.files.scan_write import write_scan
+    from posetx.files.scans import read_scan
+
+    raw = read_scan(scan)
+    stage("clean")
+    body = body_of(raw, settings)
+    stage("write")
+    notes = [*raw.notes, *body.notes, *write_scan(output, body.scan)]
+    if preview:
+        stage("preview")
+        from posetx.report.cleaned import draw_cleaned
+
+        draw_cleaned(preview, raw, body)
+    stage("")
+    return {
+        "scan": scan,
+        "output": output,
+        "preview": preview,
+        "points_in": len(raw.points),
+        "points_out": len(body.kept),
+        "faces_in": 0 if raw.faces is None else len(raw.faces),
+        "faces_out": 0 if body.scan.faces is None else len(body.scan.faces),
+        "stages": stages_table(body.stages),
+        "warnings": notes,
+        "seconds": seconds,
+    }
 
 
 def stages_as_table(stages: list[dict[str, Any]]) -> Table:

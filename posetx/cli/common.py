@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import json
 import os
 import re
@@ -15,14 +16,16 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from posetx.errors import FieldError, PosetxError, UsageError
+from posetx.errors import FieldError, MissingError, PosetxError, Terminated, UsageError
 from posetx.system.console import console
+from posetx.system.console import error as error_line
 
 INTERRUPTED = 130
 """The exit code of a command stopped by Ctrl-C: 128 + SIGINT."""
+TERMINATED = 143
+"""That of a command that was asked to end, by `kill` or a scheduler: 128 + SIGTERM."""
 
 COMMON = "Common options"
 
@@ -57,7 +60,14 @@ DeviceOption = Annotated[
     ),
 ]
 SeedOption = Annotated[
-    int, typer.Option("--seed", min=0, help="Seed of all random choices.", rich_help_panel=COMMON)
+    int,
+    typer.Option(
+        "--seed",
+        min=0,
+        max=2**63 - 1,
+        help="Seed of all random choices.",
+        rich_help_panel=COMMON,
+    ),
 ]
 ModelOption = Annotated[
     str,
@@ -114,18 +124,28 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} does not go into JSON")
 
 
-def check_preview(path: Path, overwrite: bool) -> None:
-    """Raises UsageError for a picture that is no PNG or is there; PosetxError without a folder."""
-    from posetx.files.atomic import check_output
-
+def check_preview(path: Path) -> None:
+    """Raises UsageError for a picture that is no PNG, MissingError where none can be drawn."""
     if path.suffix.lower() != ".png":
         raise UsageError(f"{path}: the preview is a PNG; name it something.png")
-    check_output(path, overwrite)
+    check_drawing()
+
+
+def check_drawing() -> None:
+    """Raises MissingError where the library that draws is not installed."""
+    if importlib.util.find_spec("pyvista") is None:
+        raise MissingError("no picture: pyvista is not installed; pip install pyvista")
+
+
+def check_input(path: Path, what: str) -> None:
+    """Raises PosetxError for a file that is not there; `what` it is: the scan, the target."""
+    if not path.exists():
+        raise PosetxError(f"{path}: {what} does not exist; check the name")
 
 
 def emit_table(table: Table) -> None:
     """Prints a table as the result of a command, so on stdout."""
-    Console().print(table)
+    Console(markup=False, emoji=False).print(table)
 
 
 def guarded(function: Callable[..., Any]) -> Callable[..., None]:
@@ -159,9 +179,8 @@ def fail(error: BaseException, verbose: bool = False) -> int:
     try:
         if verbose:
             trace = "".join(traceback.format_exception(error))
-            console.print(trace.rstrip(), markup=False, soft_wrap=True, style="dim")
-        line = " ".join(message.split())
-        console.print(f"[bold red]error:[/] {escape(line)}", soft_wrap=True)
+            console.print(trace.rstrip(), soft_wrap=True, style="dim")
+        error_line(" ".join(message.split()))
     finally:
         console.quiet = quiet
     return code
@@ -173,6 +192,8 @@ def explain(error: BaseException) -> tuple[str, int]:
         return in_options(error.told(flag(error.field))), error.exit_code
     if isinstance(error, PosetxError):
         return in_options(str(error)) or type(error).__name__, error.exit_code
+    if isinstance(error, Terminated):
+        return "terminated", TERMINATED
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", INTERRUPTED
     if _out_of_memory(error):

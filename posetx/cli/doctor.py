@@ -8,8 +8,8 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from posetx import __version__
 from posetx.cli.common import JsonOption, QuietOption, VerboseOption, emit_json, emit_table
@@ -93,19 +93,23 @@ def as_dict(findings: list[Finding], models: list[ShippedModel], temp_error: str
 
 
 def report_table(findings: list[Finding], models: list[ShippedModel], temp_error: str) -> Table:
+    def state(told: str) -> Text:
+        return Text(told, COLOURS[told])
+
     table = Table("", "state", "version", "notes", box=None, pad_edge=False)
-    table.add_row("posetx", "[green]ok[/]", __version__, str(weights_dir().parent))
-    table.add_row("python", "[green]ok[/]", platform.python_version(), platform.platform())
+    table.add_row("posetx", state("ok"), __version__, str(weights_dir().parent))
+    table.add_row("python", state("ok"), platform.python_version(), platform.platform())
     for finding in findings:
-        optional = "" if finding.dependency.required else " [dim](optional)[/]"
+        name = Text(finding.dependency.name)
+        if not finding.dependency.required:
+            name.append(" (optional)", "dim")
         notes = "\n".join(filter(None, [finding.detail, finding.trouble, finding.hint]))
-        state = f"[{COLOURS[finding.state]}]{finding.state}[/]"
-        table.add_row(finding.dependency.name + optional, state, finding.version, escape(notes))
+        table.add_row(name, state(finding.state), finding.version, notes)
     for model in models:
-        state = f"[{COLOURS[model.check]}]{model.check}[/]"
-        table.add_row(f"weights {model.name}", state, model.sha256[:12], str(model.path))
+        row = (state(model.check), model.sha256[:12], str(model.path))
+        table.add_row(f"weights {model.name}", *row)
     if not models:
-        table.add_row("weights", "[red]missing[/]", "", f"{weights_dir()} or ${HOME_VARIABLE}")
-    state = "[red]fails[/]" if temp_error else "[green]ok[/]"
-    table.add_row("temporary files", state, "", temp_error or tempfile.gettempdir())
+        table.add_row("weights", state("missing"), "", f"{weights_dir()} or ${HOME_VARIABLE}")
+    found = state("fails" if temp_error else "ok")
+    table.add_row("temporary files", found, "", temp_error or tempfile.gettempdir())
     return table

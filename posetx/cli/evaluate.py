@@ -13,6 +13,7 @@ from posetx.cli.common import (
     JsonOption,
     MocapOption,
     ModelOption,
+    OverwriteOption,
     QuietOption,
     SeedOption,
     VerboseOption,
@@ -21,7 +22,9 @@ from posetx.cli.common import (
     emit_table,
 )
 from posetx.evaluation.protocol_table import EXTRA, PROTOCOLS
+from posetx.files.atomic import check_outputs
 from posetx.system.console import progress_bar
+from posetx.system.paths import find_model
 
 
 def evaluate(
@@ -52,6 +55,7 @@ def evaluate(
     ] = None,
     device: DeviceOption = "auto",
     seed: SeedOption = 0,
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -65,6 +69,8 @@ def evaluate(
     The targets are bodies of 1.5 to 2.0 m that no training saw in these shapes; poses of the
     protocols other than `seen` are of motion subjects that no training saw.
     """
+    check_outputs({"details": details}, [find_model(model)], overwrite)
+
     from posetx.evaluation.command import EvaluateOptions
     from posetx.evaluation.command import evaluate as measured
     from posetx.evaluation.tables import figures_markdown, figures_table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.table import Table
+from rich.text import Text
 
 from posetx.cli.common import JsonOption, QuietOption, VerboseOption, emit_json, emit_table
 from posetx.errors import MissingError, PosetxError
@@ -56,7 +57,7 @@ def models_table(found: list[ShippedModel]) -> Table:
     table.add_row("size", *(f"{model.size / 2**20:.1f} MiB" for model in found))
     table.add_row(
         "sha256",
-        *(f"[{colour.get(model.check, 'yellow')}]{model.check}[/]" for model in found),
+        *(Text(model.check, colour.get(model.check, "yellow")) for model in found),
         end_section=True,
     )
     for protocol in protocols:

@@ -21,7 +21,7 @@ from posetx.cli.common import (
     in_options,
 )
 from posetx.models.known import KNOWN
-from posetx.system.console import console
+from posetx.system.console import say
 from posetx.training.options import TrainOptions
 
 ATTACKS = tuple(name for name, method in METHODS.items() if method.training)
@@ -158,9 +158,6 @@ def train(
 
     from posetx.training.command import train_model
 
-    def say(line: str) -> None:
-        console.print(in_options(line), soft_wrap=True, markup=False)
-
-    document = train_model(options, say)
+    document = train_model(options, lambda told: say(in_options(told)))
     if document and as_json:
         emit_json(document)

@@ -23,7 +23,7 @@ from posetx.cli.common import (
 from posetx.cli.stages import stage_bar
 from posetx.cli.work import Work
 from posetx.pipeline.options import Heading, Options
-from posetx.system.console import console
+from posetx.system.console import note, say
 
 AxisOption = Annotated[str, typer.Option(metavar="AXIS", help="x, y, z, -x, -y, -z or auto.")]
 
@@ -77,7 +77,6 @@ def transfer(
     scans, a folder or a pattern give a folder of results: what is there is skipped without
     --overwrite, and a scan that fails does not stop the rest.
     """
-    from posetx.files.atomic import check_output, write_text_atomic
     from posetx.pipeline.batch import is_many
 
     options = Options(
@@ -92,42 +91,71 @@ def transfer(
     )
     options.check()
     work = Work(target, options, model, device, seed)
-    if summary:
-        check_output(summary, overwrite)
     if is_many(scans, output):
         from posetx.cli.transfer_many import transfer_many
 
-        documents, failed = transfer_many(work, scans, output, preview, overwrite)
-        document: Any = {"results": documents, "failed": failed}
+        document = transfer_many(work, scans, output, preview, summary, overwrite)
     else:
-        document, failed = _transfer_one(work, scans[0], output, preview, overwrite), 0
-    if summary:
-        write_text_atomic(summary, json_text(document) + "\n")
+        files = {"output": output, "preview": preview, "summary": summary}
+        document = _transfer_one(work, scans[0], files, overwrite, verbose, as_json)
     if as_json:
         emit_json(document)
-    if failed:
+    if document.get("failed"):
         raise typer.Exit(1)
 
 
 def _transfer_one(
-    work: Work, scan: Path, output: Path, preview: Path | None, overwrite: bool
+    work: Work,
+    scan: Path,
+    files: dict[str, Path | None],
+    overwrite: bool,
+    verbose: bool,
+    as_json: bool,
 ) -> dict[str, Any]:
-    from posetx.files.atomic import check_output
+    from posetx.files.atomic import check_outputs, write_text_atomic
     from posetx.files.targets.base import check_output_suffix
+    from posetx.pipeline.results import points_told
 
-    check_output_suffix(output)
-    check_output(output, overwrite)
+    output, preview, summary = files.values()
+    assert output is not None
+    check_output_suffix(output, work.target_path)
     if preview:
-        check_preview(preview, overwrite)
-    with stage_bar(work.stages(preview)) as on_stage:
-        report = work.transfer(scan, output, preview, on_stage)
+        check_preview(preview)
+    check_outputs(files, [scan, work.target_path], overwrite)
+    work.check([scan])
+    began = "" if as_json else f"{scan.name} to {work.target_path.name}"
+    with stage_bar(work.stages(preview), began=began) as stage:
+        report = work.transfer(scan, output, preview, stage)
+    if summary:
+        write_text_atomic(summary, json_text(report) + "\n")
+    if verbose:
+        _say_found(report)
     for warning in report["warnings"]:
-        console.print(f"[yellow]note:[/] {warning}", soft_wrap=True)
+        note(warning)
+    points = points_told(*(report[f"points_{name}"] for name in ("used", "measured", "in")))
     confidence = report["confidence"]
     trust = "" if confidence is None else f", confidence {confidence:.2f}"
-    console.print(
-        f"{output}: {report['vertices']} vertices posed from {report['points_used']} of "
-        f"{report['points_in']} points, scan's {report['scan_up']} up{trust}",
-        soft_wrap=True,
+    say(
+        f"{output}: {report['vertices']} vertices posed from {points}, "
+        f"scan's {report['scan_up']} up{trust}"
     )
     return report
+
+
+def _say_found(report: dict[str, Any]) -> None:
+    """What was made of the files: unit, axes, cleaning."""
+    say(f"scan: an adult's metre is {report['scan_metre']:.4g} of its units, {_axes(report)}")
+    for stage in report["cleaning"]:
+        say(f"  {stage['stage']}: {stage['in']:,} to {stage['out']:,} points, {stage['why']}")
+    say(
+        f"network: {report['fit_distance']:.4f} from the scan, the next direction "
+        f"{100 * report['orientation_margin']:.0f} % worse"
+    )
+    say(f"target: {report['target_up']} up, {report['target_distance']:.4f} from the network's")
+
+
+def _axes(report: dict[str, Any]) -> str:
+    """Which of the scan's axes point up and to the front."""
+    front = report["scan_rotation"][2]
+    place = max(range(3), key=lambda i: abs(front[i]))
+    return f"{report['scan_up']} up, facing {'-' * (front[place] < 0)}{'xyz'[place]}"

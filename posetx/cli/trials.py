@@ -12,12 +12,14 @@ import typer
 from posetx.cli.common import (
     JsonOption,
     MocapOption,
+    OverwriteOption,
     QuietOption,
     SeedOption,
     VerboseOption,
     emit_json,
 )
-from posetx.system.console import console
+from posetx.files.atomic import check_outputs
+from posetx.system.console import say
 
 if TYPE_CHECKING:
     from posetx.studies.trials.results import Run
@@ -49,6 +51,7 @@ def trials(
         Path | None, typer.Option(metavar="FILE", help="Write what ran as Markdown.")
     ] = None,
     seed: SeedOption = 0,
+    overwrite: OverwriteOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -61,6 +64,7 @@ def trials(
 
     from posetx.studies.trials.study import TrialsOptions, run
 
+    check_outputs({"table": table}, [], overwrite)
     options = TrialsOptions(
         folder=folder,
         mocap=mocap,
@@ -72,18 +76,17 @@ def trials(
         threads=threads,
         table=table,
     )
-    results = run(options, shlex.join(["posetx", *sys.argv[1:]]), say)
+    results = run(options, shlex.join(["posetx", *sys.argv[1:]]), say_run)
     if table:
-        console.print(f"{table}: written", soft_wrap=True)
+        say(f"{table}: written")
     if as_json:
         emit_json({"runs": [asdict(one) for one in results.runs]})
 
 
-def say(run: Run) -> None:
+def say_run(run: Run) -> None:
     """A line about a finished run."""
     figures = "  ".join(f"{kind} {value * 1e4:.1f}" for kind, value in run.pmd.items())
-    console.print(
+    say(
         f"{run.trial}, equal {run.equal}: {run.samples} samples in {run.cpu_seconds:.0f} CPU s, "
-        f"PMD ×1e-4: {figures}",
-        soft_wrap=True,
+        f"PMD ×1e-4: {figures}"
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from posetx.cli.common import in_options
+from posetx.cli.common import check_input, in_options
 from posetx.pipeline.options import Options
+from posetx.system.paths import find_model
 
 if TYPE_CHECKING:
     from posetx.pipeline.pipeline import Pipeline
@@ -22,6 +23,13 @@ class Work:
         self.model, self.device, self.seed = model, device, seed
         self.pipeline: Pipeline | None = None
         self.ready: ReadyTarget | None = None
+
+    def check(self, scans: Iterable[Path]) -> None:
+        """Raises PosetxError for files that are not there, MissingError for such a model."""
+        for scan in scans:
+            check_input(scan, "the scan")
+        check_input(self.target_path, "the target")
+        find_model(self.model)
 
     def prepare(self, on_stage: Callable[[str], None] = lambda name: None) -> None:
         """Read the target, load the model, fit the target."""

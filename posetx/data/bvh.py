@@ -13,6 +13,10 @@ from scipy.spatial.transform import Rotation
 
 from posetx.bodies.skeleton import BONE_END, BVH_NAMES, JOINTS, PARENTS
 from posetx.errors import PosetxError
+from posetx.files.checks import read_bytes
+
+#: angles and lengths beyond this are damage
+LARGEST = 1e9
 
 
 def read_bvh(path: Path, rest_joints: np.ndarray) -> np.ndarray:
@@ -57,10 +61,7 @@ def _parse(
     path: Path,
 ) -> tuple[list[str], list[int], np.ndarray, list[list[str]], np.ndarray]:
     """Names, parents (-1 for none), offsets (j, 3), channels; motion (frames, all channels)."""
-    try:
-        text = path.read_text(errors="replace")
-    except OSError as error:
-        raise PosetxError(f"{path}: cannot be read ({error.strerror})") from None
+    text = read_bytes(path).decode("utf-8", "replace")
     header, _, rest = text.partition("MOTION")
     names: list[str] = []
     parents: list[int] = []
@@ -96,11 +97,12 @@ def _parse(
         numbers = np.array(values[start : start + frames * width], np.float64)
         motion = numbers.reshape(frames, width)
         places = np.array(offsets).reshape(len(names), 3)
-        if not (np.isfinite(motion).all() and np.isfinite(places).all()):
+        largest = max(np.abs(motion).max(initial=0.0), np.abs(places).max(initial=0.0))
+        if frames < 0 or not largest < LARGEST:
             raise ValueError
         if any(c[0] not in "XYZ" for joint in channels for c in joint):
             raise ValueError
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, OverflowError, MemoryError):
         raise PosetxError(f"{path}: not a complete BVH file; export it again") from None
     if not names or not frames:
         raise PosetxError(f"{path}: a BVH file without joints or frames")
@@ -140,10 +142,11 @@ def _rest_turns(
 
 
 def _turn(source: np.ndarray, destination: np.ndarray) -> np.ndarray:
-    a, b = source / np.linalg.norm(source), destination / np.linalg.norm(destination)
+    lengths = np.linalg.norm(source), np.linalg.norm(destination)
+    a, b = source / max(lengths[0], 1e-12), destination / max(lengths[1], 1e-12)
     axis = np.cross(a, b)
     sine = np.linalg.norm(axis)
-    if sine < 1e-9:
+    if not sine >= 1e-9:  # in line, or a bone without a length
         return np.eye(3)
     turn: np.ndarray = Rotation.from_rotvec(axis / sine * np.arctan2(sine, a @ b)).as_matrix()
     return turn

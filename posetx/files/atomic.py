@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -23,8 +24,7 @@ _DISK_TROUBLE = {
 def _name_beside(path: Path) -> Path:
     """A name of its own in the folder of `path`, same suffix."""
     _check_folder(path)
-    if path.is_dir():
-        raise PosetxError(f"{path}: is a folder; name a file in it")
+    _check_replaceable(path, PosetxError)
     return path.parent / f".posetx-{secrets.token_hex(6)}{path.suffix}"
 
 
@@ -42,6 +42,21 @@ def _check_folder(path: Path) -> None:
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
         raise PosetxError(f"{path}: the folder {folder} {what}; create it or choose another output")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        read_only = OSError(errno.EACCES, "")
+        raise _write_problem(path, read_only)
+
+
+def _check_replaceable(path: Path, kind: type[PosetxError]) -> None:
+    """Refuse what a file must not take the place of: a folder, a pipe, a device."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # nothing is there, or a link to nothing
+        return
+    if stat.S_ISDIR(mode):
+        raise kind(f"{path}: is a folder; name a file in it")
+    if not stat.S_ISREG(mode):
+        raise kind(f"{path}: is a device or a pipe, not a file; choose another name")
 
 
 def _write_problem(path: Path, error: OSError) -> PosetxError:
@@ -95,6 +110,8 @@ def write_bytes_atomic(path: Path, data: bytes | bytearray | memoryview) -> None
     """Write `data` to `path`, whole or not at all."""
     with atomic_path(path) as temporary, open(temporary, "wb") as stream:
         stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())  # or, after a power cut, the new name may be of an empty file
 
 
 def write_text_atomic(path: Path, text: str) -> None:
@@ -116,6 +133,70 @@ def check_output(path: Path, overwrite: bool) -> None:
     _check_folder(Path(path))
 
 
+def check_outputs(
+    outputs: Mapping[str, Path | None], inputs: Iterable[Path], overwrite: bool
+) -> None:
+    """Refuse outputs that cannot or may not be written; call before the work starts.
+
+    Parameters
+    ----------
+    outputs : the files that will be written, by the names of the fields that say so
+    inputs : the files that are read, which none of them may replace
+    overwrite : whether files that are there may be replaced
+
+    Raises
+    ------
+    UsageError
+        two outputs are one file, one of them is an input, or is there and may not be replaced
+    PosetxError
+        a folder is missing, or may not be written to
+    """
+    check_distinct(outputs, inputs)
+    for path in outputs.values():
+        if path is not None:
+            check_output(path, overwrite)
+
+
+def check_distinct(outputs: Mapping[str, Path | None], inputs: Iterable[Path]) -> None:
+    """The part of :func:`check_outputs` that looks at names alone. Raises UsageError."""
+    seen: dict[str, str] = {}
+    read = {_identity(Path(path)) for path in inputs}
+    for name, path in outputs.items():
+        if path is None:
+            continue
+        who = _identity(path)
+        if who in read:
+            raise UsageError(f"{path}: is read by this command; choose another `{name}`")
+        if who in seen:
+            raise UsageError(f"{path}: is both `{seen[who]}` and `{name}`; name two files")
+        seen[who] = name
+
+
+def _identity(path: Path) -> str:
+    """What two names of one file have in common."""
+    try:
+        found = path.stat()
+    except OSError:
+        return os.path.normcase(os.path.realpath(path))
+    return f"{found.st_dev}:{found.st_ino}"
+
+
+def check_can_be_folder(folder: Path) -> None:
+    """Refuse a folder for results that cannot be made, or written in; it is not made yet.
+
+    Raises
+    ------
+    PosetxError
+    """
+    above = Path(os.path.abspath(folder))
+    while not os.path.lexists(above):
+        above = above.parent
+    if not above.is_dir():
+        raise PosetxError(f"{folder}: {above} is not a folder; name another one")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise PosetxError(f"{folder}: no permission to write in {above}; name another one")
+
+
 def check_free(path: Path, overwrite: bool) -> None:
     """Refuse an output that is there already, unless `overwrite`; its folder may be missing.
 
@@ -125,7 +206,6 @@ def check_free(path: Path, overwrite: bool) -> None:
         when `path` exists and may not be replaced.
     """
     path = Path(path)
-    if path.is_dir():
-        raise UsageError(f"{path}: is a folder; name a file in it")
+    _check_replaceable(path, UsageError)
     if os.path.lexists(path) and not overwrite:
         raise UsageError(f"{path}: exists already; choose another name or pass `overwrite`")

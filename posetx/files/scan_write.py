@@ -1,4 +1,4 @@
-"""Scans written: PLY, text tables and NPZ, with what they can hold of normals, colours, faces."""
+"""Scans written: PLY, OBJ, tables and NPZ, with what they can hold of normals, colours, faces."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def write_scan(path: Path, scan: Scan) -> list[str]:
     Parameters
     ----------
     path : Path
-        PLY (binary), XYZ, TXT, CSV or NPZ; an existing file is replaced
+        PLY (binary), OBJ, XYZ, TXT, CSV or NPZ; an existing file is replaced
     scan : Scan
         in the frame and unit that the file shall have
 
@@ -121,14 +121,38 @@ def _table(separator: str, names: bool) -> Callable[[Scan], bytes]:
             columns.append(scan.colors)
             formats += ["%d"] * 3
             header += ["red", "green", "blue"]
-        line = separator.join(formats) + "\n"
-        pieces = [separator.join(header) + "\n"] if names else []
-        for begin in range(0, len(scan.points), ROWS):
-            rows = np.concatenate([c[begin : begin + ROWS] for c in columns], axis=1)
-            pieces.append((line * len(rows)) % tuple(rows.ravel().tolist()))
-        return "".join(pieces).encode("ascii")
+        head = separator.join(header) + "\n" if names else ""
+        return (head + _rows(separator.join(formats), columns)).encode("ascii")
 
     return encode
+
+
+def _obj(scan: Scan) -> bytes:
+    """`v` lines with colours from 0 to 1 behind the position, `vn` lines one for each, faces."""
+    number = position_format(scan.points)
+    columns, line = [scan.points], "v " + " ".join([number] * 3)
+    if scan.colors is not None:
+        columns.append(scan.colors / 255.0)
+        line += " %.6g" * 3
+    lines = [_rows(line, columns)]
+    if scan.normals is not None:
+        lines.append(_rows("vn %.6g %.6g %.6g", [scan.normals]))
+    if scan.faces is not None:
+        corner = "%d//%d" if scan.normals is not None else "%d"
+        corners = scan.faces + 1
+        if scan.normals is not None:
+            corners = np.repeat(corners, 2, axis=1)
+        lines.append(_rows(f"f {corner} {corner} {corner}", [corners]))
+    return "".join(lines).encode("ascii")
+
+
+def _rows(line: str, columns: list[NDArray[Any]]) -> str:
+    """A line of text for each row of the columns side by side."""
+    pieces = []
+    for begin in range(0, len(columns[0]), ROWS):
+        rows = np.concatenate([c[begin : begin + ROWS] for c in columns], axis=1)
+        pieces.append((f"{line}\n" * len(rows)) % tuple(rows.ravel().tolist()))
+    return "".join(pieces)
 
 
 def _npz(scan: Scan) -> bytes:
@@ -141,9 +165,10 @@ def _npz(scan: Scan) -> bytes:
 
 _ENCODERS: dict[str, Callable[[Scan], bytes]] = {
     ".ply": _ply,
+    ".obj": _obj,
     ".xyz": _table(" ", names=False),
     ".txt": _table(" ", names=False),
     ".csv": _table(",", names=True),
     ".npz": _npz,
 }
-_WITH_FACES = (".ply", ".npz")
+_WITH_FACES = (".ply", ".obj", ".npz")

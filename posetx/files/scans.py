@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from posetx.files.checks import only_posetx_errors, problem, read_bytes, usable_rows
+from posetx.files.checks import only_posetx_errors, problem, read_bytes, unpacked, usable_rows
 from posetx.files.codecs import meshlab
 from posetx.files.raw import Raw
 
@@ -23,9 +23,11 @@ _READERS = {
     ".txt": "table",
     ".csv": "table",
     ".pts": "table",
+    ".ptx": "ptx",
     ".pcd": "pcd",
     ".glb": "gltf",
     ".gltf": "gltf",
+    ".vrm": "gltf",
     ".npy": "arrays",
     ".npz": "arrays",
     ".las": "scanners",
@@ -34,6 +36,9 @@ _READERS = {
     **dict.fromkeys(meshlab.SUFFIXES, "meshlab"),
 }
 SCAN_SUFFIXES = tuple(_READERS)
+#: Formats whose libraries open files by name, so not in a .gz.
+_BY_NAME = (".e57", *meshlab.SUFFIXES)
+_PACKED = ".gz"
 
 
 @dataclass
@@ -63,14 +68,29 @@ class Scan:
     notes: list[str] = field(default_factory=list)
 
 
+def is_scan(path: Path) -> bool:
+    """Whether a file's name is one of a scan."""
+    return _inner(path).suffix.lower() in SCAN_SUFFIXES
+
+
+def scan_name(path: Path) -> str:
+    """A scan's name without what tells its format: `a` of a.ply and of a.ply.gz."""
+    return _inner(path).stem
+
+
+def _inner(path: Path) -> Path:
+    """The path without the .gz of a packed file."""
+    return path.with_suffix("") if path.suffix.lower() == _PACKED else path
+
+
 def read_scan(path: Path) -> Scan:
     """Read a scan, cloud or mesh; the suffix says in which format.
 
     Parameters
     ----------
     path : Path
-        PLY, OBJ, STL, OFF, XYZ/ASC/TXT/CSV/PTS, PCD, GLB/glTF, NPY, NPZ, LAS/LAZ or E57; DAE, 3DS,
-        X3D/X3DV, WRL, 3MF or CTM through pymeshlab
+        PLY, OBJ, STL, OFF, XYZ/ASC/TXT/CSV/PTS, PTX, PCD, GLB/glTF/VRM, NPY, NPZ, LAS/LAZ or E57;
+        DAE, 3DS, X3D/X3DV, WRL, 3MF or CTM through pymeshlab; all but E57 and these also as .gz
 
     Raises
     ------
@@ -81,19 +101,24 @@ def read_scan(path: Path) -> Scan:
         in one line, whatever is wrong with the file
     """
     path = Path(path)
-    name = _READERS.get(path.suffix.lower())
+    inner = _inner(path)
+    name = _READERS.get(inner.suffix.lower())
     if name is None and (not path.exists() or path.is_dir()):
         read_bytes(path)  # says what is wrong with it
     if name is None:
         raise problem(
             path,
-            f"unknown scan format {path.suffix!r}",
+            f"unknown scan format {inner.suffix!r}",
             f"export it as one of {' '.join(SCAN_SUFFIXES)}",
         )
     reader = importlib.import_module(f"posetx.files.codecs.{name}")
     data = read_bytes(path)
-    with only_posetx_errors(path, path.suffix[1:].upper()):
-        return _checked(reader.scan(data, path), path)
+    if inner is not path:
+        if inner.suffix.lower() in _BY_NAME:
+            raise problem(path, f"a packed {inner.suffix} is not read", "unpack it first")
+        data = unpacked(data, path)
+    with only_posetx_errors(path, inner.suffix[1:].upper()):
+        return _checked(reader.scan(data, inner), path)
 
 
 def scan_of_arrays(points: np.ndarray, faces: np.ndarray | None, path: Path) -> Scan:

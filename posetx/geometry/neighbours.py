@@ -11,12 +11,6 @@ from posetx.arrays import Floats, Indices
 from posetx.geometry.sampling import voxel_groups
 
 
-def robust_extent(points: Floats, share: float = 0.97) -> float:
-    """Diameter of the ball round the median that holds `share` of the points (n, 3)."""
-    away = np.linalg.norm(points - np.median(points, axis=0), axis=1)
-    return 2.0 * float(np.quantile(away, share))
-
-
 def working_set(points: Floats, size: float, most: int) -> tuple[Indices, Indices]:
     """Thin a cloud to an even density: voxels of `size`, or larger for at most `most` points.
 

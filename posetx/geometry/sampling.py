@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from posetx.arrays import Floats, Indices
+from posetx.geometry.extent import box
 from posetx.geometry.mesh import face_areas
 
 #: Clouds with more points than this (or four times the wanted count) are thinned first.
@@ -16,6 +17,9 @@ FARTHEST_POOL = 20_000
 
 #: Voxels of larger clouds are filled in parts of this many points: less memory, and faster.
 CHUNK = 2_000_000
+
+#: Voxels along an axis, at most: 20 bits an axis fit one integer key.
+CELLS = 2**20 - 1
 
 GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
 
@@ -78,10 +82,9 @@ def curve_order(points: Floats) -> Indices:
     points = np.asarray(points, dtype=np.float64)
     if not len(points):
         return np.zeros(0, dtype=np.int64)
-    low = points.min(axis=0)
-    span = max(float((points.max(axis=0) - low).max()), 1e-300)
+    low, span = box(points)
     bits = 16
-    grid = np.minimum((points - low) / span * 2**bits, 2**bits - 1).astype(np.int64)
+    grid = np.clip((points - low) / max(span, 1e-300) * 2**bits, 0, 2**bits - 1).astype(np.int64)
     # Exact ties (stacked triangles) fall back to their coordinates, then to their index.
     return np.argsort(_hilbert(grid, bits), kind="stable")
 
@@ -124,6 +127,7 @@ def voxel_thin(points: Floats, size: float) -> Indices:
     Returns
     -------
     index : (k,) into points, ascending. Which points stay does not depend on their order.
+        Strays that are farther away than there are voxels share the outermost ones.
     """
     return voxel_groups(points, size)[0]
 
@@ -134,9 +138,12 @@ def voxel_groups(points: Floats, size: float) -> tuple[Indices, Indices]:
     if len(points) == 0 or not size > 0.0:
         every = np.arange(len(points))
         return every, every
-    low = points.min(axis=0)
-    # 20 bits an axis fit one integer key; a voxel too fine for that separates nothing anyway.
-    size = max(float(size), float((points.max(axis=0) - low).max()) / (2**20 - 2))
+    low, size = points.min(axis=0), float(size)
+    if float((points.max(axis=0) - low).max()) > size * (CELLS - 1):
+        # Not by the whole cloud's box: one stray a thousand miles away would leave one voxel for
+        # everything else.
+        low, span = box(points)
+        size = max(size, span / (CELLS - 1))
     if len(points) <= 2 * CHUNK:
         return _fill_voxels(points, low, size)
     # The best point of a voxel is the best of the best of its parts: the same choice.
@@ -156,7 +163,7 @@ def _fill_voxels(points: Floats, low: Floats, size: float) -> tuple[Indices, Ind
     cells, squares = [], []
     for axis in range(3):  # one at a time: rows of three are slow to work on
         scaled = (points[:, axis] - low[axis]) / size
-        cell = np.floor(scaled)
+        cell = np.clip(np.floor(scaled), 0, CELLS - 1)
         squares.append((scaled - cell - 0.5) ** 2)
         cells.append(cell.astype(np.int64))
     off = squares[0] + squares[1] + squares[2]
@@ -264,7 +271,7 @@ def voxel_points(points: Floats, count: int) -> Indices:
     pool = _thin_to(points, 4 * count)
     if len(pool) <= count:
         return pool
-    span = float(np.ptp(points, axis=0).max())
+    span = box(points)[1]
     best, fine, coarse = pool[voxel_thin(points[pool], 2.0 * span)], 0.0, 2.0 * span
     size = span / np.sqrt(count)
     for _ in range(12):
@@ -286,7 +293,7 @@ def _thin_to(points: Floats, target: int) -> Indices:
     if len(points) <= 2 * target:
         return index
     # On a surface the number of occupied voxels goes with 1 / size^2: three corrections suffice.
-    size = float(np.ptp(points, axis=0).max()) / np.sqrt(target)
+    size = box(points)[1] / np.sqrt(target)
     best = index
     for _ in range(4):
         kept = voxel_thin(points[best], size)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -28,6 +28,7 @@ from posetx.models.registry import (
     Network,
     architecture_of,
     build,
+    check_sizes,
     config_of,
     name_of,
 )
@@ -42,7 +43,7 @@ def save_model(path: Path, config: Config, weights: dict[str, Tensor], card: dic
     """
     half = {name: value.detach().cpu().half().contiguous() for name, value in weights.items()}
     metadata = {"architecture": architecture_of(config), "config": json.dumps(asdict(config))}
-    data = save(half, metadata=metadata)
+    data = _sorted_header(save(half, metadata=metadata))
     sha256 = hashlib.sha256(data).hexdigest()
     document = {
         "name": path.stem,
@@ -55,6 +56,16 @@ def save_model(path: Path, config: Config, weights: dict[str, Tensor], card: dic
     write_bytes_atomic(path, data)
     write_text_atomic(path.with_suffix(".json"), json.dumps(document, indent=2) + "\n")
     return sha256
+
+
+def _sorted_header(data: bytes) -> bytes:
+    """A safetensors file with its metadata in order: the same tensors are the same bytes."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]
 
 
 def read_model(name: str) -> tuple[Config, dict[str, Tensor], dict[str, Any]]:
@@ -74,17 +85,24 @@ def read_model(name: str) -> tuple[Config, dict[str, Tensor], dict[str, Any]]:
             metadata = file.metadata() or {}
             weights = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
         config = json.loads(metadata.get("config", "null"))
+    strange = [name for name, value in weights.items() if not bool(value.isfinite().all())]
+    if strange:
+        raise PosetxError(f"{path}: its {strange[0]!r} holds what is no number; train it anew")
     architecture = metadata.get("architecture")
     if architecture not in ARCHITECTURES or not isinstance(config, dict):
         raise PosetxError(f"{path}: safetensors, but not a posetx model; see `posetx models`")
     with _refused(path):
-        return config_of(architecture, config), weights, card or {}
+        sizes = config_of(architecture, config)
+        check_sizes(sizes)
+        return sizes, weights, card or {}
 
 
 def load_network(name: str, device: torch.device | str = "cpu") -> tuple[Network, dict[str, Any]]:
     """A network of any kind in eval mode and its card, by name or path. Raises as read_model."""
     config, weights, card = read_model(name)
     with _refused(find_model(name)):
+        with torch.device("meta"):  # nothing is allocated for sizes that are not the weights'
+            build(config).load_state_dict({k: v.to("meta") for k, v in weights.items()})
         model = build(config)
         model.load_state_dict(weights)
     return model.to(device).eval(), card
@@ -106,6 +124,8 @@ def _refused(path: Path) -> Iterator[None]:
     """Whatever goes wrong while a file is read as a model is the file's fault."""
     try:
         yield
-    except (SafetensorError, OSError, RuntimeError, TypeError, ValueError, KeyError) as error:
+    except (PosetxError, MemoryError):
+        raise
+    except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PosetxError(f"{path}: not a usable posetx model ({reason})") from None

@@ -30,6 +30,10 @@ CONFIGS: dict[str, Config] = {
     name: ARCHITECTURES[entry.network][1](**entry.sizes) for name, entry in KNOWN.items()
 }
 
+#: more points, channels and layers than any network has; layers are sizes whose names end so
+MOST_POINTS, MOST_CHANNELS, MOST_REPEATED = 65_536, 8_192, 100
+REPEATED = ("depth", "blocks", "scales", "iterations")
+
 #: sizes of files from before these were invented
 BEFORE: dict[str, dict[str, Any]] = {
     "PoseMAE": {"refine": False, "clutter": False, "bounded": False, "looks": 1}
@@ -50,6 +54,18 @@ def config_named(name: str, **sizes: Any) -> Config:
 def config_of(architecture: str, sizes: dict[str, Any]) -> Config:
     """The sizes that a file tells. Raises KeyError or TypeError for those of no network."""
     return ARCHITECTURES[architecture][1](**{**BEFORE.get(architecture, {}), **sizes})
+
+
+def check_sizes(config: Config) -> None:
+    """Raises ValueError for sizes beyond any sense, before a network of them is built."""
+    for size in fields(config):
+        value = getattr(config, size.name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            continue
+        points, repeated = size.name.endswith("points"), size.name.endswith(REPEATED)
+        most = MOST_POINTS if points else MOST_REPEATED if repeated else MOST_CHANNELS
+        if not (1 if points else 0) <= value <= most:
+            raise ValueError(f"{size.name} is {value}")
 
 
 def architecture_of(config: Config) -> str:

@@ -12,7 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from posetx.errors import PosetxError
 from posetx.system.paths import weights_dirs
+
+#: Bytes; the shipped one has 6 kB.
+LARGEST_CARD = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,13 @@ def inspect_model(path: Path) -> ShippedModel:
 
 def read_card(path: Path) -> dict[str, Any] | None:
     """The card as a dict; None if there is none; empty if it cannot be read as one."""
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    from posetx.files.checks import read_bytes  # needs numpy, which lists and helps do not
+
+    if not path.exists():
         return None
-    except (OSError, ValueError):
+    try:
+        card = json.loads(read_bytes(path, most=LARGEST_CARD))
+    except (PosetxError, ValueError, RecursionError):
         return {}
     return card if isinstance(card, dict) else {}
 

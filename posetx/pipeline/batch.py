@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from posetx.errors import PosetxError, UsageError
-from posetx.files.scans import SCAN_SUFFIXES
+from posetx.files.scans import SCAN_SUFFIXES, is_scan, scan_name
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,20 @@ class Job:
     scan: Path
     output: Path
     preview: Path | None = None
+    #: what all scans are given to
+    target: Path | None = None
 
     @property
     def finished(self) -> bool:
         """Whether all that it would write is there."""
         return self.output.exists() and (self.preview is None or self.preview.exists())
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the result is older than what it was made of."""
+        sources = [path for path in (self.scan, self.target) if path and path.exists()]
+        made = self.output.stat().st_mtime
+        return any(path.stat().st_mtime > made for path in sources)
 
 
 @dataclass
@@ -52,7 +61,7 @@ def find_scans(given: list[Path]) -> list[Path]:
     for path in given:
         if path.is_dir():
             inside = (p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
-            files = sorted(p for p in inside if p.suffix.lower() in SCAN_SUFFIXES)
+            files = sorted(p for p in inside if is_scan(p))
             if not files:
                 raise UsageError(
                     f"{path}: no scans in this folder; they end in {' '.join(SCAN_SUFFIXES)}"
@@ -67,21 +76,33 @@ def find_scans(given: list[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def plan(scans: list[Path], folder: Path, suffix: str, previews: Path | None) -> list[Job]:
-    """A job each: the results are named as the scans are, with the target's suffix.
+def plan(
+    scans: list[Path],
+    folder: Path,
+    suffix: str,
+    previews: Path | None,
+    target: Path | None = None,
+) -> list[Job]:
+    """A job each: the results are named as the scans are, with the given suffix.
 
-    Raises UsageError where two scans would write the same file, or one would be written over.
+    Raises UsageError where two scans would write the same file, or a scan or the target would be
+    written over.
     """
     jobs: dict[Path, Job] = {}
+    read = {path.resolve(): "the scan" for path in scans}
+    if target is not None:
+        read[target.resolve()] = "the target"
     for scan in scans:
-        output = folder / (scan.stem + suffix)
+        output = folder / (scan_name(scan) + suffix)
         if output in jobs:
             raise UsageError(
                 f"{scan} and {jobs[output].scan} would both become {output}; rename one of them"
             )
-        if output.resolve() == scan.resolve():
-            raise UsageError(f"{output}: would replace the scan; choose another folder")
-        jobs[output] = Job(scan, output, previews and previews / (scan.stem + ".png"))
+        if output.resolve() in read:
+            what = read[output.resolve()]
+            raise UsageError(f"{output}: would replace {what}; choose another folder")
+        preview = previews and previews / (scan_name(scan) + ".png")
+        jobs[output] = Job(scan, output, preview, target)
     return list(jobs.values())
 
 

@@ -45,6 +45,23 @@ def confidence(card: Mapping[str, Any], distance: float, missed: float | None) -
     return math.exp(-beyond) / (1 + math.exp(min(max(-score, -50.0), 50.0)))
 
 
+def check_curves(card: Mapping[str, Any]) -> None:
+    """Raises ValueError for a card whose curves are none."""
+    curves = card.get("confidence", {})
+    if not isinstance(curves, Mapping):
+        raise ValueError("no curves")
+    for name, size in zip(KINDS, (2, 3), strict=True):
+        measured = curves.get(name)
+        if not measured:
+            continue
+        try:
+            told = np.array([*measured["curve"], measured["farthest"]], dtype=np.float64)
+        except (TypeError, KeyError):
+            raise ValueError(f"the curve {name!r} is none") from None
+        if told.shape != (size + 1,) or not np.isfinite(told).all() or not told[-1] > 0:
+            raise ValueError(f"the curve {name!r} is none")
+
+
 def kind(missed: float | None) -> str:
     """Which of the card's curves."""
     return KINDS[missed is not None]

@@ -17,20 +17,23 @@ import torch
 from posetx.arrays import Floats, Indices
 from posetx.bodies.body import BodyModel
 from posetx.cleaning.measured import check_measured, clean_measured, measured_points, stages_table
+from posetx.errors import PosetxError
 from posetx.files.scans import Scan
 from posetx.files.targets import Target
 from posetx.geometry.axes import axis, check_axes, upright
+from posetx.geometry.extent import within_sight
 from posetx.geometry.mesh import area_centroid, edge_distortion, flipped_share
 from posetx.geometry.restore import restore_detail
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import Predictor
-from posetx.pipeline.confidence import confidence
+from posetx.pipeline.confidence import check_curves, confidence
 from posetx.pipeline.options import Heading, Options
 from posetx.pipeline.results import Reading, Report, Transfer
 from posetx.pipeline.stages import OnStage, Stages, unheard
 from posetx.reading.floor import lies_on
 from posetx.reading.orient import Orientation
 from posetx.reading.reader import PoseReader
+from posetx.system.paths import find_model
 from posetx.target.prepared import TargetFit, give
 from posetx.target.ready import ReadyTarget, ready_target
 
@@ -58,6 +61,11 @@ class Pipeline:
         """The pipeline of a model by name or path. Raises as :func:`load_model`."""
         device = device or torch.device("cpu")
         network, card = load_model(model, device)
+        try:
+            check_curves(card)
+        except ValueError as error:
+            path = find_model(model).with_suffix(".json")
+            raise PosetxError(f"{path}: a damaged card ({error}); calibrate the model") from None
         return cls(Predictor(network, device), card)
 
     @cached_property
@@ -109,6 +117,7 @@ class Pipeline:
         notes: list[str] = []
         with stages("clean"):
             points, kept = measured_points(scan)
+            measured = len(points)
             cleaning: list[dict[str, Any]] = []
             if clean:
                 cleaned = clean_measured(scan, points)
@@ -121,6 +130,11 @@ class Pipeline:
                     notes.append(f"the person lies on something, so {up} is up; use `up` if not")
             else:
                 check_measured(scan, points)
+                near = within_sight(points)
+                if not near.all():
+                    # The scan as it is; but of one that is a dot beside a stray there is no pose.
+                    notes.append(f"{int((~near).sum())} points far from all others were left out")
+                    points, kept = points[near], kept[near]
         reader = self.thorough if refine else self.swift
         read = reader.read(points, up, front, clean, stages)
         if not read.of_body.all():
@@ -130,8 +144,8 @@ class Pipeline:
             points, kept = points[read.of_body], kept[read.of_body]
         trust = confidence(self.card, read.distance, read.missed)
         return Reading(
-            scan, points, kept, cleaning, read.orientation, read.code, read.joints, read.rotations,
-            read.distance, read.missed, trust, notes, stages.seconds,
+            scan, points, kept, measured, cleaning, read.orientation, read.code, read.joints,
+            read.rotations, read.distance, read.metre, read.missed, trust, notes, stages.seconds,
         )  # fmt: skip
 
     def give(
@@ -165,10 +179,12 @@ class Pipeline:
             scan=str(reading.scan.path),
             target=str(target.path),
             points_in=len(reading.scan.points),
+            points_measured=reading.measured,
             points_used=len(reading.points),
             cleaning=reading.cleaning,
             scan_up=found.up,
             scan_rotation=found.rotation,
+            scan_metre=reading.metre,
             fit_distance=reading.distance,
             orientation_margin=found.margin,
             target_up=ready.up,

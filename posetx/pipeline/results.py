@@ -25,6 +25,7 @@ class Reading:
     scan : the scan as it was read from its file
     points : (k, 3) those that were taken for the body, in the scan's frame and unit
     kept : (k,) which of the scan's points each of them is, or stands for
+    measured : how many points cleaning began with: the scan's, or samples of a mesh's surface
     cleaning : what each step of cleaning took out, as JSON has it
     orientation : how the scan is turned
     code : the pose, as the network and the fits have it
@@ -33,6 +34,7 @@ class Reading:
     rotations : (19, 3, 3) global rotation of each body part from the neutral body's, which stands
         upright with y up, facing +z, into the scan's frame
     distance : of the scan to the network's prediction, see `Orientation`
+    metre : an adult's metre in the scan's unit
     missed : the share of the fitted body that is far from the scan; None where nothing was fitted
     confidence : the likelihood that the pose is right, 0 to 1; None of an uncalibrated model
     notes : what a user should know of how it was read; of its file, see the scan's notes
@@ -42,21 +44,34 @@ class Reading:
     scan: Scan
     points: Floats
     kept: Indices
+    measured: int
     cleaning: list[dict[str, Any]]
     orientation: Orientation
     code: PoseCode
     joints: Floats
     rotations: Floats
     distance: float
+    metre: float
     missed: float | None
     confidence: float | None
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
+def points_told(used: int, measured: int, came: int) -> str:
+    """How many points were used, of how many of what; see :class:`Report`."""
+    if measured == came:
+        return f"{used:,} of {came:,} points"
+    return f"{used:,} of {measured:,} samples of a mesh of {came:,} vertices"
+
+
 @dataclass(frozen=True)
 class Report:
     """What was done in one transfer; distances and rotations as `Orientation` has them.
+
+    Of the scan's ``points_in`` points or vertices, ``points_measured`` are what cleaning began with
+    (of a mesh they are samples of its surface), and ``points_used`` were taken for the body.
+    ``scan_metre`` is an adult's metre in the scan's unit.
 
     Rotations (3, 3) take the files' axes to upright, facing +z; ``flipped_triangles`` is a share,
     ``edge_distortion`` the mean change of the edges' lengths, as a share.
@@ -65,10 +80,12 @@ class Report:
     scan: str
     target: str
     points_in: int
+    points_measured: int
     points_used: int
     cleaning: list[dict[str, Any]]
     scan_up: str
     scan_rotation: Floats
+    scan_metre: float
     fit_distance: float
     orientation_margin: float
     target_up: str
@@ -79,6 +96,11 @@ class Report:
     flipped_triangles: float
     confidence: float | None
     seconds: dict[str, float]
+
+    @property
+    def points(self) -> str:
+        """How many points were used, of how many of what."""
+        return points_told(self.points_used, self.points_measured, self.points_in)
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name, arrays as nested lists."""

@@ -12,7 +12,7 @@ import numpy as np
 from posetx.arrays import Floats
 from posetx.cleaning.planes import Plane
 from posetx.geometry.axes import AXES
-from posetx.geometry.neighbours import robust_extent
+from posetx.geometry.extent import robust_extent
 from posetx.reading.orient import is_flat
 
 #: a body begins within these shares of its length above what carries it; cameras above a body that

@@ -50,6 +50,11 @@ class PoseReading:
     samples: Floats
 
     @property
+    def metre(self) -> float:
+        """An adult's metre in the scan's unit."""
+        return _metre(self.samples)
+
+    @property
     def joints(self) -> Floats:
         """The body's joints (19, 3) in the scan's frame and unit."""
         turned = self.code.joints[0].double().cpu().numpy() @ self.orientation.rotation

@@ -24,7 +24,7 @@ def draw_transfer(path: Path, result: Transfer) -> None:
         scan_colors=None if colors is None else colors[reading.kept],
         titles=(reading.scan.path.name, target.path.name, "result"),
         notes=(
-            f"{report.points_used} of {report.points_in} points",
+            report.points,
             f"{report.vertices} vertices",
             f"edge lengths changed by {100 * report.edge_distortion:.1f} %",
         ),

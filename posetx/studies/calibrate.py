@@ -96,7 +96,9 @@ def calibrate_card(model: str, paths: Iterable[Path]) -> list[dict[str, float]]:
         try:
             for pairs in json.loads(path.read_text(encoding="utf-8")).values():
                 details += [pair for pair in pairs if "distance" in pair]
-        except (ValueError, AttributeError, TypeError):
+                for pair in details:
+                    float(pair["pmd"]), inputs(pair["distance"], pair.get("missed"))
+        except (OSError, ValueError, AttributeError, TypeError, KeyError, RecursionError):
             raise PosetxError(f"{path}: not what `posetx evaluate --details` writes") from None
     if len(details) < 2:
         raise PosetxError("no pairs of scans in these files; evaluate protocols with scans")

@@ -23,7 +23,7 @@ def read(path: Path, told: str) -> dict[str, Any] | None:
         return None
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
         raise PosetxError(f"{path}: not a file of {told}; move it away")

@@ -10,7 +10,8 @@ from posetx.errors import MissingError, UsageError
 if TYPE_CHECKING:
     import torch
 
-DEVICE_PATTERN = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+#: torch counts devices in a byte
+DEVICE_PATTERN = re.compile(r"auto|cpu|mps|cuda(:\d{1,2})?")
 
 
 def resolve_device(name: str = "auto") -> torch.device:

@@ -35,7 +35,7 @@ def weights_dirs() -> list[Path]:
 
 
 def find_model(name: str | os.PathLike[str]) -> Path:
-    """The safetensors file of a model, by its name (`posemae`) or by its path.
+    """The safetensors file of a model, by its name (`posemae`), its path or its training's folder.
 
     Raises
     ------
@@ -43,14 +43,15 @@ def find_model(name: str | os.PathLike[str]) -> Path:
         If there is no such file.
     """
     path = Path(name).expanduser()
+    if path.is_dir() and (len(path.parts) > 1 or not _named(str(name))):
+        return _model_in(path)
     if path.suffix == ".safetensors" or len(path.parts) > 1:
         if path.is_file():
             return path
         raise MissingError(f"{name}: no such weights file; `posetx models` lists the names known")
-    for folder in weights_dirs():
-        candidate = folder / f"{name}.safetensors"
-        if candidate.is_file():
-            return candidate
+    found = _named(str(name))
+    if found:
+        return found
     known = sorted({p.stem for folder in weights_dirs() for p in folder.glob("*.safetensors")})
     raise MissingError(
         f"{name}: no such model; known are: {', '.join(known)}"
@@ -58,3 +59,25 @@ def find_model(name: str | os.PathLike[str]) -> Path:
         else f"{name}: no model weights are here; looked in {PACKAGE / 'weights'}, "
         f"{weights_dir()} and ${HOME_VARIABLE}"
     )
+
+
+def _named(name: str) -> Path | None:
+    """The file of a model that lies in a folder of weights."""
+    candidates = (folder / f"{name}.safetensors" for folder in weights_dirs())
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _model_in(folder: Path) -> Path:
+    """The one model of a training's folder. Raises MissingError where there are none or several."""
+    found = sorted(folder.glob("*.safetensors"))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(path.name for path in found)
+        raise MissingError(f"{folder}: has several models; name one of {names}")
+    if (folder / "checkpoint.pt").exists():
+        raise MissingError(
+            f"{folder}: a training that has not written its model yet; stop it with Ctrl-C, or "
+            "go on with `posetx train` and `resume`"
+        )
+    raise MissingError(f"{folder}: no model in this folder; `posetx models` lists the names known")

@@ -15,6 +15,8 @@ from posetx.target.prepared import Prepared, TargetFit, prepared
 
 #: points of a target's surface that its own orientation is found from
 TARGET_SAMPLES = 4096
+#: vertices that the roughest figure has: a box for each of trunk, head, arms and legs
+FEWEST = 30
 #: characters mostly face where their format's programs have the front: see `orient`
 HABIT = 0.9
 
@@ -66,7 +68,7 @@ def ready_target(
 
     Raises
     ------
-    PosetxError : the target's surface has no area
+    PosetxError : the target's surface has no area, or it has fewer vertices than any character
     UsageError : an axis that is none, or the same axis twice
     """
     predictor = swift.predictor
@@ -75,6 +77,11 @@ def ready_target(
         surface, _, _ = sample_surface(target.vertices, target.faces, TARGET_SAMPLES)
     except (ValueError, PosetxError) as error:
         raise PosetxError(f"{target.path}: {error}") from None
+    places = len(target.welds()[0])
+    if places < FEWEST:
+        raise PosetxError(
+            f"{target.path}: has {places} vertices, too few for arms and legs; give a character"
+        )
     sample = pose_sample(surface, predictor.model.config.pose_points)
     found = orient(
         predictor, swift.neutral, sample, up, front, headings=4, refine=False, habit=HABIT

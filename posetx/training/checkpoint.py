@@ -1,34 +1,78 @@
-"""The full state of a training run on disk: written beside its name, then renamed into place."""
+"""The full state of a training run on disk, whole or not at all, and who may write it."""
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from posetx.errors import PosetxError
+from posetx.errors import PosetxError, UsageError
+from posetx.files.atomic import write_bytes_atomic
+
+#: what every checkpoint has
+KEYS = {"model_config", "settings", "stream_settings", "model", "ema", "optimizers", "samples"}
+_TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Write ``state`` (tensors, numbers, strings, dicts, lists); a kill leaves the old file."""
+    """Write ``state`` (tensors, numbers, strings, dicts, lists); a kill leaves the old file.
+
+    Raises PosetxError, which names the file, where the disk is full or may not be written to.
+    """
+    stream = io.BytesIO()
+    torch.save(state, stream)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    write_bytes_atomic(path, stream.getbuffer())
 
 
 def load_state(path: Path, device: torch.device) -> dict[str, Any]:
     """Read a checkpoint; executes no code from it. Raises PosetxError when it is none."""
     try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        return state
+        state = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
         raise PosetxError(f"{path}: no checkpoint here; start without `resume`") from None
-    except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise PosetxError(f"{path}: not a posetx checkpoint ({reason})") from None
+    except Exception:
+        # Not torch's words: they advise to load it in a way that executes what is in it.
+        raise PosetxError(f"{path}: not a posetx checkpoint, or damaged; start anew") from None
+    if not isinstance(state, dict) or not state.keys() >= KEYS:
+        raise PosetxError(f"{path}: not a checkpoint of posetx; start anew")
+    return state
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """While it holds, no other process trains in the folder, which is made.
+
+    The system lets go of it when this process ends, however it ends. Where there are no such locks
+    (Windows, some network disks) everybody may.
+
+    Raises UsageError where another process does.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PosetxError(f"{folder}: cannot be made: {error.strerror or error}") from None
+    try:
+        import fcntl
+
+        descriptor = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _TAKEN:
+                raise UsageError(
+                    f"{folder}: another process trains here; wait for it or name another folder"
+                ) from None
+        yield
+    finally:
+        os.close(descriptor)

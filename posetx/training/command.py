@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -21,9 +22,11 @@ from posetx.system.console import console
 from posetx.system.device import resolve_device
 from posetx.training import distributed
 from posetx.training.adversarial import AdversarialSettings
+from posetx.training.checkpoint import alone_in
 from posetx.training.display import TrainingDisplay
 from posetx.training.export import export
-from posetx.training.loop import Trainer, TrainSettings
+from posetx.training.log import TrainingLog
+from posetx.training.loop import NotFinite, Trainer, TrainSettings
 from posetx.training.options import TrainOptions
 
 
@@ -36,6 +39,17 @@ def train_model(options: TrainOptions, say: Callable[[str], None]) -> dict[str, 
         torch.set_num_threads(options.threads)
     where = distributed.start(resolve_device(options.device))
     console.quiet |= not distributed.first()
+    with alone_in(options.folder) if distributed.first() else nullcontext():
+        return _trained(options, where, say)
+
+
+def _trained(
+    options: TrainOptions, where: torch.device, say: Callable[[str], None]
+) -> dict[str, Any] | None:
+    """As :func:`train_model`, with the folder for itself.
+
+    A run that is stopped or breaks down leaves the model as far as it came.
+    """
     settings = settings_of(options)
     body = BodyModel.load(where)
     poses = poses_of(options, body, where)
@@ -47,19 +61,35 @@ def train_model(options: TrainOptions, say: Callable[[str], None]) -> dict[str, 
         trainer = Trainer.resumed(options.folder, body, poses, settings, where, unseen)
     else:
         trainer = begun(options, settings, body, poses, unseen, where, say)
-    with TrainingDisplay(settings) as display:
-        trainer.run(display.update)
-    if not distributed.finish():
-        return None
     path = options.folder / f"{name_of(trainer.model.config)}.safetensors"
     source = "the shipped pose prior"
     if options.mocap:
         source = f"clips of {options.mocap}, without subjects 13 and 14"
-    sha256 = export(trainer, path, str(poses) if options.data else source)
+
+    def exported() -> str:
+        sha256 = export(trainer, path, str(poses) if options.data else source)
+        say(f"{path}: {trainer.samples} samples in {trainer.seconds / 60:.1f} minutes")
+        return sha256
+
+    log = TrainingLog(options.folder, trainer.samples) if distributed.first() else None
+    try:
+        with TrainingDisplay(settings, log) as display:
+            trainer.run(display.update)
+    except NotFinite as error:
+        if error.usable and distributed.first():
+            exported()
+        raise
+    except KeyboardInterrupt:
+        if trainer.samples and not trainer.broken and distributed.first():
+            exported()
+            say(f"{trainer.checkpoint}: saved; `resume` goes on from here")
+        raise
+    if not distributed.finish():
+        return None
+    sha256 = exported()
     if trainer.watch:
         trainer.watch.tell(say)
     minutes = trainer.seconds / 60
-    say(f"{path}: {trainer.samples} samples in {minutes:.1f} minutes")
     return {
         "model": path,
         "sha256": sha256,

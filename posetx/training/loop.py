@@ -52,6 +52,8 @@ class TrainSettings:
     early_points: int = 80
 
 
+#: progress is told at least so often, however slow a step is
+REPORT_SECONDS = 2.0
 #: share of a run's budget in which samples have ``early_points``
 EARLY = 0.5
 
@@ -73,6 +75,23 @@ def fast_bf16(device: torch.device) -> bool:
         fast: bool = torch.cuda.is_bf16_supported()
         return fast
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+@dataclass
+class Sound:
+    """Averaged weights that were finite, and what had been learnt by then."""
+
+    ema: dict[str, Tensor]
+    samples: int
+    seconds: float
+
+
+class NotFinite(PosetxError):
+    """A run whose weights are no numbers any more; ``usable`` if it has gone back to some."""
+
+    def __init__(self, message: str, usable: bool):
+        super().__init__(message)
+        self.usable = usable
 
 
 class Trainer:
@@ -117,6 +136,8 @@ class Trainer:
         #: whether the adversarial stage has begun, if it is one of its own
         self.hardening = False
         self.watch: Watch | None = None
+        #: whether the weights are no numbers any more; then the last checkpoint stays as it is
+        self.broken = False
         #: what the weights learnt before this run: the ``training`` entries of their cards
         self.earlier: list[dict[str, Any]] = []
         bf16 = settings.precision == "bf16" or (settings.precision == "auto" and fast_bf16(device))
@@ -142,7 +163,10 @@ class Trainer:
             raise PosetxError("`init_from`: none of that model's weights fits this network")
         self.model.load_state_dict(fitting, strict=False)
         self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
-        self.earlier = [*card.get("earlier", []), {**card["training"], "sha256": card["sha256"]}]
+        self.earlier = [
+            *card.get("earlier", []),
+            {**card.get("training", {}), "sha256": card.get("sha256")},
+        ]
         return len(fitting)
 
     @property
@@ -234,24 +258,26 @@ class Trainer:
         """
         pause = distributed.agreed(self.seconds + 60 * minutes) if minutes else math.inf
         sums: dict[str, Tensor] = {}
-        steps, since = 0, time.monotonic()
+        steps, since, told = 0, time.monotonic(), self.seconds
         last_save = since
+        good = self._sound() if self.samples else None
         try:
             while self.share_done() < 1 and self.seconds < pause:
                 start = time.monotonic()
                 for name, term in self.step().items():
                     sums[name] = sums.get(name, torch.zeros((), device=self.device)) + term
                 steps += 1
-                if steps == report_steps:
+                if steps == report_steps or self.seconds - told > REPORT_SECONDS:
                     totals = distributed.mean(torch.stack(list(sums.values()))).tolist()
                     means = {name: t / steps for name, t in zip(sums, totals, strict=True)}
+                    good = self._still_sound(means, good)
                     now = time.monotonic()
                     rate = steps * self.settings.batch / (now - since)
                     if distributed.first():
                         done = self.share_done()
                         means |= self.watch.terms() if self.watch else {}
                         on_progress(Progress(self.samples, self.seconds / 60, done, rate, means))
-                    sums, steps, since = {}, 0, now
+                    sums, steps, since, told = {}, 0, now, self.seconds
                 if self.watch and self.watch.due():
                     self.watch.look(self.ema, self.samples)
                 self.seconds = distributed.agreed(self.seconds + time.monotonic() - start)
@@ -259,12 +285,42 @@ class Trainer:
                     self.save(self.stable_checkpoint)
                     self.cooling = True
                 if time.monotonic() - last_save > 60 * self.settings.checkpoint_minutes:
+                    good = self._still_sound({}, good)
                     self.save()
                     last_save = time.monotonic()
+            self._still_sound({}, good)
             if self.watch and self.share_done() >= 1:
                 self.watch.look(self.ema, self.samples)
         finally:
-            self.save()
+            if not self.broken and self._finite():
+                self.save()
+
+    def _sound(self) -> Sound:
+        """What the weights are now, to go back to."""
+        ema = {name: value.clone() for name, value in self.ema.items()}
+        return Sound(ema, self.samples, self.seconds)
+
+    def _finite(self) -> bool:
+        """Whether the averaged weights are numbers."""
+        largest = torch.stack([value.float().abs().max() for value in self.ema.values()])
+        return bool(largest.isfinite().all())
+
+    def _still_sound(self, means: dict[str, float], good: Sound | None) -> Sound:
+        """The state now, if the losses and weights are finite.
+
+        Raises NotFinite where they are not, after going back to what was ``good``.
+        """
+        if self._finite() and all(map(math.isfinite, means.values())):
+            return self._sound()
+        reached = self.samples
+        if good is not None:
+            self.ema, self.samples, self.seconds = good.ema, good.samples, good.seconds
+        self.broken = True
+        raise NotFinite(
+            f"{self.folder}: after {reached} samples the weights are no finite numbers; train with "
+            "a lower `lr`",
+            good is not None,
+        )
 
     def save(self, path: Path | None = None) -> None:
         """Everything that the run consists of, so that a resumed one goes on as if unbroken.

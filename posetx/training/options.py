@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from posetx.errors import FieldError, UsageError
+from posetx.files.atomic import check_can_be_folder, check_free
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,10 @@ class TrainOptions:
         """Raises UsageError for what does not go together, and for a run that is there."""
         if not self.max_minutes and not self.samples:
             raise FieldError("max_minutes", "", "give a budget, of minutes or of samples")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise FieldError(field.name, value, "give a finite number")
         if self.data and self.mocap:
             raise FieldError("mocap", self.mocap, "meshes of a folder have their poses already")
         if self.data and self.scan_share:
@@ -60,7 +66,12 @@ class TrainOptions:
         if self.adversarial_alignment and self.adversarial == "none":
             text = "is of attacks, say which"
             raise FieldError("adversarial_alignment", self.adversarial_alignment, text)
-        if (self.folder / "checkpoint.pt").exists() and not (self.resume or self.overwrite):
+        check_can_be_folder(self.folder)
+        if self.resume or self.overwrite:
+            return
+        if (self.folder / "checkpoint.pt").exists():
             raise UsageError(
                 f"{self.folder}: has a checkpoint; pass `resume`, or `overwrite` to start anew"
             )
+        for suffix in (".safetensors", ".json"):
+            check_free(self.folder / f"{self.model}{suffix}", overwrite=False)

@@ -118,6 +118,26 @@ def test_floor_wall_strays_and_cluster_go(count, unit, seed):
     assert mask[feet].mean() >= 0.8
 
 
+@pytest.mark.parametrize("far", [1e3, 1e6, 1e9, 1e25])
+@pytest.mark.parametrize("count", [1, 900])
+def test_strays_a_mile_away_change_nothing(far: float, count: int) -> None:
+    rng = np.random.default_rng(3)
+    points = np.concatenate([body(20_000, rng), floor(5_000, rng)])
+    alone = clean_scan(points).index
+    stray = far * (1 + rng.random((count, 3))) * rng.choice([-1, 1], (count, 3))
+    found = clean_scan(np.concatenate([points, stray]))
+    assert (found.index < len(points)).all()
+    assert len(np.setxor1d(found.index, alone)) < 0.01 * len(alone)
+
+
+def test_an_empty_pixel_among_map_coordinates_changes_nothing() -> None:
+    rng = np.random.default_rng(4)
+    place = np.array([3_412_345.0, 5_412_345.0, 420.0])
+    points = body(20_000, rng) + place
+    found = clean_scan(np.concatenate([np.zeros((1, 3)), points]))
+    assert 0 not in found.index and len(found.index) > 0.99 * len(points)
+
+
 @pytest.mark.parametrize("radius", [0.5, 1.5])
 def test_noisy_floor_leaves_the_feet(radius):
     rng = np.random.default_rng(5)

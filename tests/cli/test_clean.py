@@ -165,7 +165,7 @@ def test_existing_files_stay(room, tmp_path: Path, capsys) -> None:
     [
         (["missing.ply", "-o", "o.ply"], 1, "missing.ply"),
         (["few.xyz", "-o", "o.ply"], 1, "few.xyz: no body found: has 3 points"),
-        (["few.xyz", "-o", "o.las"], 2, ".ply .xyz .txt .csv .npz"),
+        (["few.xyz", "-o", "o.las"], 2, ".ply .obj .xyz .txt .csv .npz"),
         (["few.xyz", "-o", "o.ply", "--preview", "o.jpg"], 2, "PNG"),
         (["few.xyz", "-o", "o.ply", "--points", "0"], 2, "points"),
         (["few.xyz", "-o", "o.ply", "--sampling", "random"], 2, "sampling"),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import copy
+import gzip
 import importlib
+import io
 import json
 import os
 import re
@@ -13,28 +16,37 @@ import subprocess
 import sys
 import tempfile
 import warnings
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from posetx.bodies.body import BodyModel
 from posetx.cli import app
+from posetx.data.bvh import read_bvh
 from posetx.errors import PosetxError
+from posetx.files.codecs.glb import encode_glb
 from posetx.files.scans import read_scan
 from posetx.files.targets import read_target
+from tests.cli.test_one_line import bvh
 from tests.files.test_gltf import Scene, tetra
-from tests.files.test_scans import COLORS, NORMALS, POINTS, lzf, rows
+from tests.files.test_scans import COLORS, NORMALS, POINTS, lzf, ptx, rows
 from tests.files.test_targets import CUBE, OFF, make_ply, make_stl
 
-# Files: of each seed in every run, in a slow run, and through the command line.
-FEW, MANY, COMMANDS = 60, 500, 500
+# Files: of each seed in every run, in a slow run (3,000 and more of all), and through the command.
+FEW, MANY, COMMANDS = 50, 200, 100
 LONGEST = 20.0  # seconds for one file
-MEMORY = 4 * 1024**3  # bytes, besides what Python and torch have
+MEMORY = 1024**3  # bytes, besides what Python and torch have
+#: What stands in a JSON document instead of what should.
+WRONG = [None, True, -1, 0, 0.5, 1e308, 2**31, 2**63, "", "x", "../x", "%2Fetc%2Fpasswd", "data:,",
+         "data:;base64,!", [], {}, [0], [None], {"a": 1}, [[]], [1] * 100_000]  # fmt: skip
 ODD = [b"-1", b"nan", b"1e999", b"99999999999", b"4294967295", b"\xff\xff\xff\xff", b"\0", b"//",
        b"\n", b"\\\n", b"{", b"[", b'"', b"null", b"#", b"-", b"", b"0" * 400]  # fmt: skip
 
@@ -52,6 +64,31 @@ def _glb() -> bytes:
         {"primitives": [tetra(scene, JOINTS_0=joints, WEIGHTS_0=weights), tetra(scene)]}
     ]
     scene.document["skins"] = [{"joints": [1, 2]}]
+    return scene.glb()
+
+
+def _morph() -> bytes:
+    """Morphed by default, at two nodes, with an image in a file, an animation, sparse data."""
+    scene = Scene()
+    primitive = tetra(scene, COLOR_0=scene.add(np.full((4, 4), 200, dtype="u1"), "VEC4"))
+    primitive["targets"] = [{"POSITION": scene.add(np.eye(4, 3, dtype="<f4"), "VEC3")}]
+    where = scene.add(np.array([[1]], dtype="u1"), "SCALAR")
+    what = scene.add(np.ones((1, 3), dtype="<f4"), "VEC3")
+    views = [scene.document["accessors"][i]["bufferView"] for i in (where, what)]
+    scene.document["accessors"][0]["sparse"] = {
+        "count": 1,
+        "indices": {"bufferView": views[0], "componentType": 5121},
+        "values": {"bufferView": views[1]},
+    }
+    scene.document["meshes"] = [{"primitives": [primitive], "weights": [0.5]}]
+    matrix = np.eye(4).ravel().tolist()
+    scene.document["nodes"] = [{"mesh": 0}, {"mesh": 0, "weights": [1.0], "matrix": matrix}]
+    scene.document["scenes"] = [{"nodes": [0, 1]}]
+    scene.document["images"] = [{"uri": "a.png"}]
+    scene.document["animations"] = [
+        {"samplers": [{"input": where, "output": what}],
+         "channels": [{"sampler": 0, "target": {"node": 0, "path": "translation"}}]}
+    ]  # fmt: skip
     return scene.glb()
 
 
@@ -98,16 +135,27 @@ SEEDS: dict[str, bytes] = {
     "tetra.off": OFF.encode(),
     "skin.glb": _glb(),
     "skin.gltf": _gltf(),
+    "morph.glb": _morph(),
+    "morph.vrm": _morph(),
     "cloud.xyz": rows(POINTS, NORMALS, COLORS).encode(),
     "cloud.csv": ("x,y,z\n" + rows(POINTS, separator=",")).encode(),
     "cloud.pts": ("40\n" + rows(POINTS)).encode(),
+    "named.csv": (
+        '"t";"Points:0";"Points:1";"Points:2"\n'
+        + rows(POINTS[:, :1], POINTS, separator=";").replace(".", ",")
+    ).encode(),
+    "cloud.ptx": ptx(POINTS[:20], np.eye(4), 7).encode(),
+    "cloud.xyz.gz": gzip.compress(rows(POINTS).encode()),
+    "materials.obj": b"mtllib a.mtl\nmtllib a.mtl b.mtl\n" + CUBE.encode(),
     "ascii.pcd": _pcd("ascii"),
     "binary.pcd": _pcd("binary"),
     "packed.pcd": _pcd("binary_compressed"),
     "a.npy": _numpy("npy"),
     "a.npz": _numpy("npz"),
 }
-MESHES = (".obj", ".ply", ".stl", ".off", ".glb", ".gltf")
+CLIP = bvh("2").replace("0.0 0.0", "0.0 1.5 2 -30", 1).encode()
+MESHES = (".obj", ".ply", ".stl", ".off", ".glb", ".gltf", ".vrm")
+JSON = (".glb", ".gltf", ".vrm")
 BINARY = ("little.ply", "big.ply", "binary.stl", "skin.glb", "binary.pcd", "packed.pcd", "a.npy",
           "a.npz")  # fmt: skip
 
@@ -141,6 +189,54 @@ def mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:
                         generator.integers(48, 58)
                     )
         yield bytes(out)
+
+
+def aimed(name: str, count: int, seed: int) -> Iterator[bytes]:
+    """The seed with one thing wrong that a reader looks at: a value in a JSON, packed content."""
+    data, generator = SEEDS[name], np.random.default_rng(seed)
+    suffix = Path(name).suffix
+    if suffix == ".gz":
+        for inner in mutations(gzip.decompress(data), count, seed):
+            yield gzip.compress(inner, 1)
+    elif suffix == ".npz":
+        members = {n: io.BytesIO() for n in ("points", "normals", "faces")}
+        for step, inner in enumerate(mutations(_numpy("npy"), count, seed)):
+            stream = io.BytesIO()
+            with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+                for at, member in enumerate(members):
+                    archive.writestr(f"{member}.npy", inner if step % 3 == at else _numpy("npy"))
+            yield stream.getvalue()
+    elif suffix in JSON:
+        binary = suffix != ".gltf"
+        length = int.from_bytes(data[12:16], "little")
+        document = json.loads(data[20 : 20 + length] if binary else data)
+        chunk = data[28 + length :][: document["buffers"][0]["byteLength"]]
+        for _ in range(count):
+            wrong = copy.deepcopy(document)
+            for _ in range(int(generator.integers(1, 3))):
+                _spoil(wrong, generator)
+            yield encode_glb(wrong, chunk, []) if binary else json.dumps(wrong).encode()
+
+
+def _spoil(document: Any, generator: np.random.Generator) -> None:
+    """Replace, drop or double one value somewhere in a JSON document."""
+    places: list[tuple[Any, Any]] = []
+
+    def walk(value: Any) -> None:
+        for key in list(value) if isinstance(value, dict) else range(len(value)):
+            places.append((value, key))
+            if isinstance(value[key], (dict, list)):
+                walk(value[key])
+
+    walk(document)
+    holder, key = places[int(generator.integers(len(places)))]
+    how = int(generator.integers(8))
+    if how == 0:
+        del holder[key]
+    elif how == 1 and isinstance(holder, list):
+        holder.extend([copy.deepcopy(holder[key])] * 50)
+    else:
+        holder[key] = copy.deepcopy(WRONG[int(generator.integers(len(WRONG)))])
 
 
 def huge_counts(data: bytes, binary: bool) -> Iterator[bytes]:
@@ -222,36 +318,65 @@ def test_damaged(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("name", [n for n in SEEDS if Path(n).suffix in (*JSON, ".gz", ".npz")])
+def test_aimed(tmp_path: Path, name: str) -> None:
+    assert check(tmp_path, name, aimed(name, FEW, zlib.crc32(name.encode())))
+
+
+def check_clips(folder: Path, files: Iterable[bytes]) -> int:
+    """Read them all as clips; how many were refused."""
+    joints = BodyModel.load().joint_template.numpy()
+    refused = 0
+    for data in files:
+        (folder / "c.bvh").write_bytes(data)
+        with no_hang():
+            try:
+                assert np.isfinite(read_bvh(folder / "c.bvh", joints)).all()
+            except PosetxError as error:
+                check_error(error)
+                refused += 1
+    return refused
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_damaged_clips(tmp_path: Path) -> None:
+    assert check_clips(tmp_path, mutations(CLIP, FEW, 7))
+    check_clips(tmp_path, list(huge_counts(CLIP, False))[:FEW])
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("name", SEEDS)
 def test_huge_counts(tmp_path: Path, name: str) -> None:
     every = list(huge_counts(SEEDS[name], name in BINARY))
     check(tmp_path, name, every[:: max(len(every) // FEW, 1)])
 
 
-def command_codes(folder: Path, name: str, files: Iterable[bytes], role: str) -> Counter[int]:
-    """How often `posetx transfer` ends with which code on files as its scan or its target.
+def command_ends(folder: Path, name: str, files: Iterable[bytes], role: str) -> Counter[str]:
+    """How often `posetx transfer` reads files as its scan or its target, and how often it refuses.
 
-    There is no such model, which it finds out when it has read both files: so 3 is a file that was
-    read, and 1 one that was refused. Nothing may be written either way.
+    The model is none, which it finds out when it has read both files. Nothing may be written
+    either way.
     """
     good = {"scan": folder / "good.xyz", "target": folder / "good.off"}
     good["scan"].write_text(rows(POINTS))
     good["target"].write_text(OFF)
     both = good | {role: folder / name}
-    arguments = ["transfer", str(both["scan"]), str(both["target"]), "-m", "no-such-model"]
+    (folder / "no.safetensors").write_bytes(b"no model")
+    model = str(folder / "no.safetensors")
+    arguments = ["transfer", str(both["scan"]), str(both["target"]), "-m", model]
     arguments += ["-o", str(folder / "out.off")]
-    before = {"good.xyz", "good.off", name}
-    codes: Counter[int] = Counter()
+    before = {"good.xyz", "good.off", "no.safetensors", name}
+    ends: Counter[str] = Counter()
     for data in files:
         (folder / name).write_bytes(data)
         with no_hang():
             run = CliRunner().invoke(app, arguments)
-        codes[run.exit_code] += 1
-        assert run.exit_code in (1, 3), run.output
+        ends["read" if "no.safetensors" in run.output else "refused"] += 1
+        assert run.exit_code == 1, run.output
         assert run.output.count("error:") == 1 and "Traceback" not in run.output, run.output
         assert "memory" not in run.output and "unexpected" not in run.output, run.output
         assert {p.name for p in folder.iterdir()} == before
-    return codes
+    return ends
 
 
 def at_length(name: str) -> None:
@@ -265,12 +390,17 @@ def at_length(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         assert check(Path(folder), name, mutations(data, MANY, 1))
     with tempfile.TemporaryDirectory() as folder:
+        check(Path(folder), name, aimed(name, MANY, 3))
+    with tempfile.TemporaryDirectory() as folder:
+        check_clips(Path(folder), mutations(CLIP, MANY // 4, zlib.crc32(name.encode())))
+    with tempfile.TemporaryDirectory() as folder:
         check(Path(folder), name, huge_counts(data, name in BINARY))
     roles = ["scan", "target"] if Path(name).suffix in MESHES else ["scan"]
     for role in roles:
         with tempfile.TemporaryDirectory() as folder:
-            codes = command_codes(Path(folder), name, mutations(data, COMMANDS, 2), role)
-            sys.stdout.write(f"{name} as {role}: {dict(codes)}\n")
+            ends = command_ends(Path(folder), name, mutations(data, COMMANDS, 2), role)
+            assert ends["refused"], ends
+            sys.stdout.write(f"{name} as {role}: {dict(ends)}\n")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     sys.stdout.write(f"{name}: at most {peak:.2f} GiB\n")
 

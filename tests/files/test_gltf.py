@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from posetx.errors import PosetxError
+from posetx.errors import PosetxError, UsageError
 from posetx.files.codecs.glb import encode_glb
 from posetx.files.codecs.gltf import Gltf
 from posetx.files.scans import read_scan
@@ -331,5 +331,111 @@ def test_refusals(tmp_path: Path) -> None:
     text = b'{"asset":{"version":"2.0"},"buffers":[{"byteLength":9,"uri":"/etc/passwd"}]}'
     with pytest.raises(PosetxError, match="names the buffer"):
         read(tmp_path, text, "t.gltf")
-    with pytest.raises(PosetxError, match="does not exist"):
+    with pytest.raises(PosetxError, match="is missing"):
         read(tmp_path, text.replace(b"/etc/passwd", b"no.bin"), "t.gltf")
+
+
+def stout(scene: Scene, weights: dict[str, Any], sparse: bool = False) -> np.ndarray:
+    """A tetrahedron with a morph target that is twice as wide; what a weight of 1 adds."""
+    added = np.zeros((4, 3), dtype="<f4")
+    added[1, 0] = 1.0
+    primitive = tetra(scene)
+    primitive["targets"] = [{"POSITION": scene.add(added, "VEC3")}]
+    if sparse:
+        entry = scene.document["accessors"][-1]
+        entry["sparse"] = {
+            "count": 1,
+            "indices": {"bufferView": scene.document["accessors"][scene.add(
+                np.array([[1]], dtype="u1"), "SCALAR")]["bufferView"], "componentType": 5121},
+            "values": {"bufferView": scene.document["accessors"][scene.add(
+                added[1:2], "VEC3")]["bufferView"]},
+        }  # fmt: skip
+        del entry["bufferView"]
+    scene.document["meshes"] = [{"primitives": [primitive]} | weights]
+    scene.document["nodes"] = [{"mesh": 0, "scale": [2, 2, 2]}]
+    return added
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize(
+    ("weights", "of_node", "shown"),
+    [({"weights": [1.0]}, None, 1.0), ({"weights": [1.0]}, [0.25], 0.25), ({}, [0.5], 0.5),
+     ({"weights": [0.0]}, None, 0.0), ({}, None, 0.0)],
+)  # fmt: skip
+def test_default_morph_weights_are_shown(
+    tmp_path: Path, weights: dict[str, Any], of_node: list[float] | None, shown: float, sparse: bool
+) -> None:
+    scene = Scene()
+    added = stout(scene, weights, sparse)
+    if of_node:
+        scene.document["nodes"][0]["weights"] = of_node
+    target = read(tmp_path, scene.glb())
+    np.testing.assert_allclose(target.vertices, 2 * (POINTS + shown * added))
+    np.testing.assert_allclose(read_scan(tmp_path / "t.glb").points, target.vertices)
+    moved_and_read(target, tmp_path)
+    target.save(tmp_path / "same.glb", target.vertices)
+    assert (tmp_path / "same.glb").read_bytes() == (tmp_path / "t.glb").read_bytes()
+
+
+def test_nodes_with_weights_of_their_own_stop_sharing_a_mesh(tmp_path: Path) -> None:
+    scene = Scene()
+    added = stout(scene, {"weights": [1.0]})
+    scene.document["nodes"].append({"mesh": 0, "weights": [0.5], "translation": [5, 0, 0]})
+    scene.document["scenes"][0]["nodes"] = [0, 1]
+    target = read(tmp_path, scene.glb())
+    np.testing.assert_allclose(target.vertices[4:], POINTS + 0.5 * added + [5, 0, 0])
+    moved_and_read(target, tmp_path)
+
+
+def test_a_matrix_that_is_no_rotation_scale_and_shift_is_refused(tmp_path: Path) -> None:
+    scene = Scene()
+    matrix = np.eye(4)
+    matrix[3, :3] = 0.5, 0, 0
+    scene.document["nodes"] = [{"mesh": 0, "matrix": matrix.T.ravel().tolist()}]
+    scene.document["meshes"] = [{"primitives": [tetra(scene)]}]
+    for reader in (read_scan, read_target):
+        (tmp_path / "t.glb").write_bytes(scene.glb())
+        with pytest.raises(PosetxError, match="node 0 has a matrix"):
+            reader(tmp_path / "t.glb")
+    matrix[3, :3] = 1e-7, 0, 0  # rounding
+    scene.document["nodes"][0]["matrix"] = matrix.T.ravel().tolist()
+    np.testing.assert_allclose(read(tmp_path, scene.glb()).vertices, POINTS, atol=1e-6)
+
+
+def test_a_vrm_is_a_glb_by_another_name(tmp_path: Path) -> None:
+    scene = Scene()
+    scene.document["nodes"] = [{"mesh": 0}]
+    scene.document["meshes"] = [{"primitives": [tetra(scene)]}]
+    scene.document["extensions"] = {"VRM": {"specVersion": "0.0"}}
+    (tmp_path / "a.vrm").write_bytes(scene.glb())
+    assert len(read_scan(tmp_path / "a.vrm").points) == 4
+    target = read_target(tmp_path / "a.vrm")
+    target.save(tmp_path / "b.vrm", target.vertices + 1)
+    assert Gltf((tmp_path / "b.vrm").read_bytes(), tmp_path / "b.vrm").document["extensions"] == {
+        "VRM": {"specVersion": "0.0"}
+    }
+    np.testing.assert_allclose(read_target(tmp_path / "b.vrm").vertices, POINTS + 1)
+    with pytest.raises(UsageError, match=r"\.glb cannot be written as \.vrm"):
+        read(tmp_path, scene.glb()).save(tmp_path / "c.vrm", target.vertices)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"images": [4]}, {"images": {"uri": "a"}}, {"images": [{"uri": 4}]}, {"buffers": "none"},
+     {"nodes": [None]}, {"materials": [1]}, {"animations": [{"samplers": [{"input": 0}]}]}],
+)  # fmt: skip
+def test_what_cannot_be_written_again_is_one_line_before_anything_is_there(
+    tmp_path: Path, damage: dict[str, Any]
+) -> None:
+    scene = Scene()
+    scene.document["nodes"] = [{"mesh": 0}]
+    scene.document["meshes"] = [{"primitives": [tetra(scene)]}]
+    data = scene.glb()
+    length = int.from_bytes(data[12:16], "little")
+    document = json.loads(data[20 : 20 + length]) | damage
+    (tmp_path / "t.glb").write_bytes(encode_glb(document, scene.binary, []))
+    for suffix in (".glb", ".gltf"):
+        with pytest.raises(PosetxError, match=r"t\.glb"):
+            target = read_target(tmp_path / "t.glb")
+            target.save(tmp_path / f"o{suffix}", target.vertices + 1)
+    assert [p.name for p in tmp_path.iterdir()] == ["t.glb"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import struct
 import zipfile
@@ -12,6 +13,7 @@ import pytest
 
 from posetx.errors import PosetxError
 from posetx.files.scans import SCAN_SUFFIXES, read_scan
+from posetx.files.targets import read_target
 
 GENERATOR = np.random.default_rng(3)
 POINTS = GENERATOR.normal(size=(40, 3))
@@ -254,3 +256,73 @@ def test_missing_folder_and_pipe(tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe.ply")
         with pytest.raises(PosetxError, match="not an ordinary file"):
             read_scan(tmp_path / "pipe.ply")
+
+
+def ptx(points: np.ndarray, matrix: np.ndarray, columns: int = 4) -> str:
+    """A scan of a PTX file, its last pixel empty, coloured where it has seven columns."""
+    head = f"1\n{len(points) + 1}\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n"
+    other = np.concatenate([np.full((len(points), 1), 0.5), COLORS[: len(points)]], axis=1)
+    empty = " ".join(["0"] * columns) + "\n"
+    return head + rows(matrix) + rows(points, other[:, : columns - 3]) + empty
+
+
+@pytest.mark.parametrize("columns", [4, 7])
+def test_ptx(tmp_path: Path, columns: int) -> None:
+    turn = np.eye(4)
+    turn[:3, :3] = [[0, 1, 0], [-1, 0, 0], [0, 0, 1]]
+    turn[3, :3] = 10, 20, 30
+    text = ptx(POINTS[:25], np.eye(4), columns) + ptx(
+        (POINTS[25:] - turn[3, :3]) @ turn[:3, :3].T, turn, columns
+    )
+    scan = read_scan(write(tmp_path / "a.ptx", text))
+    np.testing.assert_allclose(scan.points, POINTS, atol=1e-6)
+    assert (scan.colors is not None) == (columns == 7)
+    assert scan.notes == ["2 scans in one file: taken together"]
+    for damage in (text[: len(text) // 2], "9" + text, text.replace("0.5", "x")):
+        with pytest.raises(PosetxError, match=r"a\.ptx"):
+            read_scan(write(tmp_path / "a.ptx", damage))
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "a.ply", "a.npy"])
+def test_gzip(tmp_path: Path, name: str) -> None:
+    if name == "a.npy":
+        np.save(tmp_path / name, POINTS)
+    else:
+        header = f"ply\nformat ascii 1.0\nelement vertex {len(POINTS)}\n"
+        header += "property float x\nproperty float y\nproperty float z\nend_header\n"
+        write(tmp_path / name, (header if name == "a.ply" else "") + rows(POINTS))
+    data = (tmp_path / name).read_bytes()
+    packed = tmp_path / f"{name}.gz"
+    packed.write_bytes(gzip.compress(data[:100]) + gzip.compress(data[100:]))
+    np.testing.assert_allclose(read_scan(packed).points, POINTS, atol=1e-7)
+    for damage in (packed.read_bytes()[:-30], b"no gzip", packed.read_bytes()[:40] + b"x" * 60):
+        packed.write_bytes(damage)
+        with pytest.raises(PosetxError, match="truncated or damaged"):
+            read_scan(packed)
+    with pytest.raises(PosetxError, match="unknown scan format"):
+        read_scan(write(tmp_path / "a.tar.gz", "x"))
+    with pytest.raises(PosetxError, match="unpack it first"):
+        read_scan(write(tmp_path / "a.e57.gz", "x"))
+
+
+def test_ply_as_other_programs_spell_it(tmp_path: Path) -> None:
+    """A byte order mark, capitals, 64-bit indices."""
+    names = [f"property double {axis}\n" for axis in "XYZ"]
+    names += [f"property uchar {name}\n" for name in ("Red", "Green", "Blue")]
+    header = f"ply\nformat binary_little_endian 1.0\nelement Vertex {len(POINTS)}\n"
+    header += "".join(names) + "element face 1\nproperty list uint64 uint64 Vertex_Indices\n"
+    kind = np.dtype([("p", "<f8", 3), ("c", "u1", 3)])
+    body = np.zeros(len(POINTS), kind)
+    body["p"], body["c"] = POINTS, COLORS
+    face = np.array([3, 0, 1, 2], dtype="<u8")
+    data = b"\xef\xbb\xbf" + header.encode() + b"end_header\n" + body.tobytes() + face.tobytes()
+    (tmp_path / "a.ply").write_bytes(data)
+    scan = read_scan(tmp_path / "a.ply")
+    np.testing.assert_array_equal(scan.points, POINTS)
+    np.testing.assert_array_equal(scan.colors, COLORS)
+    assert scan.faces is not None and scan.faces.tolist() == [[0, 1, 2]]
+    target = read_target(tmp_path / "a.ply")
+    target.save(tmp_path / "b.ply", POINTS + 1)
+    again = (tmp_path / "b.ply").read_bytes()
+    assert again[: again.index(b"end_header")] == data[: data.index(b"end_header")]
+    np.testing.assert_array_equal(read_scan(tmp_path / "b.ply").points, POINTS + 1)

@@ -10,7 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from posetx.cli import app
-from posetx.errors import UsageError
+from posetx.cli.many import do_many
+from posetx.cli.summary import Summary
+from posetx.errors import PosetxError, UsageError
 from posetx.files.scans import read_scan
 from posetx.pipeline.batch import Job, find_scans, is_many, plan, run
 
@@ -118,3 +120,30 @@ def test_one_file_is_no_folder(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "folder" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_batch_leaves_a_summary_and_says_why_rows_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = [Job(tmp_path / f"{k}.ply", tmp_path / f"{k}.obj") for k in "abcd"]
+
+    def work(job: Job) -> dict[str, float]:
+        if job.scan.name == "b.ply":
+            raise PosetxError("no body in it")
+        if job.scan.name == "c.ply":
+            raise KeyboardInterrupt
+        return {"confidence": 0.5}
+
+    path = tmp_path / "s.json"
+    with pytest.raises(KeyboardInterrupt):
+        do_many(jobs, tmp_path, work, ("", str), Summary(path, {"up": "y"}, False), False)
+    rows = json.loads(path.read_text())["results"]
+    assert [row["status"] for row in rows] == ["done", "failed"]
+    text = capsys.readouterr().err
+    assert text.count("no body in it") == 2, "in the line, and in the table"
+    assert "1 done, 0 there already, 1 failed, 2 not reached" in text
+    assert Summary(path, {"up": "z"}, False).difference().startswith("what is there already")
+    assert not Summary(path, {"up": "y"}, False).difference()
+    path.write_text("{}")
+    with pytest.raises(UsageError, match="no summary of such a run"):
+        Summary(path, {}, False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from posetx.cli import app
 from posetx.data.splits import pose_banks
 from posetx.evaluation.protocols import Pair, pairs
 from posetx.files.scans import read_scan
+from posetx.files.sources import array_scan
 from posetx.files.targets import read_target
 from posetx.pipeline.options import Options
 from posetx.pipeline.pipeline import Pipeline
@@ -130,7 +132,7 @@ def test_examples_from_the_command_line(tmp_path: Path) -> None:
     assert run.exit_code == 0, run.output
     report = json.loads(run.stdout)
     assert report["scan_up"] == "z" and report["target_up"] == "y"
-    assert report["points_used"] < report["points_in"]
+    assert report["points_used"] < report["points_in"] == report["points_measured"]
     assert report["edge_distortion"] < 0.05 and report["flipped_triangles"] < 0.001
     assert picture.read_bytes()[:4] == b"\x89PNG"
 
@@ -173,6 +175,29 @@ def test_failures_are_one_line_and_leave_nothing(
     assert sorted(p.name for p in tmp_path.iterdir()) == before
 
 
+def test_a_stray_a_mile_away_changes_nothing(worker, body, pair, tmp_path) -> None:
+    """As a point, uncleaned, or as the vertex of a spike in a mesh."""
+    scan, target = write(tmp_path, body, pair, np.eye(3), 1.0)
+    faces = body.faces.numpy()
+    mesh = array_scan(pair.points.numpy(), faces)
+    spike = array_scan(
+        np.concatenate([mesh.points, [[1e6, 0.0, 0.0]]]), [*faces, [0, 1, len(mesh.points)]]
+    )
+    stray = replace(scan, points=np.concatenate([scan.points, [[0.0, 1e6, 0.0]]]))
+    stray = replace(stray, normals=None, colors=None)
+    plain = Options(up="y", front="z", refine=False)
+    raw = replace(plain, clean=False)
+    for without, strayed, options in (
+        (scan, stray, plain),
+        (scan, stray, raw),
+        (mesh, spike, plain),
+    ):
+        expected = worker.transfer(without, target, options)
+        found = worker.transfer(strayed, target, options)
+        assert np.linalg.norm(found.vertices - expected.vertices, axis=1).mean() < 0.02
+        assert found.warnings or options is not raw
+
+
 def test_a_scan_that_is_a_mesh_is_sampled_on_its_surface(worker, body, pair, tmp_path) -> None:
     """A mesh with few, large triangles poses the target as its dense points do."""
     scan, target = write(tmp_path, body, pair, np.eye(3), 1.0)
@@ -182,6 +207,10 @@ def test_a_scan_that_is_a_mesh_is_sampled_on_its_surface(worker, body, pair, tmp
     options = Options(up="y", front="z", refine=False)
     cloud = worker.transfer(scan, target, options).vertices
     surface = worker.transfer(read_scan(tmp_path / "mesh.ply"), target, options)
-    assert surface.report.points_in == len(pair.points)
+    report = surface.report
+    assert report.points_in == len(pair.points) < report.points_used <= report.points_measured
+    assert f"of {report.points_measured:,} samples of a mesh of {report.points_in:,}" in (
+        report.points
+    )
     assert np.linalg.norm(surface.vertices - cloud, axis=1).mean() < 0.03
     assert surface.reading.kept.max() < len(pair.points)

@@ -22,7 +22,7 @@ from posetx.errors import PosetxError
 from posetx.models.checkpoint import load_model
 from posetx.models.pose_mae import PoseMAEConfig
 from posetx.training.adversarial import AdversarialSettings
-from posetx.training.checkpoint import load_state, save_state
+from posetx.training.checkpoint import KEYS, load_state, save_state
 from posetx.training.loop import Trainer, TrainSettings
 from posetx.training.optimizer import COOL_DOWN, learning_rate_factor, orthogonalised
 
@@ -90,8 +90,8 @@ def test_muon_directions_are_orthogonal() -> None:
 
 def test_checkpoints_are_whole_or_not_there(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
-    save_state(path, {"a": torch.arange(3), "b": 1.5})
-    assert load_state(path, CPU)["b"] == 1.5
+    save_state(path, {**dict.fromkeys(KEYS, torch.arange(3)), "samples": 1.5})
+    assert load_state(path, CPU)["samples"] == 1.5
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(PosetxError, match="not a posetx checkpoint"):

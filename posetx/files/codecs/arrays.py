@@ -8,10 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from posetx.files.checks import only_posetx_errors, problem, truncated
+from posetx.files.checks import (
+    LEAST_UNPACKED,
+    MOST_PACKED,
+    only_posetx_errors,
+    problem,
+    truncated,
+)
 from posetx.files.raw import Raw
 
-LARGEST_MEMBER = 4 << 30  # bytes, unpacked
 POINT_KEYS = ("points", "vertices", "xyz", "verts", "v", "pts")
 
 
@@ -37,9 +42,9 @@ def decode_npz(data: bytes, path: Path) -> dict[str, np.ndarray]:
         members = {
             info.filename[:-4]: info for info in archive.infolist() if info.filename[-4:] == ".npy"
         }
-        for info in members.values():
-            if info.file_size > LARGEST_MEMBER:
-                raise problem(path, f"{info.filename!r} is too large", "downsample it first")
+        most = max(LEAST_UNPACKED, MOST_PACKED * len(data))
+        if sum(info.file_size for info in members.values()) > most:
+            raise problem(path, f"unpacks to over {most:,} bytes", "save it without compression")
         key = next((k for k in POINT_KEYS if k in members), None)
         found: dict[str, np.ndarray] = {}
         if key is not None:

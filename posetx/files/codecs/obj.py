@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from posetx.files.codecs.tokens import BadToken, Tokens, line_number
 from posetx.files.raw import Raw
 
 SLASH = ord("/")
+#: A comment, or a line that goes on. A comment may well end in a backslash: a Windows path. It
+#: continues nowhere.
+_CONTINUED = re.compile(rb"(?:^|(?<=[\r\n]))[ \t]*#[^\r\n]*|\\(?:\r\n|\n|\r)")
 NO_NORMAL = -1
 
 
@@ -76,18 +80,7 @@ def _join_continued_lines(data: bytes) -> bytes:
     """The text with each backslash-newline as spaces, so that all offsets stay."""
     if b"\\\n" not in data and b"\\\r" not in data:
         return data
-    text = bytearray(data)
-    at = data.find(b"\\")
-    while at >= 0:
-        tail = data[at + 1 : at + 3]
-        length = 3 if tail == b"\r\n" else 2 if tail[:1] in (b"\n", b"\r") else 0
-        if length:
-            begin = max(data.rfind(b"\n", 0, at), data.rfind(b"\r", 0, at)) + 1
-            # A comment may well end in a backslash: a Windows path. It continues nowhere.
-            if not data[begin:at].lstrip().startswith(b"#"):
-                text[at : at + length] = b" " * length
-        at = data.find(b"\\", at + 1)
-    return bytes(text)
+    return _CONTINUED.sub(lambda m: m[0] if b"#" in m[0] else b" " * len(m[0]), data)
 
 
 def _decode(data: bytes, tokens: Tokens, path: Path) -> ObjText:

@@ -13,6 +13,7 @@ _TYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1",
     "short": "i2", "int16": "i2", "ushort": "u2", "uint16": "u2",
     "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4",
+    "int64": "i8", "uint64": "u8",
     "float": "f4", "float32": "f4", "double": "f8", "float64": "f8",
 }  # fmt: skip
 ORDERS = {"ascii": "=", "binary_little_endian": "<", "binary_big_endian": ">"}
@@ -69,9 +70,11 @@ class Element:
 
 def read_header(data: bytes, path: Path) -> tuple[str, list[Element], int]:
     """The format, the elements, and the offset at which the rows begin."""
-    if not data.startswith(b"ply"):
+    begin = 3 if data.startswith(b"\xef\xbb\xbf") else 0  # a byte order mark
+    if not data.startswith(b"ply", begin):
         raise problem(path, "does not begin with 'ply'", "check that it is a PLY file")
-    ending = b"\r\n" if data[3:5] == b"\r\n" else data[3:4]
+    ending = data[begin + 3 : begin + 5]
+    ending = ending if ending == b"\r\n" else ending[:1]
     if ending not in (b"\n", b"\r", b"\r\n"):
         raise problem(path, "has a damaged PLY header", "export it again")
     at = data.find(b"end_header", 0, LARGEST_HEADER)
@@ -91,7 +94,7 @@ def read_header(data: bytes, path: Path) -> tuple[str, list[Element], int]:
         if words[0] == "format" and len(words) > 1 and words[1] in ORDERS:
             kind = words[1]
         elif words[0] == "element" and len(words) == 3 and words[2].isdecimal():
-            elements.append(Element(words[1], int(words[2])))
+            elements.append(Element(words[1].lower(), int(words[2])))
         elif words[0] == "property" and elements and _property(words) is not None:
             elements[-1].properties.append(_property(words))  # type: ignore[arg-type]
         else:
@@ -102,6 +105,9 @@ def read_header(data: bytes, path: Path) -> tuple[str, list[Element], int]:
         names = [p.name for p in element.properties]
         if len(set(names)) < len(names):
             raise problem(path, "the PLY header names a property twice", "export it again")
+        if len({name.lower() for name in names}) == len(names):
+            for prop in element.properties:
+                prop.name = prop.name.lower()
     return kind, elements, body
 
 

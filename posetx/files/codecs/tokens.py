@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 
@@ -11,6 +12,9 @@ NEWLINE, RETURN, HASH = 10, 13, 35
 WHITESPACE = b" \t\r\n\v\f"
 #: Bytes of a long text that are cut into tokens at once, which takes some twenty times as many.
 BLOCK = 1 << 23
+
+#: How Visual C writes what is no number: 1.#QNAN, -1.#IND, 1.#INF, with digits behind them.
+_ODD_NUMBERS = re.compile(rb"(?i)1[.,]#(inf|[a-z]+)\d*")
 
 
 class BadToken(ValueError):
@@ -116,12 +120,15 @@ class Tokens:
         flips[starts - begin] += 1
         flips[ends + 1 - begin] -= 1
         wanted = np.cumsum(flips[:-1], dtype=np.int8).view(bool)
+        wanted_text = text[wanted].tobytes()
+        if dtype is np.float64 and b"#" in wanted_text:
+            wanted_text = _ODD_NUMBERS.sub(_usual, wanted_text)
         with warnings.catch_warnings():
             # numpy stops at the first token that is no number, with a warning or an error
             # depending on its version.
             warnings.simplefilter("error")
             try:
-                values: np.ndarray = np.fromstring(text[wanted].tobytes(), dtype=dtype, sep=" ")
+                values: np.ndarray = np.fromstring(wanted_text, dtype=dtype, sep=" ")
                 if len(values) == len(starts):
                     return values
             except (DeprecationWarning, ValueError):
@@ -135,10 +142,14 @@ class Tokens:
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
             token = self.data[start:end]
             try:
-                values.append(convert(token))
+                values.append(convert(_ODD_NUMBERS.sub(_usual, token)))
             except ValueError:
                 raise BadToken(token, start) from None
         return np.array(values, dtype=dtype)
+
+
+def _usual(odd: re.Match[bytes]) -> bytes:
+    return b"inf" if odd[1].lower() == b"inf" else b"nan"
 
 
 def line_number(data: bytes, position: int) -> int:

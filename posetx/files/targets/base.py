@@ -21,10 +21,13 @@ _READERS = {
     ".ply": "ply",
     ".glb": "gltf",
     ".gltf": "gltf",
+    ".vrm": "gltf",
     ".stl": "stl",
     ".off": "off",
     **dict.fromkeys(meshlab.SUFFIXES, "meshlab"),
 }
+# Formats that only targets in certain formats can be written in.
+_FROM = {".gltf": (".glb", ".gltf", ".vrm"), ".vrm": (".vrm",)}
 _CONVERSIONS = (".obj", ".ply", ".stl", ".off", ".glb")
 TARGET_SUFFIXES = tuple(suffix for suffix in _READERS if suffix not in meshlab.SUFFIXES)
 """Formats that are both read and written."""
@@ -133,12 +136,7 @@ class Target(ABC):
         """Write in the input's own format; return notes."""
 
     def _convert(self, path: Path, suffix: str, vertices: np.ndarray) -> list[str]:
-        check_output_suffix(path)
-        if suffix not in _CONVERSIONS:
-            raise UsageError(
-                f"{path}: {self.path.suffix} cannot be written as {suffix}; "
-                f"use one of {' '.join(_CONVERSIONS)}"
-            )
+        check_output_suffix(path, self.path)
         import trimesh  # here, because its start-up time is felt
 
         export(trimesh.Trimesh(vertices, self.faces, process=False), path)
@@ -157,13 +155,21 @@ def export(mesh: Any, path: Path) -> None:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
-def check_output_suffix(path: Path) -> None:
-    """Refuse an output name that no writer knows; for commands to call before the work starts."""
+def check_output_suffix(path: Path, source: Path | None = None) -> None:
+    """Refuse an output name that no writer knows; for commands to call before the work starts.
+
+    With the `source` of a target, also one that this target cannot be written as.
+    """
     suffix = Path(path).suffix.lower()
     if suffix not in TARGET_SUFFIXES:
         what = "read but not written" if suffix in _READERS else "an unknown output format"
         raise UsageError(
             f"{path}: {Path(path).suffix!r} is {what}; use one of {' '.join(TARGET_SUFFIXES)}"
+        )
+    own = Path(source).suffix.lower() if source is not None else suffix
+    if own not in _FROM.get(suffix, (own,)):
+        raise UsageError(
+            f"{path}: {own} cannot be written as {suffix}; use one of {' '.join(_CONVERSIONS)}"
         )
 
 

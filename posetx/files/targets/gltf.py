@@ -19,6 +19,8 @@ from posetx.files.targets.base import Target
 from posetx.files.targets.gltf_edit import GltfEdit
 from posetx.files.targets.normals import turned
 
+VRM = ".vrm"
+
 # Two nodes that show one mesh may keep sharing it when their positions agree this well,
 # relative to the size of the mesh: a few times the rounding of 32-bit floats.
 SAME = 1e-6
@@ -33,14 +35,20 @@ class Block:
     accessor: int
     primitives: list[int]
     matrix: np.ndarray  # (4, 4) or (n, 4, 4), local to world
-    local: np.ndarray  # (n, 3)
+    base: np.ndarray  # (n, 3) as stored
+    morph: np.ndarray | float  # (n, 3) what default morph weights add, or 0
     begin: int  # first row in Target.vertices
     faces: list[np.ndarray] = field(default_factory=list)  # (m, 3) each, rows of `local`
 
     @property
+    def local(self) -> np.ndarray:
+        """(n, 3) positions as they are shown, in the mesh's own frame."""
+        return self.base + self.morph
+
+    @property
     def rows(self) -> slice:
         """The block's rows in `Target.vertices`."""
-        return slice(self.begin, self.begin + len(self.local))
+        return slice(self.begin, self.begin + len(self.base))
 
     def triangles(self) -> np.ndarray:
         """(m, 3) faces of all its primitives."""
@@ -50,10 +58,10 @@ class Block:
 class GltfTarget(Target):
     """A scene from a .glb or .gltf file, all its meshes as one."""
 
-    own_suffixes = (".glb", ".gltf")
-
     def __init__(self, gltf: Gltf, path: Path) -> None:
         self._gltf = gltf
+        # A .vrm is a GLB by another name; what avatars need beyond it only a .vrm has.
+        self.own_suffixes = (".glb", ".gltf", *([VRM] if path.suffix.lower() == VRM else []))
         self._blocks, notes = _blocks(gltf)
         if not self._blocks:
             raise problem(
@@ -71,11 +79,12 @@ class GltfTarget(Target):
         groups: dict[int, list[Block]] = {}
         for block in self._blocks:
             groups.setdefault(block.accessor, []).append(block)
+        self._gltf.begin()
         with only_posetx_errors(self.path, "glTF"):
             edit = GltfEdit(self._gltf)
             for blocks in groups.values():
                 self._move_group(edit, blocks, vertices)
-        return edit.write(path)
+            return edit.write(path)
 
     def _move_group(self, edit: GltfEdit, blocks: list[Block], vertices: np.ndarray) -> None:
         """Move the blocks that share one accessor; those that come to differ stop sharing it."""
@@ -93,11 +102,11 @@ class GltfTarget(Target):
                 alone = True
                 for block in members:
                     edit.own_mesh(block.node)
-            if (first != members[0].local).any():
+            if (first != members[0].base).any():
                 self._move(edit, members, first)
 
     def _move(self, edit: GltfEdit, blocks: list[Block], new: np.ndarray) -> None:
-        """Give the blocks, which share an accessor and agree, the local positions `new` (n, 3)."""
+        """Give the blocks, which share an accessor and agree, the stored positions `new` (n, 3)."""
         first = blocks[0]
         places = [(block.node, p) for block in blocks for p in block.primitives]
         edit.assign("POSITION", first.accessor, places, new)
@@ -111,17 +120,19 @@ class GltfTarget(Target):
                         users.setdefault(attributes[name], []).append((block.node, p))
             for accessor, where in users.items():
                 values = self._gltf.floats(accessor)
-                values[:, :3] = turned(values[:, :3], faces, faces, first.local, new)
+                old, shown = first.local, new + first.morph
+                values[:, :3] = turned(values[:, :3], faces, faces, old, shown)
                 edit.assign(name, accessor, where, values)
 
     def _to_local(self, block: Block, vertices: np.ndarray) -> np.ndarray:
-        """(n, 3): the block's new positions in its mesh's frame; unmoved ones exactly as before."""
+        """(n, 3): the block's new positions as stored; unmoved ones exactly as before."""
         new, old = vertices[block.rows], self.vertices[block.rows]
         changed = (new != old).any(axis=1)
-        result = block.local.copy()
+        result = block.base.copy()
         if changed.any():
             matrix = block.matrix if block.matrix.ndim == 2 else block.matrix[changed]
-            result[changed] = apply(np.linalg.inv(matrix), new[changed])
+            added = block.morph if isinstance(block.morph, float) else block.morph[changed]
+            result[changed] = apply(np.linalg.inv(matrix), new[changed]) - added
         if not (np.abs(result) < LARGEST_COORDINATE).all():
             raise PosetxError(
                 f"{self.path}: node {block.node} is scaled to almost nothing, its positions "
@@ -137,7 +148,8 @@ def _primitive(gltf: Gltf, mesh: int, index: int) -> dict[str, Any]:
 
 def _blocks(gltf: Gltf) -> tuple[list[Block], list[str]]:
     """The shown meshes, vertices counted once per node, and what to tell the user."""
-    blocks: dict[tuple[int, int, int | None], Block] = {}
+    blocks: dict[tuple[Any, ...], Block] = {}
+    positions: dict[int, np.ndarray] = {}
     notes: dict[str, None] = {}
     begin = 0
     for instance in gltf.instances():
@@ -146,8 +158,11 @@ def _blocks(gltf: Gltf) -> tuple[list[Block], list[str]]:
             attributes = primitive.get("attributes", {})
             if "POSITION" not in attributes:
                 continue
+            gltf.spend(0)
             accessor = attributes["POSITION"]
-            local = gltf.floats(accessor)
+            if accessor not in positions:
+                positions[accessor] = gltf.floats(accessor)
+            local = positions[accessor]
             if local.shape[1] != 3:
                 raise problem(gltf.path, "has positions that are not 3D", "export it again")
             faces = gltf.triangles(primitive, len(local))
@@ -161,14 +176,17 @@ def _blocks(gltf: Gltf) -> tuple[list[Block], list[str]]:
                     "the file may be damaged; export it again",
                 )
             skinned = instance.skin is not None and "JOINTS_0" in attributes
-            key = (instance.node, accessor, attributes["JOINTS_0"] if skinned else None)
+            morph = gltf.morph(instance, primitive)
+            key = (instance.node, accessor, attributes["JOINTS_0"] if skinned else None, morph)
             if key not in blocks:
+                gltf.spend(local.size)
                 matrix = gltf.to_world(instance, primitive, len(local))
                 if not _invertible(matrix):
                     notes["parts that are scaled to nothing are kept as they are"] = None
                     continue
+                added = gltf.morphed(morph, len(local)) if morph else 0.0
                 blocks[key] = Block(
-                    instance.node, instance.mesh, accessor, [], matrix, local, begin
+                    instance.node, instance.mesh, accessor, [], matrix, local, added, begin
                 )
                 begin += len(local)
             blocks[key].primitives.append(index)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import copy
 import hashlib
+import os
+import stat
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -12,8 +14,11 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from posetx.files.atomic import write_bytes_atomic
+from posetx.files.beside import BUFFERS, IMAGES
+from posetx.files.checks import problem
 from posetx.files.codecs.glb import encode_glb, encode_json
-from posetx.files.codecs.gltf import FLOAT, Gltf
+from posetx.files.codecs.gltf import Gltf
+from posetx.files.codecs.gltf_data import FLOAT
 from posetx.files.targets.sidecars import copy_beside
 
 ALIGNMENT = 8  # bytes between pieces put into one buffer; accessors need 4
@@ -121,7 +126,8 @@ class GltfEdit:
 
     def write(self, path: Path) -> list[str]:
         """Write as .glb or .gltf, by the suffix; return notes."""
-        glb = path.suffix.lower() == ".glb"
+        glb = path.suffix.lower() != ".gltf"
+        buffers, images = (self._named(key) for key in ("buffers", "images"))
         try:
             if not self.changed and glb == self.gltf.is_glb:
                 data = self.gltf.data
@@ -135,11 +141,17 @@ class GltfEdit:
             for name in self._written:
                 (path.parent / name).unlink(missing_ok=True)
             raise
-        names = [e.get("uri") for key in ("images", "buffers") for e in self.document.get(key, [])]
-        files = [unquote(n) for n in names if n and not n.startswith("data:")]
-        if path.resolve().parent == self.gltf.path.resolve().parent:
+        source = self.gltf.path
+        if path.resolve().parent == source.resolve().parent:
             return []
-        return copy_beside(self.gltf.path, path, [f for f in files if f not in self._written])
+        still = {unquote(e["uri"]) for e in self.document.get("buffers") or [] if e.get("uri")}
+        notes = copy_beside(source, path, [n for n in buffers if n in still], BUFFERS)
+        return notes + copy_beside(source, path, images, IMAGES)
+
+    def _named(self, key: str) -> list[str]:
+        """The files that the input's buffers or images are in, as they are meant."""
+        uris = [entry.get("uri") for entry in self.gltf.entries(key)]
+        return [unquote(uri) for uri in uris if uri and not uri.startswith("data:")]
 
     def _glb(self) -> bytes:
         """One file; all buffers become its binary chunk."""
@@ -171,16 +183,25 @@ class GltfEdit:
                 entry["uri"] = "data:application/octet-stream;base64," + text
                 continue
             name = f"{path.stem}{index or ''}.bin"
-            beside = path.parent / name
-            if beside.exists() and beside.read_bytes() != data:
+            if not _free(path.parent / name, data):
                 # Another glTF may use it.
                 name = f"{path.stem}-{hashlib.sha256(data).hexdigest()[:8]}.bin"
-                beside = path.parent / name
+            beside = path.parent / name
+            if not _free(beside, data):
+                raise problem(beside, "is there, and another file", "move it away")
             if not beside.exists():
                 self._written.append(name)
                 write_bytes_atomic(beside, data)
             entry["uri"] = quote(name)
         return encode_json(self.document)
+
+
+def _free(path: Path, data: bytes) -> bool:
+    """Whether there is nothing, or a file of the same content."""
+    if not os.path.lexists(path):
+        return True
+    same = stat.S_ISREG(os.lstat(path).st_mode) and path.stat().st_size == len(data)
+    return same and path.read_bytes() == data
 
 
 def _set_bounds(entry: dict[str, Any], values: np.ndarray) -> None:

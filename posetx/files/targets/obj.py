@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from posetx.files.atomic import write_bytes_atomic
+from posetx.files.beside import IMAGES, MATERIALS
 from posetx.files.codecs.obj import ObjText, decode_obj
 from posetx.files.codecs.tokens import format_rows, position_format, splice
 from posetx.files.targets.base import Target
@@ -48,7 +49,8 @@ class ObjTarget(Target):
         if path.resolve().parent == self.path.resolve().parent:
             return []
         libraries, textures = material_files(self.path.parent, text.libraries)
-        return copy_beside(self.path, path, libraries + textures)
+        notes = copy_beside(self.path, path, libraries, MATERIALS)
+        return notes + copy_beside(self.path, path, textures, IMAGES)
 
 
 def read(data: bytes, path: Path) -> Target:

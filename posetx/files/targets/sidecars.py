@@ -1,17 +1,30 @@
-"""Files that a mesh names (materials, textures): copied along when it is written elsewhere."""
+"""Files that a mesh names (materials, textures): copied along when it is written elsewhere.
+
+What may be read is settled by :mod:`posetx.files.beside`; what is written stays below the output's
+folder, goes through no link and replaces nothing.
+"""
 
 from __future__ import annotations
 
 import filecmp
+import os
 import re
 import shutil
-from pathlib import Path, PurePosixPath
+import stat
+from collections.abc import Iterable
+from pathlib import Path
 
 from posetx.errors import PosetxError
 from posetx.files.atomic import atomic_path
+from posetx.files.beside import IMAGES, MATERIALS, NotBeside, find_beside, relative_name
+from posetx.files.checks import read_bytes
 from posetx.files.codecs.tokens import is_number
 
-# Texture options of MTL that take one value; -o, -s and -t take up to three numbers.
+#: Bytes of a material library, at most; those of games have some 100 kB.
+LARGEST_MATERIAL = 1 << 24
+#: Files that a mesh may name, at most, and as many notes about them as are shown.
+MOST_NAMES, MOST_NOTES = 1000, 10
+#: Texture options of MTL that take one value; -o, -s and -t take up to three numbers.
 _ONE_VALUE = {
     "-blendu", "-blendv", "-boost", "-texres", "-clamp", "-bm", "-imfchan", "-type", "-cc",
 }  # fmt: skip
@@ -19,26 +32,20 @@ _NUMBERS = {"-mm": 2, "-o": 3, "-s": 3, "-t": 3}
 _TEXTURE_WORDS = re.compile(r"^(map_\w+|bump|disp|decal|refl|norm)$", re.IGNORECASE)
 
 
-def relative_name(name: str) -> PurePosixPath | None:
-    """The name as a path below a folder; None when it is empty, absolute or leads out of it."""
-    pure = PurePosixPath(name.strip().strip('"').replace("\\", "/"))
-    unsafe = not pure.parts or pure.is_absolute() or ".." in pure.parts
-    if unsafe or ":" in pure.parts[0] or "\0" in name:
-        return None
-    return pure
-
-
-def copy_beside(source: Path, output: Path, names: list[str]) -> list[str]:
+def copy_beside(
+    source: Path, output: Path, names: Iterable[str], kinds: tuple[str, ...]
+) -> list[str]:
     """Copy files named by `source` to the same relative names beside `output`.
 
-    Never replaces a file that differs, never writes outside the output's folder.
+    Never replaces a file, never writes outside the output's folder or through a link.
 
     Parameters
     ----------
     source, output : Path
         the file that holds the names, and the file written
-    names : list of str
+    names : str
         paths relative to the folder of `source`
+    kinds : suffixes of files that `source` may name
 
     Returns
     -------
@@ -46,27 +53,39 @@ def copy_beside(source: Path, output: Path, names: list[str]) -> list[str]:
         a note for each file that could not be carried over
     """
     notes = []
-    for name in dict.fromkeys(names):
-        relative = relative_name(name)
-        if relative is None:
-            notes.append(f"{name} lies outside the folder of {source.name}: not copied")
-            continue
-        here, there = source.parent / relative, output.parent / relative
+    wanted = list(dict.fromkeys(names))
+    for name in wanted[:MOST_NAMES]:
         try:
-            if not here.is_file():
-                notes.append(f"{name}, which {source.name} names, is missing")
-            elif there.exists():
-                if not here.samefile(there) and not filecmp.cmp(here, there, shallow=False):
-                    notes.append(f"{there} exists and differs from the input's: kept as it is")
-            else:
-                there.parent.mkdir(parents=True, exist_ok=True)
-                with atomic_path(there) as temporary:
-                    shutil.copyfile(here, temporary)
+            here = find_beside(source.parent, name, kinds)
+            note = _copy(here, output.parent, output.parent / relative_name(name, kinds))
+        except NotBeside as error:
+            note = f"{name}, which {source.name} names, {error}: not copied"
         except PosetxError as error:  # the disk is full: the mesh itself is whole already
-            notes.append(f"{name} could not be copied ({error})")
+            note = f"{name} could not be copied ({error})"
         except OSError as error:
-            notes.append(f"{name} could not be copied ({error.strerror or error})")
-    return notes
+            note = f"{name} could not be copied ({error.strerror or error})"
+        if note:
+            notes.append("".join(c if c.isprintable() else " " for c in note))
+    more = len(wanted[MOST_NAMES:]) + len(notes[MOST_NOTES:])
+    return notes[:MOST_NOTES] + ([f"{more} more files likewise"] if more else [])
+
+
+def _copy(here: Path, folder: Path, there: Path) -> str:
+    """Copy a file into a place below `folder` that is free; a note where it is not."""
+    above = there.parent
+    while not os.path.lexists(above):
+        above = above.parent
+    if not above.resolve().is_relative_to(folder.resolve()):
+        return f"{there} would lie outside of {folder}: not copied"
+    if os.path.lexists(there):
+        plain = stat.S_ISREG(os.lstat(there).st_mode)
+        if plain and (here.samefile(there) or filecmp.cmp(here, there, shallow=False)):
+            return ""
+        return f"{there} exists and differs from the input's: kept as it is"
+    there.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(there) as temporary:
+        shutil.copyfile(here, temporary)
+    return ""
 
 
 def material_files(folder: Path, libraries: list[str]) -> tuple[list[str], list[str]]:
@@ -79,34 +98,42 @@ def material_files(folder: Path, libraries: list[str]) -> tuple[list[str], list[
     libraries : list of str
         what stands after each `mtllib`: one name with spaces, or several names
     """
-    found: list[str] = []
-    textures: list[str] = []
-    for line in libraries:
+    found: dict[str, None] = {}
+    textures: dict[str, None] = {}
+    seen: set[Path] = set()
+    for line in dict.fromkeys(libraries):
         for name in _library_names(folder, line):
-            found.append(name)
-            relative = relative_name(name)
-            if relative is not None:
-                beside = folder / relative
-                textures += [
-                    str(relative.parent / texture) if relative_name(texture) else texture
-                    for texture in _textures(beside)
-                ]
-    return found, textures
+            found[name] = None
+            try:
+                library = find_beside(folder, name, MATERIALS)
+            except NotBeside:  # which is told when it is to be copied
+                continue
+            if library in seen:  # under another name
+                continue
+            seen.add(library)
+            above = relative_name(name, MATERIALS).parent
+            for texture in _textures(library):
+                try:
+                    textures[str(above / relative_name(texture, IMAGES))] = None
+                except NotBeside:
+                    textures[texture] = None
+    return list(found), list(textures)
 
 
 def _library_names(folder: Path, line: str) -> list[str]:
-    whole = relative_name(line)
-    if whole is not None and (folder / whole).is_file():
-        return [line]
-    names = line.split()
-    return names if all(n.lower().endswith(".mtl") for n in names) else [line]
+    try:
+        find_beside(folder, line, MATERIALS)
+    except NotBeside:
+        names = line.split()
+        return names if all(n.lower().endswith(".mtl") for n in names) else [line]
+    return [line]
 
 
 def _textures(material: Path) -> list[str]:
     """The image names in an MTL file; none when it cannot be read."""
     try:
-        text = material.read_bytes().decode("utf-8", "replace")
-    except (OSError, ValueError):
+        text = read_bytes(material, most=LARGEST_MATERIAL).decode("utf-8", "replace")
+    except PosetxError:
         return []
     names = []
     for line in text.splitlines():

@@ -12,7 +12,7 @@ import torch
 
 from posetx.bodies.body import BodyModel
 from posetx.data.stream import StreamSettings
-from posetx.errors import UsageError
+from posetx.errors import PosetxError, UsageError
 from posetx.evaluation.alone import figures_alone
 from posetx.evaluation.attack_grid import AttackGrid, Crowd
 from posetx.evaluation.classic import figures_of_deformation_transfer
@@ -78,6 +78,8 @@ class Study:
             for name in SETUP:
                 if old.get(name) != self.results[name]:
                     raise UsageError(f"{folder}: a study with another {name}; name a new folder")
+            if not all(isinstance(old.get(k), dict) for k in ("trained", "figures", "cost")):
+                raise PosetxError(f"{self.path}: not a file of a bench; move it away")
             self.results = old
 
     @property

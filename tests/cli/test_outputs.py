@@ -1,0 +1,148 @@
+"""What a command writes, and where it may not: one check before any work."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from posetx.bodies.body import BodyModel
+from posetx.cli import app
+from posetx.errors import PosetxError, UsageError
+from posetx.files.atomic import atomic_path, check_outputs, write_bytes_atomic
+from posetx.files.scans import read_scan
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes and devices of POSIX")
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in with a scan, a target and what must not be replaced."""
+    monkeypatch.chdir(tmp_path)
+    body = BodyModel.load()
+    points = body.template.double().numpy()
+    np.save("scan.npy", points)
+    lines = ["v {:.5f} {:.5f} {:.5f}\n".format(*p) for p in points.tolist()]
+    lines += ["f {} {} {}\n".format(*f) for f in (body.faces.numpy() + 1).tolist()]
+    Path("target.obj").write_text("".join(lines))
+    Path("old.obj").write_text("old")
+    Path("old.json").write_text("{}")
+    Path("link.obj").symlink_to("target.obj")
+    os.mkfifo("pipe.obj")
+    Path("file").write_text("x")
+    return tmp_path
+
+
+def tree(folder: Path) -> dict[str, bytes | str]:
+    """What is in a folder: content of files, kind of the rest."""
+    return {
+        str(p.relative_to(folder)): p.read_bytes() if p.is_file() else oct(p.lstat().st_mode)
+        for p in folder.rglob("*")
+    }
+
+
+T = ("transfer", "scan.npy", "target.obj")
+C = ("clean", "scan.npy")
+A = ("attack", "scan.npy", "target.obj")
+REFUSED: list[tuple[tuple[str, ...], str]] = [
+    ((*T, "-o", "o.obj", "--summary", "o.obj"), "both --output and --summary"),
+    ((*T, "-o", "o.obj", "--summary", "./x/../o.obj"), "both --output and --summary"),
+    ((*T, "-o", "o.obj", "--preview", "p.png", "--summary", "p.png"), "both --preview and"),
+    ((*T, "-o", "target.obj", "--overwrite"), "is read by this command"),
+    ((*T, "-o", "link.obj", "--overwrite"), "is read by this command"),
+    ((*T, "-o", "o.obj", "--summary", "scan.npy", "--overwrite"), "is read by this command"),
+    (("transfer", "target.obj", "old.obj", "-o", "target.obj", "--overwrite"), "is read by"),
+    ((*T, "-o", "old.obj"), "exists already"),
+    ((*T, "-o", "o.obj", "--summary", "old.json"), "exists already"),
+    ((*T, "-o", "pipe.obj", "--overwrite"), "is a device or a pipe"),
+    ((*T, "-o", "o.obj", "--summary", "pipe.obj", "--overwrite"), "is a device or a pipe"),
+    ((*T, "-o", "o.obj", "--summary", "/dev/null", "--overwrite"), "is a device or a pipe"),
+    ((*T, "-o", "no/o.obj"), "does not exist"),
+    ((*T, "-o", "file/o.obj"), "is not a folder"),
+    ((*T, "-o", "o.vrm"), "cannot be written as .vrm"),
+    ((*T, "-o", "o.gltf"), "cannot be written as .gltf"),
+    (("transfer", "gone.ply", "target.obj", "-o", "o.obj"), "the scan does not exist"),
+    (("transfer", "scan.npy", "gone.obj", "-o", "o.obj"), "the target does not exist"),
+    ((*T, "-o", "o.obj", "-m", "gone"), "no such model"),
+    (("transfer", "scan.npy", "scan.npy", "old.obj", "-o", "r", "--summary", "old.obj"), "old.obj"),
+    ((*C, "-o", "scan.npy", "--overwrite"), "written as one of"),
+    (("clean", "target.obj", "-o", "target.obj", "--overwrite"), "is read by this command"),
+    ((*C, "-o", "o.ply", "--summary", "o.ply"), "both --output and --summary"),
+    ((*A, "-o", "o.ply", "--toward", "gone.bvh"), "--toward does not exist"),
+    ((*A, "-o", "o.ply", "--surrogate", "gone"), "no such model"),
+    (("attack", "target.obj", "target.obj", "-o", "target.obj", "--overwrite"), "is read by"),
+    ((*A, "-o", "old.obj"), "exists already"),
+    (("evaluate", "--details", "old.json"), "exists already"),
+    (("evaluate", "--details", "pipe.obj", "--overwrite"), "is a device or a pipe"),
+    (("attack-dataset", "seen", "-o", "old.json"), "exists already"),
+    (("trials", "study", "--table", "old.json"), "exists already"),
+    (("train", "file", "--samples", "8"), "is not a folder"),
+    (("train", "file/run", "--samples", "8"), "is not a folder"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "says"), REFUSED)
+def test_what_may_not_be_written_is_said_before_any_work(
+    files: Path, arguments: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (files / "x").mkdir()
+    before = tree(files)
+    # Work would need one of these.
+    for name in ("posetx.pipeline.pipeline.Pipeline.load", "posetx.models.checkpoint.read_model"):
+        monkeypatch.setattr(name, lambda *_: pytest.fail("work had begun"))
+    run = CliRunner().invoke(app, list(arguments))
+    assert run.exit_code in (1, 2, 3), run.output
+    assert says in run.stderr and run.stderr.count("\n") == 1, run.stderr
+    assert tree(files) == before
+
+
+def test_check_outputs_knows_one_file_by_two_names(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    os.link(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(UsageError, match="is both `one` and `two`"):
+        check_outputs({"one": tmp_path / "a", "two": tmp_path / "b"}, [], True)
+    with pytest.raises(UsageError, match="another `two`"):
+        check_outputs({"two": tmp_path / "b"}, [tmp_path / "a"], True)
+    check_outputs({"one": tmp_path / "a", "none": None}, [tmp_path / "gone"], True)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_no_writer_takes_the_place_of_what_is_no_file(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "out"
+    os.mkfifo(path) if kind == "pipe" else path.mkdir()
+    with pytest.raises(PosetxError):
+        write_bytes_atomic(path, b"x")
+    with pytest.raises(PosetxError), atomic_path(path):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["out"] and not path.is_file()
+
+
+def test_the_summary_of_one_scan_is_beside_its_result(files: Path) -> None:
+    arguments = ["clean", "scan.npy", "-o", "o.obj", "--summary", "s.json", "--json"]
+    run = CliRunner().invoke(app, arguments)
+    assert run.exit_code == 0, run.output
+    assert json.loads(run.stdout) == json.loads((files / "s.json").read_text())
+    assert len(read_scan(files / "o.obj").points) == json.loads(run.stdout)["points_out"]
+
+
+def test_many_scans_are_cleaned_into_a_folder(files: Path) -> None:
+    (files / "scans").mkdir()
+    points = np.load("scan.npy")
+    np.save("scans/a.npy", points)
+    (files / "scans" / "bad.ply").write_text("ply\nformat")
+    arguments = ["clean", "scans", "-o", "out", "--format", "obj", "--summary", "s.json"]
+    run = CliRunner().invoke(app, arguments)
+    assert run.exit_code == 1, run.output
+    assert "1 done, 0 there already, 1 failed" in run.stderr
+    rows = json.loads((files / "s.json").read_text())["results"]
+    assert [row["status"] for row in rows] == ["done", "failed"]
+    assert "bad.ply" in rows[1]["error"]
+    assert os.listdir("out") == ["a.obj"]
+    again = CliRunner().invoke(app, [*arguments, "--no-planes"])
+    assert "made with another planes" in again.stderr
+    after = json.loads((files / "s.json").read_text())["results"]
+    assert after[0] == {**rows[0], "status": "skipped"}
