@@ -101,12 +101,19 @@ class Anchors(nn.Module):
 
     def __init__(self, count: int):
         super().__init__()
+        self.place = nn.Parameter(SPREAD * torch.randn(count, 3))
+        self.log_width = nn.Parameter(torch.zeros(count))
+
+    def begin(self) -> None:
+        """Before training: spread evenly, every other one fine."""
         fixed = torch.Generator().manual_seed(0)
+        count = len(self.place)
         many = SPREAD * torch.randn(8 * count, 3, generator=fixed)
-        chosen = farthest_points(many.double().numpy(), count)
-        self.place = nn.Parameter(many[torch.from_numpy(chosen)])
+        chosen = torch.from_numpy(farthest_points(many.double().numpy(), count))
         fine = torch.arange(count) % 2 == 0
-        self.log_width = nn.Parameter(torch.where(fine, math.log(FINE), math.log(COARSE)))
+        with torch.no_grad():
+            self.place.copy_(many[chosen])
+            self.log_width.copy_(torch.where(fine, math.log(FINE), math.log(COARSE)))
 
     def forward(self, points: Tensor) -> Tensor:
         exponent = nearness(points, self.place, self.log_width)

@@ -23,7 +23,13 @@ from posetx.bodies.skeleton import JOINTS
 from posetx.geometry.frames import normalise_pose
 from posetx.geometry.rotations import full_precision, matrix_from_6d
 from posetx.models.decoder import Decoder, Statistics
-from posetx.models.encoder import MultiScaleEncoder, PointFeatures, PoseHead, ResidualMLP
+from posetx.models.encoder import (
+    MiniPointNet,
+    MultiScaleEncoder,
+    PointFeatures,
+    PoseHead,
+    ResidualMLP,
+)
 from posetx.models.mesh_model import Mover
 from posetx.models.refine import Estimate, Look, PartRefiner
 
@@ -145,7 +151,10 @@ class PoseMAE(nn.Module):
         )
 
     def begin_on(self, body: BodyModel) -> None:
-        """Before training: lay what the second look knows of a body over the neutral one."""
+        """Before training: spread the encoders' anchors, and lay those of looks over a body."""
+        for encoder in (self.pose_encoder, self.identity_encoder):
+            if isinstance(encoder.net, MiniPointNet):
+                encoder.net.local.begin()
         corners = body.template[body.faces]
         cross = torch.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0], dim=-1)
         units = {
