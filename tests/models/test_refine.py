@@ -113,8 +113,8 @@ def test_a_fresh_refiner_corrects_nothing(body: BodyModel) -> None:
     small = {"width": 64, "code": 64, "decoder_width": 32, "depth": 1}
     without = PoseMAE(PoseMAEConfig(**small, refine=False)).eval()
     model = PoseMAE(PoseMAEConfig(**small)).eval()
-    model.load_state_dict(without.state_dict(), strict=False)
     model.begin_on(body)
+    model.load_state_dict(without.state_dict(), strict=False)
     pose, points = torch.randn(2, 128, 3) * 0.3, torch.randn(2, 128, 3) * 0.3
     with torch.no_grad():
         assert torch.allclose(
