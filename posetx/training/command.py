@@ -26,8 +26,9 @@ from posetx.training.checkpoint import alone_in
 from posetx.training.display import TrainingDisplay
 from posetx.training.export import export
 from posetx.training.log import TrainingLog
-from posetx.training.loop import NotFinite, Trainer, TrainSettings
+from posetx.training.loop import Trainer, TrainSettings
 from posetx.training.options import TrainOptions
+from posetx.training.sound import NotFinite
 
 
 def train_model(options: TrainOptions, say: Callable[[str], None]) -> dict[str, Any] | None:

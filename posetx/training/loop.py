@@ -25,6 +25,7 @@ from posetx.training.contrastive import TERMS
 from posetx.training.learners import Learner, learner_of
 from posetx.training.optimizer import COOL_DOWN, learning_rate_factor
 from posetx.training.pose_side import known_identities, learn_pose_alone
+from posetx.training.sound import NotFinite, Sound, finite
 from posetx.training.watch import Watch
 
 
@@ -75,23 +76,6 @@ def fast_bf16(device: torch.device) -> bool:
         fast: bool = torch.cuda.is_bf16_supported()
         return fast
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
-
-
-@dataclass
-class Sound:
-    """Averaged weights that were finite, and what had been learnt by then."""
-
-    ema: dict[str, Tensor]
-    samples: int
-    seconds: float
-
-
-class NotFinite(PosetxError):
-    """A run whose weights are no numbers any more; ``usable`` if it has gone back to some."""
-
-    def __init__(self, message: str, usable: bool):
-        super().__init__(message)
-        self.usable = usable
 
 
 class Trainer:
@@ -292,7 +276,7 @@ class Trainer:
             if self.watch and self.share_done() >= 1:
                 self.watch.look(self.ema, self.samples)
         finally:
-            if not self.broken and self._finite():
+            if not self.broken and finite(self.ema):
                 self.save()
 
     def _sound(self) -> Sound:
@@ -300,17 +284,12 @@ class Trainer:
         ema = {name: value.clone() for name, value in self.ema.items()}
         return Sound(ema, self.samples, self.seconds)
 
-    def _finite(self) -> bool:
-        """Whether the averaged weights are numbers."""
-        largest = torch.stack([value.float().abs().max() for value in self.ema.values()])
-        return bool(largest.isfinite().all())
-
     def _still_sound(self, means: dict[str, float], good: Sound | None) -> Sound:
         """The state now, if the losses and weights are finite.
 
         Raises NotFinite where they are not, after going back to what was ``good``.
         """
-        if self._finite() and all(map(math.isfinite, means.values())):
+        if finite(self.ema) and all(map(math.isfinite, means.values())):
             return self._sound()
         reached = self.samples
         if good is not None:

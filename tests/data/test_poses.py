@@ -267,7 +267,7 @@ def test_bvh_without_a_needed_joint(body: BodyModel, tmp_path: Path) -> None:
 
 
 def test_bvh_that_is_not_there(body: BodyModel, tmp_path: Path) -> None:
-    with pytest.raises(PosetxError, match="cannot be read"):
+    with pytest.raises(PosetxError, match="does not exist"):
         read_bvh(tmp_path / "none.bvh", body.joint_template.numpy())
 
 

@@ -178,7 +178,7 @@ def test_fewer_parts_have_fewer_parameters() -> None:
     [
         ("no-rotations", ("pose_rotations", "identity_rotations")),
         ("no-joints", ("pose_joints", "identity_joints", "truth_joints")),
-        ("no-parts", ("pose_part", "pose_place", "pose_lift", "query_weights")),
+        ("no-parts", ("pose_part", "pose_place", "pose_lift")),
         ("no-places", ("pose_place", "pose_lift")),
     ],
 )

@@ -29,8 +29,9 @@ from posetx.models.pose_mae import PoseMAEConfig
 from posetx.models.registry import build
 from posetx.training.checkpoint import alone_in, load_state, save_state
 from posetx.training.log import TrainingLog
-from posetx.training.loop import NotFinite, Trainer, TrainSettings
+from posetx.training.loop import Trainer, TrainSettings
 from posetx.training.options import TrainOptions
+from posetx.training.sound import NotFinite
 
 CPU = torch.device("cpu")
 TINY = PoseMAEConfig(width=64, code=64, decoder_width=16, decoder_blocks=1, depth=1)
