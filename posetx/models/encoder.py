@@ -137,13 +137,61 @@ def nearness(points: Tensor, places: Tensor, log_width: Tensor) -> Tensor:
         return torch.cat([points, size], -1) @ maps.transpose(-1, -2) + shift
 
 
-class MiniPointNet(nn.Module):
+class PointNet(nn.Module):
     """Per-point features, all points' pooled, joined back, an MLP (B, N, 3) -> (B, N, C).
 
     Also names the body part of each point, and with ``clutter`` says whether it is of a body.
+    """
+
+    joined: nn.Linear
+    context: nn.Linear
+
+    def _end(self, width: int, parts: int, clutter: bool) -> None:
+        """The layers after points and what is pooled were joined."""
+        self.last = nn.Linear(width, width)
+        self.parts = nn.Linear(width, parts)
+        self.clutter = nn.Linear(width, 1) if clutter else None
+        if self.clutter is not None:
+            nn.init.zeros_(self.clutter.weight)
+            nn.init.constant_(self.clutter.bias, -1.0)
+
+    def near(self, points: Tensor) -> Tensor:
+        """Features of each point by itself, (B, N, A)."""
+        raise NotImplementedError
+
+    def pooled(self, local: Tensor) -> Tensor:
+        """What points with these features (B, N, A) have together, (B, 1, A)."""
+        raise NotImplementedError
+
+    def _context(self, pooled: Tensor) -> Tensor:
+        """It as :meth:`with_context` adds it, (B, 1, C)."""
+        context: Tensor = self.context(pooled)
+        return context
+
+    def pooled_over(self, points: Tensor) -> Tensor:
+        """:meth:`pooled` of points (B, N, 3)."""
+        return self.pooled(self.near(points))
+
+    def forward(self, points: Tensor, sample: int | None = None) -> PointFeatures:
+        """Features of all points; only the first ``sample`` of them enter what is pooled."""
+        local = self.near(points)
+        return self.with_context(local, self.pooled(local[:, :sample]))
+
+    def with_context(self, local: Tensor, pooled: Tensor) -> PointFeatures:
+        hidden = F.relu(self.joined(local) + self._context(pooled))
+        hidden = F.relu(self.last(hidden))
+        clutter = None if self.clutter is None else SHARPNESS * self.clutter(hidden)
+        return PointFeatures(hidden, SHARPNESS * self.parts(hidden), clutter)
+
+
+class MiniPointNet(PointNet):
+    """A PointNet that knows points by the anchors they are near to.
+
     Pooled is how full it is around each anchor: a mean that levels off, so that no single point
     decides, and a few make an anchor nearly as full as many do.
     """
+
+    local: Anchors
 
     def __init__(self, width: int, parts: int, clutter: bool = False):
         super().__init__()
@@ -152,32 +200,21 @@ class MiniPointNet(nn.Module):
         self.joined = nn.Linear(width, width)
         self.context_in = nn.Linear(width, width)
         self.context = nn.Linear(width, width, bias=False)
-        self.last = nn.Linear(width, width)
-        self.parts = nn.Linear(width, parts)
-        self.clutter = nn.Linear(width, 1) if clutter else None
-        if self.clutter is not None:
-            nn.init.zeros_(self.clutter.weight)
-            nn.init.constant_(self.clutter.bias, -1.0)
+        self._end(width, parts, clutter)
+
+    def near(self, points: Tensor) -> Tensor:
+        near: Tensor = self.local(points)
+        return near
 
     def pooled(self, local: Tensor) -> Tensor:
-        """What points with these ``local`` features (B, N, A) have together, (B, 1, A)."""
         mean = local.mean(1, keepdim=True)
         return mean / (mean + self.log_half.exp())
 
-    def forward(self, points: Tensor, sample: int | None = None) -> PointFeatures:
-        """Features of all points; only the first ``sample`` of them enter what is pooled."""
-        local = self.local(points)
-        return self.with_context(local, self.pooled(local[:, :sample]))
-
-    def with_context(self, local: Tensor, pooled: Tensor) -> PointFeatures:
-        context = self.context(F.relu(self.context_in(pooled)))
-        hidden = F.relu(self.joined(local) + context)
-        hidden = F.relu(self.last(hidden))
-        clutter = None if self.clutter is None else SHARPNESS * self.clutter(hidden)
-        return PointFeatures(hidden, SHARPNESS * self.parts(hidden), clutter)
+    def _context(self, pooled: Tensor) -> Tensor:
+        return super()._context(F.relu(self.context_in(pooled)))
 
 
-class ReluPointNet(nn.Module):
+class ReluPointNet(PointNet):
     """What MiniPointNet was in earlier weights: an MLP of the coordinates, and a maximum."""
 
     def __init__(self, width: int, parts: int, clutter: bool = False):
@@ -187,29 +224,13 @@ class ReluPointNet(nn.Module):
         self.second = nn.Linear(half // 2, half)
         self.joined = nn.Linear(half, width)
         self.context = nn.Linear(half, width, bias=False)
-        self.last = nn.Linear(width, width)
-        self.parts = nn.Linear(width, parts)
-        self.clutter = nn.Linear(width, 1) if clutter else None
-        if self.clutter is not None:
-            nn.init.zeros_(self.clutter.weight)
-            nn.init.constant_(self.clutter.bias, -1.0)
+        self._end(width, parts, clutter)
 
-    def local(self, points: Tensor) -> Tensor:
+    def near(self, points: Tensor) -> Tensor:
         return F.relu(self.second(F.relu(self.first(points))))
-
-    def forward(self, points: Tensor, sample: int | None = None) -> PointFeatures:
-        """Features of all points; only the first ``sample`` of them enter the pooled vector."""
-        local = self.local(points)
-        return self.with_context(local, self.pooled(local[:, :sample]))
 
     def pooled(self, local: Tensor) -> Tensor:
         return local.amax(1, keepdim=True)
-
-    def with_context(self, local: Tensor, pooled: Tensor) -> PointFeatures:
-        hidden = F.relu(self.joined(local) + self.context(pooled))
-        hidden = F.relu(self.last(hidden))
-        clutter = None if self.clutter is None else SHARPNESS * self.clutter(hidden)
-        return PointFeatures(hidden, SHARPNESS * self.parts(hidden), clutter)
 
 
 def part_moments(
@@ -222,7 +243,7 @@ def part_moments(
     position; with ``log_reach`` (K,) by :func:`trimmed` shares.
     """
     if log_reach is not None:
-        share = trimmed(points, share, log_reach.exp())
+        share = trimmed(points, share, log_reach)
     mass = share.sum(1)
     weight = (share / (mass.unsqueeze(1) + 1e-3)).transpose(1, 2)  # (B, K, N)
     cross = (values[..., :CROSS, None] * points[..., None, :]).flatten(2)
@@ -232,21 +253,19 @@ def part_moments(
     return mass, where, mean, product
 
 
-def trimmed(points: Tensor, share: Tensor, reach: Tensor) -> Tensor:
+def trimmed(points: Tensor, share: Tensor, log_reach: Tensor) -> Tensor:
     """Shares (B, N, K) that fall with the distance from the part's mean: a step to its medoid.
 
-    ``reach`` (K,) is the distance at which half is left.
+    ``log_reach`` (K,) is the logarithm of the distance at which half is left.
     """
     with torch.autocast(points.device.type, enabled=False):
         share = share.float()
         mean = share.transpose(1, 2) @ points / (share.sum(1).unsqueeze(-1) + 1e-3)
-        size = points.square().sum(-1, keepdim=True) + mean.square().sum(-1).unsqueeze(1)
-        squared = (size - 2 * points @ mean.transpose(1, 2)).clamp_min(0)
-        return share / (1 + squared / reach.square())
+        return share / (1 - 2 * nearness(points, mean, log_reach).clamp_max(0))
 
 
 def part_reaches(parts: int) -> nn.Parameter:
-    """(K,) logarithms of :func:`trimmed`'s reaches, for learning."""
+    """What :func:`trimmed` takes (K,), for learning."""
     return nn.Parameter(torch.full((parts,), math.log(REACH)))
 
 

@@ -253,6 +253,10 @@ class PoseMAE(nn.Module):
         """
         with torch.no_grad():
             identity = self.encode_identity(points[:, :sample], extra=points[:, sample:])
+        return self.mover_of(identity, points, sample, sets)
+
+    def mover_of(self, identity: PoseCode, points: Tensor, sample: int, sets: int = 1) -> Mover:
+        """:meth:`mover` of identities that are encoded, with features of all ``points``."""
 
         def move(pose: Tensor, mask_ratio: float = 0.0) -> Tensor:
             source = self.encode_pose(pose, mask_ratio, sets)
@@ -281,13 +285,13 @@ class PoseMAE(nn.Module):
         if known is not None:
             target = replace(target, estimate=known)
         motion, z = self.motion(source, target)
-        pooled = self.identity_encoder.net.pooled(self.identity_encoder.net.local(identity))
+        pooled = self.identity_encoder.net.pooled_over(identity)
         _, statistics = self.decoder(target.features.hidden, z)
         return IdentityContext(pooled, target.estimate, motion, z, statistics)
 
     def part_weights(self, identity: Tensor, estimate: Estimate, points: Tensor) -> Tensor:
         """Skinning weights (B, Q, 19) of an identity's points, its own pose being ``estimate``."""
-        pooled = self.identity_encoder.net.pooled(self.identity_encoder.net.local(identity))
+        pooled = self.identity_encoder.net.pooled_over(identity)
         logits = self._parts(points, self._identity_features(points, pooled), estimate)
         return full_precision(logits).softmax(-1)
 
@@ -308,7 +312,7 @@ class PoseMAE(nn.Module):
 
     def _identity_features(self, points: Tensor, pooled: Tensor) -> PointFeatures:
         net = self.identity_encoder.net
-        return net.with_context(net.local(points), pooled)
+        return net.with_context(net.near(points), pooled)
 
     def _positions(
         self, points: Tensor, weights: Tensor | None, motion: Motion, raw: Tensor

@@ -34,6 +34,11 @@ LOOK = 12
 WIDTH = 0.07
 GAIN = 40.0
 HEADS = 4
+#: numbers that :class:`PlaceHead` has of each point; its longest step from the anchors' mean along
+#: an axis, in metres; the least error it can expect, and how much more, in metres and in the
+#: cloud's unit
+WORDS, STEP = 6, 0.1
+NARROWEST, WIDEST = 0.01, 0.4
 #: the root stands for its own parent
 _PARENTS = tuple(max(parent, 0) for parent in PARENTS)
 
@@ -51,13 +56,6 @@ class Estimate:
 
     def detach(self) -> Estimate:
         return Estimate(self.rotations.detach(), self.joints.detach())
-
-
-#: numbers that :class:`PlaceHead` has of each point; its longest step from the anchors' mean along
-#: an axis, in metres; the least error it can expect, and how much more, in metres and in the
-#: cloud's unit
-WORDS, STEP = 6, 0.1
-NARROWEST, WIDEST = 0.01, 0.4
 
 
 class PartLinear(nn.Module):

@@ -48,10 +48,18 @@ def edge_loss(predicted: Tensor, identity: Tensor) -> Tensor:
     return change
 
 
-def rebuilt_terms(positions: Tensor, truth: Tensor, queries: Tensor) -> dict[str, Tensor]:
-    """Eq 1 and 2 of positions (B, Q, 3): the squared error, and the edges at the end of Q."""
+def rebuilt_terms(
+    positions: Tensor, truth: Tensor, queries: Tensor, counts: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Eq 1 and 2 of positions (B, Q, 3): the squared error, and the edges at the end of Q.
+
+    ``counts`` (B, Q) is how much each position counts, all alike without.
+    """
+    squared = (positions - truth).square()
+    if counts is not None:
+        squared = squared.mean(-1) * counts / counts.mean()
     return {
-        "position": (positions - truth).square().mean(),
+        "position": squared.mean(),
         "edge": edge_loss(positions[:, -2 * EDGES :], queries[:, -2 * EDGES :]),
     }
 
@@ -82,12 +90,13 @@ def training_loss(
     ``position`` is the mean squared distance a coordinate in the identity's frame. Terms whose
     truth the batch does not know are left out; position and edges are always there.
     """
-    terms = rebuilt_terms(output.positions, batch.truth, batch.queries)
+    counts = None
     if batch.query_weights is not None:
         counts = 1 + batch.query_weights @ on_device(MORE, output.positions.device)
-        squared = (output.positions - batch.truth).square().mean(-1)
-        terms["position"] = (counts * squared).sum() / counts.sum()
-    terms.update(_body_terms(output, batch))
+    terms = {
+        **rebuilt_terms(output.positions, batch.truth, batch.queries, counts),
+        **_body_terms(output, batch),
+    }
     loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
     return loss, {name: term.detach() for name, term in terms.items()}
 
@@ -125,7 +134,10 @@ def _body_terms(output: Output, batch: Batch) -> dict[str, Tensor]:
         shown = seen[0].lift.shape[1]
         aim, lift = batch.pose_place[:, :shown], batch.pose_lift[:, :shown]
         own = (batch.pose_part[:, :shown] >= 0) if batch.pose_part is not None else lift >= 0
-        terms["places"] = _mean(_places_error(places, aim, lift, own) for places in seen)
+        known = distributed.mean(own.sum().float()).clamp_min(1)
+        terms["places"] = _mean(
+            (_unlikelihood(places, aim, lift) * own).sum() / known for places in seen
+        )
     if batch.query_weights is not None:
         weights = batch.query_weights
         terms["skinning"] = _mean(
@@ -135,16 +147,14 @@ def _body_terms(output: Output, batch: Batch) -> dict[str, Tensor]:
     return terms
 
 
-def _places_error(places: Places, place: Tensor, lift: Tensor, own: Tensor) -> Tensor:
-    """How unlikely the truth of the body's ``own`` points is: Laplace, by each point's spread."""
+def _unlikelihood(places: Places, place: Tensor, lift: Tensor) -> Tensor:
+    """Of each point (B, N) how unlikely its truth is: Laplace, by the point's own spread."""
     spread = places.spread
     off = (places.place - place).norm(dim=-1) / spread[..., 0]
     above = (places.lift - lift).abs() / spread[..., 1]
-    each = off + 2 * spread[..., 0].log() + above + spread[..., 1].log()
-    # (two of the place's three directions are free: it is on the skin)
-    known = distributed.mean(own.sum().float()).clamp_min(1)
-    total: Tensor = (each * own).sum() / known
-    return total
+    # a place has two dimensions, those of the skin
+    each: Tensor = off + 2 * spread[..., 0].log() + above + spread[..., 1].log()
+    return each
 
 
 def frame_pmd(predicted: Tensor, batch: Batch) -> Tensor:

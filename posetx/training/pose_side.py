@@ -52,13 +52,8 @@ class KnownIdentities:
 
     def mover(self, rows: Tensor) -> Mover:
         """As :meth:`PoseMAE.mover`, for some ``rows`` (R,) of the batch."""
-        code, queries = _taken(self.code, rows), self.queries[rows]
-
-        def move(pose: Tensor, mask_ratio: float = 0.0) -> Tensor:
-            source = self.model.encode_pose(pose, mask_ratio)
-            return self.model.transferred(source, code, queries, self.sample).positions
-
-        return move
+        code = _taken(self.code, rows)
+        return self.model.mover_of(code, self.queries[rows], self.sample)
 
 
 def known_identities(model: Network, batch: Batch) -> KnownIdentities | None:
