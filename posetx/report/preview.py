@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from posetx.arrays import Floats
 from posetx.errors import MissingError
-from posetx.files.atomic import atomic_path
+from posetx.files.atomic import atomic_file
 from posetx.report.stage import MESH_COLOR, Column, Stage, set_stage, without_far
 from posetx.system.child import ending, run_module
 
@@ -113,8 +113,8 @@ def render_meshes(
 
     stage = set_stage(columns, views, up, front, cell)
     picture = compose(columns, views, stage, draw(stage))
-    with atomic_path(Path(path)) as temporary:
-        picture.save(temporary, format="PNG", optimize=True)
+    with atomic_file(Path(path)) as stream:
+        picture.save(stream, format="PNG", optimize=True)
 
 
 def draw(stage: Stage) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from posetx.bodies.body import BodyModel
 from posetx.cli import app
 from posetx.errors import PosetxError, UsageError
-from posetx.files.atomic import atomic_path, check_outputs, write_bytes_atomic
+from posetx.files.atomic import atomic_file, check_outputs, write_bytes_atomic
 from posetx.files.scans import read_scan
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes and devices of POSIX")
@@ -116,7 +116,7 @@ def test_no_writer_takes_the_place_of_what_is_no_file(tmp_path: Path, kind: str)
     os.mkfifo(path) if kind == "pipe" else path.mkdir()
     with pytest.raises(PosetxError):
         write_bytes_atomic(path, b"x")
-    with pytest.raises(PosetxError), atomic_path(path):
+    with pytest.raises(PosetxError), atomic_file(path):
         pass
     assert [p.name for p in tmp_path.iterdir()] == ["out"] and not path.is_file()
 

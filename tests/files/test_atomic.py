@@ -11,7 +11,7 @@ import pytest
 
 from posetx.errors import PosetxError, UsageError
 from posetx.files.atomic import (
-    atomic_path,
+    atomic_file,
     check_output,
     write_bytes_atomic,
     write_text_atomic,
@@ -30,22 +30,22 @@ def test_writes_and_replaces(tmp_path: Path) -> None:
 def test_failure_leaves_the_old_file(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "a.obj"
     path.write_text("old")
-    with pytest.raises(error), atomic_path(path) as temporary:
-        assert temporary.suffix == ".obj" and temporary.parent == tmp_path
-        temporary.write_text("half")
+    with pytest.raises(error), atomic_file(path) as stream:
+        stream.write(b"half")
+        stream.flush()
         raise error
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.obj"]
 
 
 def test_full_disk_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(PosetxError, match="disk is full"), atomic_path(tmp_path / "a.ply"):
+    with pytest.raises(PosetxError, match="disk is full"), atomic_file(tmp_path / "a.ply"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert not os.listdir(tmp_path)
 
 
 def test_other_errors_pass_unchanged(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a.ply"):
+    with pytest.raises(FileNotFoundError), atomic_file(tmp_path / "a.ply"):
         (tmp_path / "missing").read_bytes()
 
 
