@@ -48,7 +48,7 @@ class Unfinished:
     """
 
     def __init__(self, path: Path, folder: int | None = None) -> None:
-        self._path, self._given = path, folder
+        self.path, self._given = path, folder
         self._folder: int | None = None
         self._stream: BinaryIO | None = None
         self._hidden = ""  # its name, as long as it has a hidden one
@@ -65,7 +65,7 @@ class Unfinished:
         if self._given is not None:
             self._folder = os.dup(self._given)
         elif HELD:
-            self._folder = os.open(self._path.parent, FOLDER)
+            self._folder = os.open(self.path.parent, FOLDER)
         self._stream = os.fdopen(self._create(), "wb")
 
     def close(self) -> None:
@@ -89,7 +89,7 @@ class Unfinished:
     def place(self) -> None:
         """Give it its name."""
         self.write(b"")
-        name = self._beside(self._path.name)
+        name = self._beside(self.path.name)
         new = True
         with suppress(OSError, AttributeError):  # nothing is there; no such thing on Windows
             mode = os.stat(name, dir_fd=self._folder).st_mode & 0o7777
@@ -112,7 +112,7 @@ class Unfinished:
         """Remove what was placed, if nothing was there before."""
         if self._new:
             with suppress(OSError):
-                os.unlink(self._beside(self._path.name), dir_fd=self._folder)
+                os.unlink(self._beside(self.path.name), dir_fd=self._folder)
 
     def _link(self, name: str) -> None:
         # A source folder, which an absolute path has no use for, makes Python follow the link.
@@ -145,7 +145,7 @@ class Unfinished:
         return self._beside(f".posetx-{secrets.token_hex(6)}")
 
     def _beside(self, name: str) -> str:
-        return name if self._folder is not None else str(self._path.parent / name)
+        return name if self._folder is not None else str(self.path.parent / name)
 
 
 def sweep(folder: Path) -> None:

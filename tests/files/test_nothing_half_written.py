@@ -18,6 +18,7 @@ import pytest
 
 from posetx.bodies.body import BodyModel
 from posetx.files.targets import read_target
+from posetx.files.unfinished import Unfinished
 from tests.files.test_gltf import Scene, tetra
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
@@ -144,14 +145,14 @@ def test_gltf_without_room_for_its_document_leaves_no_buffers(
     scene.document["meshes"] = [{"primitives": [tetra(scene)]}]
     (tmp_path / "t.glb").write_bytes(scene.glb())
     target = read_target(tmp_path / "t.glb")
-    replace = os.replace
+    place = Unfinished.place
 
-    def interrupted(source: Path, final: Path) -> None:
-        if str(final).endswith(".gltf"):
+    def interrupted(file: Unfinished) -> None:
+        if file.path.suffix == ".gltf":
             raise KeyboardInterrupt
-        replace(source, final)
+        place(file)
 
-    monkeypatch.setattr(os, "replace", interrupted)
+    monkeypatch.setattr(Unfinished, "place", interrupted)
     with pytest.raises(KeyboardInterrupt):
         target.save(tmp_path / "o.gltf", target.vertices + 1)
     assert os.listdir(tmp_path) == ["t.glb"]

@@ -24,10 +24,11 @@ from posetx.cli import app
 from posetx.data.splits import training_poses
 from posetx.data.stream import StreamSettings
 from posetx.errors import FieldError, PosetxError, UsageError
+from posetx.files.alone import alone_in
 from posetx.models.checkpoint import load_network, save_model
 from posetx.models.pose_mae import PoseMAEConfig
 from posetx.models.registry import build
-from posetx.training.checkpoint import alone_in, load_state, save_state
+from posetx.training.checkpoint import load_state, save_state
 from posetx.training.log import TrainingLog
 from posetx.training.loop import Trainer, TrainSettings
 from posetx.training.options import TrainOptions
@@ -149,7 +150,7 @@ def test_one_run_a_folder(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="locks of POSIX")
 def test_a_killed_run_leaves_no_lock(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from posetx.training.checkpoint import *\n"
+        "import sys, time; from pathlib import Path; from posetx.files.alone import *\n"
         "with alone_in(Path(sys.argv[1])): print('in', flush=True); time.sleep(60)"
     )
     child = subprocess.Popen(
