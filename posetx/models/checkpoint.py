@@ -28,7 +28,6 @@ from posetx.models.registry import (
     Network,
     architecture_of,
     build,
-    check_sizes,
     config_of,
     name_of,
 )
@@ -92,9 +91,7 @@ def read_model(name: str) -> tuple[Config, dict[str, Tensor], dict[str, Any]]:
     if architecture not in ARCHITECTURES or not isinstance(config, dict):
         raise PosetxError(f"{path}: safetensors, but not a posetx model; see `posetx models`")
     with _refused(path):
-        sizes = config_of(architecture, config)
-        check_sizes(sizes)
-        return sizes, weights, card or {}
+        return config_of(architecture, config), weights, card or {}
 
 
 def load_network(name: str, device: torch.device | str = "cpu") -> tuple[Network, dict[str, Any]]:

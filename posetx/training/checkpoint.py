@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,3 +40,15 @@ def load_state(path: Path, device: torch.device) -> dict[str, Any]:
     if not isinstance(state, dict) or not state.keys() >= KEYS:
         raise PosetxError(f"{path}: not a checkpoint of posetx; start anew")
     return state
+
+
+@contextmanager
+def understood(path: Path) -> Iterator[None]:
+    """Whatever goes wrong while a run is made of a checkpoint is the checkpoint's fault."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise PosetxError(f"{path}: of another posetx, or damaged ({reason}); start anew") from None
