@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from posetx.errors import PosetxError, UsageError
+from posetx.files.atomic import check_can_be_folder
 from posetx.files.unfinished import sweep
 
 _TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
@@ -24,6 +25,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
     Raises UsageError where another process does, PosetxError for what cannot be a folder.
     """
+    check_can_be_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

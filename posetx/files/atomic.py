@@ -13,6 +13,7 @@ from typing import BinaryIO
 from posetx.errors import PosetxError, UsageError
 from posetx.files.unfinished import Unfinished, sweep
 
+#: What a disk does, by the numbers of errors.
 _DISK_TROUBLE = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -20,6 +21,10 @@ _DISK_TROUBLE = {
     errno.EROFS: "the disk is read-only",
     errno.EIO: "the disk reports an input/output error",
 }
+
+
+class DiskTrouble(PosetxError):
+    """The disk is full, read-only or broken."""
 
 
 def _check_folder(path: Path) -> None:
@@ -51,11 +56,12 @@ def _check_replaceable(path: Path, kind: type[PosetxError]) -> None:
 
 
 def _write_problem(path: Path, error: OSError) -> PosetxError:
+    told = "{}: cannot be written: {}; free or choose another place"
     if error.errno in (errno.EACCES, errno.EPERM):
-        what = f"no permission to write in {path.parent}"
-    else:
-        what = _DISK_TROUBLE.get(error.errno or 0, error.strerror or str(error))
-    return PosetxError(f"{path}: cannot be written: {what}; free or choose another place")
+        return PosetxError(told.format(path, f"no permission to write in {path.parent}"))
+    if error.errno in _DISK_TROUBLE:
+        return DiskTrouble(told.format(path, _DISK_TROUBLE[error.errno]))
+    return PosetxError(told.format(path, error.strerror or error))
 
 
 @contextmanager
@@ -75,7 +81,7 @@ def atomic_file(path: Path, folder: int | None = None) -> Iterator[BinaryIO]:
     BinaryIO
         After any exception, Ctrl-C included, nothing is left of it and `path` is as it was.
     """
-    with _unfinished(Path(path), folder) as file, _disk_trouble(path):
+    with _unfinished(Path(path), folder) as file, disk_trouble(path):
         yield file.stream
         _place(file, path)
 
@@ -96,7 +102,7 @@ def written(files: Mapping[Path, bytes | bytearray | memoryview]) -> Iterator[li
     with ExitStack() as stack:
         begun = {Path(path): stack.enter_context(_unfinished(Path(path))) for path in files}
         for file, (path, data) in zip(begun.values(), files.items(), strict=True):
-            with _disk_trouble(path):
+            with disk_trouble(path):
                 file.write(data)
         made: list[Path] = []
         placed: list[Unfinished] = []
@@ -140,8 +146,8 @@ def _place(file: Unfinished, path: Path) -> None:
 
 
 @contextmanager
-def _disk_trouble(path: Path) -> Iterator[None]:
-    """Explain only what a disk does: other errors may be about other files."""
+def disk_trouble(path: Path) -> Iterator[None]:
+    """Explain what a disk does, and no more: other errors may be about other files."""
     try:
         yield
     except OSError as error:

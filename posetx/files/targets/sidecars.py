@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from posetx.errors import PosetxError
-from posetx.files.atomic import atomic_file
+from posetx.files.atomic import DiskTrouble, atomic_file, disk_trouble
 from posetx.files.beside import (
     IMAGES,
     MATERIALS,
@@ -61,6 +61,11 @@ def copy_beside(
     -------
     list of str
         a note for each file that could not be carried over
+
+    Raises
+    ------
+    DiskTrouble
+        the disk is full: the mesh would lack what it names
     """
     notes = []
     wanted = list(dict.fromkeys(names))
@@ -71,7 +76,9 @@ def copy_beside(
                 note = _copy(here, output.parent, there, made)
         except NotBeside as error:
             note = f"{name}, which {source.name} names, {error}: not copied"
-        except PosetxError as error:  # the disk is full: the mesh itself is whole already
+        except DiskTrouble:
+            raise
+        except PosetxError as error:
             note = f"{name} could not be copied ({error})"
         except OSError as error:
             note = f"{name} could not be copied ({error.strerror or error})"
@@ -86,7 +93,7 @@ def _copy(here: BinaryIO, folder: Path, there: Path, made: list[Path]) -> str:
     root, above = folder.resolve(), there.parent.resolve()
     if not above.is_relative_to(root):
         return f"{there} would lie outside of {folder}: not copied"
-    with held(root, above.relative_to(root).parts, make=True) as at:
+    with disk_trouble(there), held(root, above.relative_to(root).parts, make=True) as at:
         name = there.name if at is not None else str(there)
         if not _free(name, at):
             if _same(here, name, at):
