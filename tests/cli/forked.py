@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -217,7 +217,8 @@ class Watch:
         return {"events": self.events, "seconds": time.process_time(), "tried": self.tried}
 
     def hear(self, name: str, arguments: tuple[Any, ...]) -> None:
-        writing = name == "open" and bool((arguments[2] or 0) & WRITING)
+        path = name == "open" and not isinstance(arguments[0], int)  # or it is open already
+        writing = path and bool((arguments[2] or 0) & WRITING)
         if not self.busy and (writing or name in CHANGES):
             count = next(self.files) if writing else None
             self.event(f"{name} {arguments[0]}", count)
@@ -251,7 +252,7 @@ class Watch:
         self.busy = True
         out, copy = Path(self.job.out), Path(self.job.copies) / str(len(self.tried))
         copy.mkdir()
-        before = Snapshot(out)
+        before, places = Snapshot(out), offsets()
         filler = fill(out.parent, trial.pages) if trial.kind == "full" else None
         child = os.fork()
         if not child:
@@ -267,6 +268,8 @@ class Watch:
             filler.unlink()
         shutil.copytree(out, copy / "out", symlinks=True)
         before.restore()
+        for descriptor, place in places.items():
+            os.lseek(descriptor, place, os.SEEK_SET)
         self.tried.append(
             {
                 "trial": asdict(trial),
@@ -278,6 +281,15 @@ class Watch:
             }
         )
         self.busy = False
+
+
+def offsets() -> dict[int, int]:
+    """Where this process stands in its open files, which it shares with its copies."""
+    found = {}
+    for name in os.listdir("/dev/fd"):
+        with suppress(OSError):  # a pipe, or a folder
+            found[int(name)] = os.lseek(int(name), 0, os.SEEK_CUR)
+    return found
 
 
 class Snapshot:

@@ -169,6 +169,8 @@ def test_a_disk_that_is_full(
         told = writer.told(given, out)
         ended = forks.run(Job(told, str(out), str(copies), trials=trials))
         assert ended.code == 0, ended.err
+        assert contents(out) == writer.names
+        check_whole(out)
     assert len(ended.tried) == len(trials)
     for tried in ended.tried:
         assert contents(tried.copy) <= writer.names, (tried, contents(tried.copy))
