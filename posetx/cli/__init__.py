@@ -30,6 +30,7 @@ COMMANDS = {
     "evaluate": "Measure a model on the frozen protocols.",
     "bench": "Train and measure the field's networks alike.",
     "trials": "Train and measure one change of the defaults at a time.",
+    "card": "Measure all that a model's card and the documents say of it.",
     "calibrate": "Make a model's confidence a likelihood, by measured pairs.",
     "bodies": "Write synthetic bodies, poses and simulated scans to disk.",
     "models": "List the weights that are here, with hashes and figures.",

@@ -74,11 +74,16 @@ def train(
     ] = None,
     batch: Annotated[int, typer.Option(min=2, help="Of all processes together.")] = 192,
     lr: Annotated[float, typer.Option(min=0.0, help="Muon's; AdamW has half of it.")] = 2e-3,
-    pose_points: Annotated[int, typer.Option(min=32, help="Points of a pose source.")] = 128,
+    pose_points: Annotated[
+        int, typer.Option(min=32, help="Points of a pose source that are encoded at once.")
+    ] = 128,
+    seen_points: Annotated[
+        int | None,
+        typer.Option(
+            min=32, help="Points of a pose source in all; of posemae by default four times as many."
+        ),
+    ] = None,
     identity_points: Annotated[int, typer.Option(min=32, help="Points of an identity.")] = 128,
-    early_points: Annotated[
-        int, typer.Option(min=32, help="The most points of either in the first half of the run.")
-    ] = 80,
     scan_share: Annotated[
         float | None,
         typer.Option(
@@ -138,8 +143,8 @@ def train(
         batch=batch,
         lr=lr,
         pose_points=pose_points,
+        seen_points=seen_points,
         identity_points=identity_points,
-        early_points=early_points,
         scan_share=scan_share,
         adversarial=adversarial,
         epsilon=epsilon,

@@ -62,9 +62,9 @@ class Batch:
 class StreamSettings:
     """What the stream makes. Shares are of the batch."""
 
-    pose_points: int = 128
+    pose_points: int = 512
     identity_points: int = 128
-    pool: int = 1024
+    pool: int = 1536
     scan_share: float = 0.4
     #: of the scans, how many show something that touches the body, and how many one thing more
     object_share: float = 0.4

@@ -18,6 +18,8 @@ from torch.nn import functional as F
 
 from posetx.geometry.rotations import full_precision
 from posetx.geometry.sampling import farthest_points
+from posetx.models.nearness import nearness
+from posetx.models.surroundings import AroundPoint
 
 #: part logits are scaled by this: they have to grow large, which small steps do slowly
 SHARPNESS = 4.0
@@ -123,20 +125,6 @@ class Anchors(nn.Module):
         return exponent.exp()
 
 
-def nearness(points: Tensor, places: Tensor, log_width: Tensor) -> Tensor:
-    """-|p - q|² / 2 w² of points (B, N, 3) and places (A, 3) or (B, A, 3): (B, N, A).
-
-    The exponents of Gaussians, as one product for all of them; in float32, as bfloat16 is too
-    coarse for it.
-    """
-    with torch.autocast(points.device.type, enabled=False):
-        gain = torch.exp(-2 * log_width) / 2
-        size = points.square().sum(-1, keepdim=True)
-        maps = torch.cat([2 * places, -torch.ones_like(places[..., :1])], -1) * gain[:, None]
-        shift = -(gain * places.square().sum(-1)).unsqueeze(-2)
-        return torch.cat([points, size], -1) @ maps.transpose(-1, -2) + shift
-
-
 class PointNet(nn.Module):
     """Per-point features, all points' pooled, joined back, an MLP (B, N, 3) -> (B, N, C).
 
@@ -145,6 +133,8 @@ class PointNet(nn.Module):
 
     joined: nn.Linear
     context: nn.Linear
+    #: what it makes of :func:`posetx.models.surroundings.surroundings`
+    around: AroundPoint | None
 
     def _end(self, width: int, parts: int, clutter: bool) -> None:
         """The layers after points and what is pooled were joined."""
@@ -172,13 +162,20 @@ class PointNet(nn.Module):
         """:meth:`pooled` of points (B, N, 3)."""
         return self.pooled(self.near(points))
 
-    def forward(self, points: Tensor, sample: int | None = None) -> PointFeatures:
+    def forward(
+        self, points: Tensor, sample: int | None = None, around: Tensor | None = None
+    ) -> PointFeatures:
         """Features of all points; only the first ``sample`` of them enter what is pooled."""
         local = self.near(points)
-        return self.with_context(local, self.pooled(local[:, :sample]))
+        return self.with_context(local, self.pooled(local[:, :sample]), around)
 
-    def with_context(self, local: Tensor, pooled: Tensor) -> PointFeatures:
-        hidden = F.relu(self.joined(local) + self._context(pooled))
+    def with_context(
+        self, local: Tensor, pooled: Tensor, around: Tensor | None = None
+    ) -> PointFeatures:
+        hidden = self.joined(local) + self._context(pooled)
+        if around is not None and self.around is not None:
+            hidden = hidden + self.around(around)
+        hidden = F.relu(hidden)
         hidden = F.relu(self.last(hidden))
         clutter = None if self.clutter is None else SHARPNESS * self.clutter(hidden)
         return PointFeatures(hidden, SHARPNESS * self.parts(hidden), clutter)
@@ -193,8 +190,9 @@ class MiniPointNet(PointNet):
 
     local: Anchors
 
-    def __init__(self, width: int, parts: int, clutter: bool = False):
+    def __init__(self, width: int, parts: int, clutter: bool = False, around: bool = False):
         super().__init__()
+        self.around = AroundPoint(width // 2, width) if around else None
         self.local = Anchors(width)
         self.log_half = nn.Parameter(torch.full((width,), math.log(HALF_FULL)))
         self.joined = nn.Linear(width, width)
@@ -217,8 +215,9 @@ class MiniPointNet(PointNet):
 class ReluPointNet(PointNet):
     """What MiniPointNet was in earlier weights: an MLP of the coordinates, and a maximum."""
 
-    def __init__(self, width: int, parts: int, clutter: bool = False):
+    def __init__(self, width: int, parts: int, clutter: bool = False, around: bool = False):
         super().__init__()
+        self.around = None
         half = width // 2
         self.first = nn.Linear(3, half // 2)
         self.second = nn.Linear(half // 2, half)
@@ -342,9 +341,10 @@ class MultiScaleEncoder(nn.Module):
         depth: int,
         clutter: bool = False,
         bounded: bool = True,
+        around: bool = False,
     ):
         super().__init__()
-        self.net = (MiniPointNet if bounded else ReluPointNet)(width, parts, clutter)
+        self.net = (MiniPointNet if bounded else ReluPointNet)(width, parts, clutter, around)
         self.pool = PartPool(width, values, parts, bounded)
         latent = parts * self.pool.size + width
         self.join = nn.ModuleList([nn.Linear(latent, code) for _ in range(scales)])
@@ -352,28 +352,34 @@ class MultiScaleEncoder(nn.Module):
         self.norm = nn.LayerNorm(code)
 
     def forward(
-        self, points: Tensor, mask_ratio: float = 0.0, extra: Tensor | None = None
+        self,
+        points: Tensor,
+        mask_ratio: float = 0.0,
+        extra: Tensor | None = None,
+        around: Tensor | None = None,
     ) -> tuple[Tensor, PointFeatures]:
         """The code, and the features of the points of scale 0 (in training: the unmasked).
 
         ``extra`` (B, E, 3) points get features too, after the others', but shape no code.
+        ``around`` are the points' surroundings, where there is no ``extra``.
         """
         latents: list[Tensor] = []
         first: PointFeatures | None = None
         for scale, join in enumerate(self.join):
-            kept = points[:, : max(points.shape[1] >> scale, 8)]
+            start, length = 0, max(points.shape[1] >> scale, 8)
             if mask_ratio:
                 # the points come in random order in training, so a slice is a random mask;
                 # odd scales take it from the end, so that they do not repeat scale 0's points
-                length = max(int(kept.shape[1] * (1 - mask_ratio)), 8)
+                length = max(int(min(length, points.shape[1]) * (1 - mask_ratio)), 8)
                 start = (points.shape[1] - length) if scale % 2 else 0
-                kept = points[:, start : start + length]
+            kept = points[:, start : start + length]
+            near = None if around is None else around[:, start : start + length]
             if first is None:
                 shown = kept if extra is None else torch.cat([kept, extra], 1)
-                first = self.net(shown, kept.shape[1])
+                first = self.net(shown, kept.shape[1], near)
                 features = first[slice(kept.shape[1])]
             else:
-                features = self.net(kept)
+                features = self.net(kept, around=near)
             latents.append(join(self.pool(kept, features)))
         assert first is not None  # there is at least one scale
         return self.norm(self.blocks(torch.stack(latents).sum(0))), first

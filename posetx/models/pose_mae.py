@@ -33,6 +33,7 @@ from posetx.models.encoder import (
 )
 from posetx.models.mesh_model import Mover
 from posetx.models.refine import Estimate, Look, PartRefiner
+from posetx.models.surroundings import surroundings
 
 #: how a result comes about: the identity's skin is moved by its parts, or each point by itself
 Head = Literal["skin", "coords"]
@@ -58,6 +59,8 @@ class PoseMAEConfig:
     looks: int = 2
     #: False in weights from before points came in as Gaussians and were pooled by means
     bounded: bool = True
+    #: whether the pose encoder sees what lies around each point
+    around: bool = True
     decoder_width: int = 64
     decoder_blocks: int = 2
     pose_points: int = 128
@@ -122,7 +125,7 @@ class PoseMAE(nn.Module):
         self.config = c = config or PoseMAEConfig()
         parts = len(JOINTS)
         self.pose_encoder = MultiScaleEncoder(
-            c.width, parts, c.values, c.code, c.scales, c.depth, c.clutter, c.bounded
+            c.width, parts, c.values, c.code, c.scales, c.depth, c.clutter, c.bounded, c.around
         )
         self.identity_encoder = MultiScaleEncoder(
             c.width, parts, c.values, c.code, 1, 1, bounded=c.bounded
@@ -181,7 +184,11 @@ class PoseMAE(nn.Module):
         count, size = points.shape[1], self.config.pose_points
         encoded = min(sets * size, count) if self.config.bounded else count
         clouds = points[:, :encoded].reshape(len(points) * sets, -1, 3)
-        code, features = self.pose_encoder(clouds, mask_ratio)
+        around = None
+        if self.config.around:
+            around = surroundings(points[:, :encoded], points)
+            around = around.reshape(len(clouds), -1, *around.shape[2:])
+        code, features = self.pose_encoder(clouds, mask_ratio, around=around)
         # a mask keeps the first points of each set
         shown = clouds[:, : features.parts.shape[1]].reshape(len(points), -1, 3)
         more = points[:, encoded:] if encoded < count else None

@@ -24,10 +24,10 @@ from posetx.models.encoder import (
     CROSS,
     Places,
     PointFeatures,
-    nearness,
     part_moments,
     part_reaches,
 )
+from posetx.models.nearness import nearness
 
 #: anchors of each part, the reach of one at first, and what their logits are scaled by
 LOOK = 12

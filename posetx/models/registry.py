@@ -37,7 +37,7 @@ REPEATED = ("depth", "blocks", "scales", "iterations", "looks")
 
 #: sizes of files from before these were invented
 BEFORE: dict[str, dict[str, Any]] = {
-    "PoseMAE": {"refine": False, "clutter": False, "bounded": False, "looks": 1}
+    "PoseMAE": {"refine": False, "clutter": False, "bounded": False, "looks": 1, "around": False}
 }
 
 

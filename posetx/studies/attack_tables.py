@@ -1,13 +1,11 @@
 """The documents' tables of attacks on a model, made anew by one command.
 
 What was found is kept, a table at a time, so that a study goes on; the same file of another model
-is refused. In a document a table stands between `<!-- attacks: NAME -->` and `<!-- /attacks -->`:
-what is between them is written here, the words around them are not.
+is refused. In documents they stand between `<!-- attacks: NAME -->` and `<!-- /attacks -->`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count
@@ -22,18 +20,19 @@ from posetx.files.atomic import (
     check_distinct,
     check_free,
     check_outputs,
-    write_text_atomic,
 )
 from posetx.files.unfinished import sweep
 from posetx.models.checkpoint import load_network
 from posetx.models.predictor import Predictor, predictor_of
 from posetx.studies.attack_catalogue import TABLES, TableOf
+from posetx.studies.documents import has_place, put_tables
 from posetx.studies.results import read, save
 from posetx.system.device import resolve_device
 
 #: left out of documents: it differs from machine to machine
 LEFT_OUT = ("ms_per_scan",)
-MARKED = re.compile(r"<!-- attacks: (\S+) -->.*?<!-- /attacks -->", re.DOTALL)
+#: of the marks in documents
+KIND = "attacks"
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,8 @@ class TablesOptions:
         check_outputs(documents, [], overwrite=True)
         sweep(self.file.parent)
         for path in self.documents:
-            if not MARKED.search(_text(path)):
-                raise PosetxError(f"{path}: no place for a table; mark one <!-- attacks: NAME -->")
+            if not has_place(path, KIND):
+                raise PosetxError(f"{path}: no place for a table; mark one <!-- {KIND}: NAME -->")
 
 
 def make_tables(options: TablesOptions, on_step: Callable[[int, int, str], None]) -> dict[str, Any]:
@@ -96,7 +95,7 @@ def make_tables(options: TablesOptions, on_step: Callable[[int, int, str], None]
         save(options.file, found)
     shown = tables_markdown(found)
     for path in options.documents:
-        write_text_atomic(path, with_tables(_text(path), shown))
+        put_tables(path, KIND, shown)
     return found
 
 
@@ -137,22 +136,3 @@ def tables_markdown(found: dict[str, Any]) -> dict[str, str]:
         else:
             shown[name] = markdown(document, LEFT_OUT)
     return shown
-
-
-def with_tables(text: str, tables: dict[str, str]) -> str:
-    """A document with these tables in their places; what it has of others stays."""
-
-    def put(place: re.Match[str]) -> str:
-        if (name := place[1]) not in tables:
-            return place[0]
-        return f"<!-- attacks: {name} -->\n\n{tables[name]}\n\n<!-- /attacks -->"
-
-    return MARKED.sub(put, text)
-
-
-def _text(path: Path) -> str:
-    """A document. Raises PosetxError where it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise PosetxError(f"{path}: cannot be read: {error}") from None

@@ -87,7 +87,7 @@ def markdown(table: list[dict[str, float]]) -> str:
 
 
 def calibrate_card(model: str, paths: Iterable[Path]) -> list[dict[str, float]]:
-    """Read the pairs, write the card; returns the table.
+    """As :func:`calibrate_pairs`, of the pairs in files of details.
 
     Raises PosetxError where a file is none of details, or none of its pairs is a scan's.
     """
@@ -102,6 +102,11 @@ def calibrate_card(model: str, paths: Iterable[Path]) -> list[dict[str, float]]:
             raise PosetxError(f"{path}: not what `posetx evaluate --details` writes") from None
     if len(details) < 2:
         raise PosetxError("no pairs of scans in these files; evaluate protocols with scans")
+    return calibrate_pairs(model, details)
+
+
+def calibrate_pairs(model: str, details: list[dict[str, Any]]) -> list[dict[str, float]]:
+    """Write what is measured of ``details``, pairs of scans, into the card; returns the table."""
     name, measured, table = calibrate(details)
 
     def put(card: dict[str, Any]) -> None:

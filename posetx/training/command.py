@@ -18,6 +18,7 @@ from posetx.data.splits import training_poses, unseen_poses
 from posetx.data.stream import StreamSettings
 from posetx.files.alone import alone_in
 from posetx.models.checkpoint import read_model
+from posetx.models.pose_mae import PoseMAEConfig
 from posetx.models.registry import config_named, name_of
 from posetx.system.console import console
 from posetx.system.device import resolve_device
@@ -29,6 +30,9 @@ from posetx.training.log import TrainingLog
 from posetx.training.loop import Trainer, TrainSettings
 from posetx.training.options import TrainOptions
 from posetx.training.sound import NotFinite
+
+#: a 3D-PoseMAE's further looks see so many times the points that it encodes
+SETS = 4
 
 
 def train_model(options: TrainOptions, say: Callable[[str], None]) -> dict[str, Any] | None:
@@ -112,7 +116,6 @@ def settings_of(options: TrainOptions) -> TrainSettings:
         options.seed,
         options.precision,
         checkpoint_minutes=options.checkpoint_minutes,
-        early_points=options.early_points,
         unsupervised=options.unsupervised,
     )
     if options.adversarial != "none":
@@ -153,7 +156,9 @@ def begun(
         **{name: size for name, size in sizes.items() if size is not None},
     )
     share = StreamSettings.scan_share if options.scan_share is None else options.scan_share
-    stream = StreamSettings(options.pose_points, options.identity_points, scan_share=share)
+    several = SETS if isinstance(config, PoseMAEConfig) else 1
+    seen = options.seen_points or several * options.pose_points
+    stream = StreamSettings(seen, options.identity_points, scan_share=share)
     folder = options.folder
     trainer = Trainer(folder, body, poses, settings, config, stream, device, unseen=unseen)
     if options.init_from:

@@ -49,14 +49,10 @@ class TrainSettings:
     unsupervised: bool = False
     #: by which contrastive losses it then learns
     contrastive: tuple[str, ...] = TERMS
-    #: in the first half of a run more samples teach more than more points do
-    early_points: int = 80
 
 
 #: progress is told at least so often, however slow a step is
 REPORT_SECONDS = 2.0
-#: share of a run's budget in which samples have ``early_points``
-EARLY = 0.5
 
 
 @dataclass
@@ -172,8 +168,7 @@ class Trainer:
         if self.processes > 1:
             seed = distributed.step_seed(self.settings.seed, self.samples)
             self.stream.generator.manual_seed(seed)
-        early = self.settings.early_points if self.share_done() < EARLY else None
-        batch = self.stream.draw(self.own_batch, early)
+        batch = self.stream.draw(self.own_batch)
         self.model.train()
         loss, terms = self._lesson(batch)
         for optimizer in self.optimizers:

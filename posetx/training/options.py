@@ -29,8 +29,9 @@ class TrainOptions:
     batch: int = 192
     lr: float = 2e-3
     pose_points: int = 128
+    #: of a 3D-PoseMAE: how many points of a pose source its further looks see
+    seen_points: int | None = None
     identity_points: int = 128
-    early_points: int = 80
     scan_share: float | None = None
     #: none, or an attack that is cheap enough for every step
     adversarial: str = "none"

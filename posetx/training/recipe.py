@@ -47,18 +47,16 @@ class Preset:
 
     batch: int
     lr: float
-    early_points: int
     network: PoseMAEConfig
     stream: StreamSettings
 
 
 PRESETS = {
-    "cpu": Preset(192, 2e-3, 80, PoseMAEConfig(), StreamSettings()),
+    "cpu": Preset(192, 2e-3, PoseMAEConfig(), StreamSettings()),
     # large enough that a GPU computes most of the time instead of being told what to compute
     "gpu": Preset(
         4096,
         3e-3,
-        128,
         PoseMAEConfig(
             width=384,
             values=32,
@@ -71,7 +69,7 @@ PRESETS = {
             pose_points=256,
             identity_points=256,
         ),
-        StreamSettings(pose_points=256, identity_points=256, pool=2048),
+        StreamSettings(pose_points=1024, identity_points=256, pool=2048),
     ),
 }
 
@@ -233,7 +231,6 @@ def prepare(
         lr=options.lr or preset.lr,
         seed=options.seed,
         checkpoint_minutes=SAVE_MINUTES,
-        early_points=preset.early_points,
     )
     if options.adversarial != "none":
         settings.adversarial = AdversarialSettings(

@@ -33,7 +33,7 @@ def model():
 @pytest.fixture(scope="module")
 def batch():
     body = BodyModel.load()
-    settings = StreamSettings(scan_share=0.0, noise_share=0.0, reposed_share=0.0)
+    settings = StreamSettings(128, scan_share=0.0, noise_share=0.0, reposed_share=0.0)
     return BodyStream(body, training_poses(body, None), settings, seed=3).draw(8)
 
 

@@ -141,12 +141,15 @@ def prepare() -> None:
                  "cleaning.measured", "files.codecs.obj", "files.codecs.gltf"):  # fmt: skip
         importlib.import_module(f"posetx.{name}")
     from posetx.attacks.settings import AttackSettings
-    from posetx.studies import attack_tables
+    from posetx.studies import attack_tables, model_card
     from posetx.studies.attack_catalogue import TableOf
     from posetx.studies.bench.presets import PRESETS, Preset
 
     widths = {"npt-mp": 16}
     PRESETS["small"] = Preset(8, 4, 32, 1, 5.0, widths, ("seen", "noise"), (500,))
+    model_card.MEASUREMENTS = tuple(
+        model_card.Measurement("scan", 1, by=by) for by in (model_card.PIPELINE, model_card.NETWORK)
+    )
     noise = TableOf("seen", (AttackSettings("noise", epsilon=0.02),))
     attack_tables.TABLES.update(strength=noise, parts=noise)
 

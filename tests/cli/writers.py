@@ -107,6 +107,11 @@ WRITERS: dict[str, Writer] = {
         "npt.safetensors npt.json",
         "npt.safetensors npt.json",
     ),
+    "card": writer(
+        "card OUT/c -m OUT/small.safetensors --pairs 1 --attacked 0 --into OUT/d.md",
+        "c c/figures.json small.safetensors small.json d.md",
+        "small.safetensors small.json d.md",
+    ),
     "bench": writer(
         "bench OUT/b -n npt-mp --threads 1",
         "b b/bench.json "

@@ -14,19 +14,10 @@ from posetx.models.checkpoint import save_model
 from posetx.models.registry import build, config_named
 from posetx.studies import attack_tables
 from posetx.studies.attack_catalogue import TABLES, TableOf
-from posetx.studies.attack_tables import TablesOptions, make_tables, with_tables
+from posetx.studies.attack_tables import TablesOptions, make_tables
 
 MARKED = "Words.\n\n<!-- attacks: noise -->\n<!-- /attacks -->\n\nMore, <!-- attacks: x --> old\n"
 NOISE = (AttackSettings("noise", epsilon=0.02),)
-
-
-def test_a_table_takes_its_place_and_no_other() -> None:
-    text = MARKED + "<!-- /attacks -->\n"
-    once = with_tables(text, {"noise": "| a |"})
-    assert once == text.replace(" -->\n<!-- /", " -->\n\n| a |\n\n<!-- /", 1)
-    assert with_tables(once, {"noise": "| a |"}) == once
-    assert "| b |" in with_tables(once, {"noise": "| b |"})
-    assert "| a |" not in with_tables(once, {"noise": "| b |"})
 
 
 def test_every_table_can_be_made() -> None:

@@ -45,11 +45,9 @@ class Trial:
 
     @property
     def measured_on(self) -> StreamSettings:
-        """What makes the clouds that it is measured on: the baseline's, but for how many points."""
-        own = self.stream
-        return replace(
-            StreamSettings(), pose_points=own.pose_points, identity_points=own.identity_points
-        )
+        """What makes the samples that it is measured on: the baseline's, but for identities of
+        as many points as it encodes."""
+        return replace(StreamSettings(), identity_points=self.stream.identity_points)
 
 
 def _network(**change: Any) -> PoseMAEConfig:
@@ -62,13 +60,14 @@ def _weights(**change: float) -> Learner:
 
 
 def _points(count: int) -> dict[str, Any]:
-    """Both clouds of so many points, in all of the run."""
-    both = {"pose_points": count, "identity_points": count}
-    return {
-        "network": _network(**both),
-        "stream": replace(StreamSettings(), **both),
-        "train": {"early_points": count},
-    }
+    """So many points of either cloud are encoded; looks see as many of a scan as ever."""
+    network = _network(pose_points=count, identity_points=count)
+    return {"network": network, "stream": replace(StreamSettings(), identity_points=count)}
+
+
+def _dressed(sources: float, identities: float) -> StreamSettings:
+    """So large shares of the pose sources and of the identities are dressed."""
+    return StreamSettings(dressed_share=sources, dressed_identity_share=identities)
 
 
 _NO_ATTENTION = Learner(network=NoAttention)
@@ -112,9 +111,18 @@ TRIALS = (
     ),
     Trial("width-128", "encoder width 128", _network(width=128)),
     Trial("width-384", "encoder width 384", _network(width=384)),
-    Trial("points-64", "64 points a cloud", **_points(64)),
-    Trial("points-128", "128 points a cloud in the first half as well", **_points(128)),
-    Trial("points-256", "256 points a cloud in all of the run", **_points(256)),
+    Trial("points-64", "64 points of each cloud are encoded", **_points(64)),
+    Trial("points-256", "256 points of each cloud are encoded", **_points(256)),
+    Trial(
+        "seen-128",
+        "looks see the 128 points of a scan that are encoded, and no more",
+        stream=replace(StreamSettings(), pose_points=128),
+    ),
+    Trial("looks-1", "one further look", _network(looks=1)),
+    Trial("looks-3", "three further looks", _network(looks=3)),
+    Trial("maximum", "points as ReLUs, pooled by a maximum", _network(bounded=False)),
+    Trial("bare", "nobody is dressed", stream=_dressed(0.0, 0.0)),
+    Trial("dressed-0.6", "60 % of either side is dressed", stream=_dressed(0.6, 0.6)),
     Trial("l1", "L1 loss of positions", learner=Learner(loss=absolute_error)),
     Trial("edge-0", "edge loss 0", learner=_weights(edge=0.0)),
     Trial("edge-x10", "edge loss × 10", learner=_weights(edge=10 * WEIGHTS["edge"])),

@@ -19,7 +19,7 @@ from posetx.studies.trained import Learning, trained
 from posetx.studies.trials.catalogue import Trial
 from posetx.studies.trials.results import Plan, Results, Run, setup
 from posetx.training.loop import TrainSettings
-from posetx.training.validation import validate
+from posetx.training.validation import CASES, validate
 
 DEVICE = torch.device("cpu")
 
@@ -87,7 +87,7 @@ def train(
             cases,
         )
 
-    unseen = measured("unseen", "clean", "scan", "reposed")
+    unseen = measured("unseen", *CASES)
     return Run(
         trial.name,
         equal,
@@ -98,9 +98,8 @@ def train(
         parameters(trainer.model),
         {
             "seen": measured("train", "clean")["clean"],
-            "unseen": unseen["clean"],
-            "scan": unseen["scan"],
-            "reposed": unseen["reposed"],
+            "unseen": unseen.pop("clean"),
+            **unseen,
         },
         datetime.date.today().isoformat(),
     )

@@ -8,7 +8,7 @@ from posetx.studies.trials.results import TOLERANCE, Results, Run
 from posetx.training.loop import TrainSettings
 
 #: the kinds of PMD, in the order of columns
-KINDS = ("seen", "unseen", "scan", "reposed")
+KINDS = ("seen", "unseen", "scan", "reposed", "dressed", "characters")
 
 #: trials with their runs of equal samples; the baseline's comes first
 Rows = list[tuple[Trial, Run]]
@@ -45,7 +45,7 @@ def _heading(results: Results, rows: Rows, command: str) -> list[str]:
         "PMD ×1e-4 m² of the averaged weights in the training frame (`training/validation.py`), "
         f"{plan.validation} samples a column:",
         "`seen` is training poses as they are, the others are unseen poses: clean, through the "
-        "virtual scanner, and with a target that is not at rest.",
+        "virtual scanner, with a target that is not at rest, and with a dressed source or target.",
         "",
     ]
 
@@ -105,8 +105,9 @@ def _notes(results: Results, rows: Rows) -> list[str]:
     odd = [f"`{trial.name}`" for trial, _ in rows if trial.measured_on != usual]
     if odd:
         lines.append(
-            f"* All trials are measured on the same clouds of {usual.pose_points} points, but for "
-            f"{', '.join(odd)}: on clouds of as many points as they learn from."
+            f"* All trials are measured on the same clouds of {usual.pose_points} points and the "
+            f"same {usual.identity_points} points of identities, but for {', '.join(odd)}: on as "
+            "many points of identities as they encode."
         )
     return lines
 
