@@ -220,8 +220,9 @@ class Watch:
         return {"events": self.events, "seconds": time.process_time(), "tried": self.tried}
 
     def hear(self, name: str, arguments: tuple[Any, ...]) -> None:
-        path = name == "open" and not isinstance(arguments[0], int)  # or it is open already
-        writing = path and bool((arguments[2] or 0) & WRITING)
+        # Not what is open already, nor what goes nowhere: a pipe to a child may be half made.
+        path = name == "open" and arguments[0] not in (os.devnull, None)
+        writing = path and isinstance(arguments[0], str) and bool((arguments[2] or 0) & WRITING)
         if not self.busy and (writing or name in CHANGES):
             count = next(self.files) if writing else None
             self.event(f"{name} {arguments[0]}", count)
