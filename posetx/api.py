@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from posetx.attacks.settings import AttackSettings
-from posetx.files.atomic import check_output
+from posetx.files.atomic import check_outputs
 from posetx.files.scan_write import check_scan_suffix, write_scan
 from posetx.files.sources import as_scan, as_target
 from posetx.files.targets.base import check_output_suffix
@@ -199,7 +199,7 @@ class Poser:
         """
         if output is not None:
             check_output_suffix(Path(output))
-            check_output(Path(output), overwrite=True)
+            check_outputs({"output": Path(output)}, [], overwrite=True)
         settings = Options(refine=self.refine, **options)
         done = self.pipeline.transfer(as_scan(scan), as_target(target), settings)
         result = Result(**vars(done))
@@ -245,7 +245,7 @@ class Poser:
         """
         if output is not None:
             check_scan_suffix(Path(output))
-            check_output(Path(output), overwrite=True)
+            check_outputs({"output": Path(output)}, [], overwrite=True)
         wanted = AttackSettings(method=method, epsilon=epsilon, **settings)
         wanted.check()
         options = Options(refine=self.refine)

@@ -83,7 +83,7 @@ class ScanAttack:
 
     def check(self) -> None:
         """Raises UsageError for what does not go together, and for files that are there."""
-        from posetx.files.atomic import check_outputs
+        from posetx.files.atomic import check_can_be_folder, check_outputs
         from posetx.files.scan_write import check_scan_suffix
 
         self.settings.check()
@@ -101,12 +101,15 @@ class ScanAttack:
             if model is not None:
                 find_model(model)
         files: dict[str, Path | None] = {"output": self.output}
+        read = [path for path in inputs.values() if path]
+        check_outputs(files, read, self.overwrite)
         if self.report:
             check_drawing()
+            check_can_be_folder(self.report)
             self.report.mkdir(parents=True, exist_ok=True)
             names = _names(self.report, self.target)
             files |= {f"report {name}": path for name, path in names.items()}
-        check_outputs(files, [path for path in inputs.values() if path], self.overwrite)
+            check_outputs(files, read, self.overwrite)
 
     @property
     def clip(self) -> bool:

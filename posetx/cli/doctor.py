@@ -57,7 +57,7 @@ def doctor(
 def temp_trouble() -> str:
     """Why nothing can be written to the folder for temporary files; empty if it can."""
     try:
-        with tempfile.NamedTemporaryFile() as stream:
+        with tempfile.TemporaryFile() as stream:
             stream.write(b"posetx")
             stream.flush()
     except OSError as error:

@@ -69,7 +69,10 @@ def evaluate(
     The targets are bodies of 1.5 to 2.0 m that no training saw in these shapes; poses of the
     protocols other than `seen` are of motion subjects that no training saw.
     """
-    check_outputs({"details": details}, [find_model(model)], overwrite)
+    weights = find_model(model)
+    check_outputs({"details": details}, [weights], overwrite)
+    if update_card:
+        check_outputs({"update_card": weights.with_suffix(".json")}, [], overwrite=True)
 
     from posetx.evaluation.command import EvaluateOptions
     from posetx.evaluation.command import evaluate as measured

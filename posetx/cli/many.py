@@ -11,7 +11,7 @@ from rich.text import Text
 
 from posetx.cli.common import check_drawing, explain
 from posetx.cli.summary import Summary
-from posetx.files.atomic import check_distinct, check_output
+from posetx.files.atomic import check_distinct, check_outputs
 from posetx.pipeline.batch import Job, Outcome, check_folder, run
 from posetx.system.console import console, error, note, progress_bar, say, shortened
 
@@ -28,15 +28,14 @@ def check_batch(jobs: list[Job], output: Path, previews: Path | None, summary: P
     files: dict[str, Path | None] = {f"result {job.output.name}": job.output for job in jobs}
     files |= {f"preview {job.preview.name}": job.preview for job in jobs if job.preview}
     targets = {job.target for job in jobs if job.target}
-    check_distinct({**files, "summary": summary}, [*(job.scan for job in jobs), *targets])
+    read = [*(job.scan for job in jobs), *targets]
+    check_distinct({**files, "summary": summary}, read)
     if previews:
         check_drawing()
     for folder, option in ((output, "-o"), (previews, "--preview")):
         if folder:
             check_folder(folder, option)
-    for path in files.values():
-        if path:
-            check_output(path, overwrite=True)
+    check_outputs(files, read, overwrite=True)
 
 
 def do_many(

@@ -9,7 +9,7 @@ from typing import Any
 
 from posetx.cli.common import json_text
 from posetx.errors import PosetxError, UsageError
-from posetx.files.atomic import check_output, write_text_atomic
+from posetx.files.atomic import check_outputs, write_text_atomic
 from posetx.files.checks import read_bytes
 from posetx.pipeline.batch import Outcome
 
@@ -35,7 +35,7 @@ class Summary:
         if path is None:
             return
         before = None if overwrite else _read(path)
-        check_output(path, overwrite or before is not None)
+        check_outputs({"summary": path}, [], overwrite or before is not None)
         if before is not None:
             self.earlier = {str(row.get("output")): row for row in before["results"]}
             was = before.get("asked") or {}

@@ -33,7 +33,7 @@ def names_of_trials(incomplete: str) -> list[str]:
 
 
 def trials(
-    folder: Annotated[Path, typer.Argument(help="Where trials.json and a run's checkpoints go.")],
+    folder: Annotated[Path, typer.Argument(help="Where trials.json goes.")],
     mocap: MocapOption = None,
     samples: Annotated[int, typer.Option(help="Of a run.")] = 24000,
     batch: Annotated[int, typer.Option(help="Few, for many steps.")] = 64,

@@ -21,8 +21,9 @@ from posetx.data.scanner import ScannerSettings, simulate_scans
 from posetx.data.surface import posed as posed_by
 from posetx.data.write_settings import BodiesSettings as BodiesSettings
 from posetx.errors import FieldError, UsageError
-from posetx.files.atomic import check_free, write_bytes_atomic
+from posetx.files.atomic import check_can_be_folder, check_free, write_bytes_atomic
 from posetx.files.scan_write import encode_ply
+from posetx.files.unfinished import sweep
 from posetx.geometry.sampling import sample_surface
 
 #: What the virtual scanner looks at: points on the skin, about 6 mm apart on an adult.
@@ -73,11 +74,13 @@ def write_bodies(
     """Write bodies (metres, y up, feet at y = 0, facing +z) into the folder ``out``.
 
     ``on_item`` is told after each body how many of how many are done. Returns a summary. Raises
-    UsageError before anything is written when a file is there and ``overwrite`` is not set.
+    UsageError before anything is written when a file is there and ``overwrite`` is not set, and
+    PosetxError where nothing can be written.
     """
     items = plan(out, settings)
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file; name a folder")
+    check_can_be_folder(out)
     for item in items:
         for path in filter(None, (item.mesh, item.scan)):
             check_free(path, overwrite)
@@ -90,6 +93,7 @@ def write_bodies(
     faces = body.faces.numpy()
     encode = ENCODERS[settings.format](faces)
     out.mkdir(parents=True, exist_ok=True)
+    sweep(out)
     for done, item in enumerate(items, 1):
         who = identities[item.identity : item.identity + 1]
         posed = pose_identity(body, who, rotations[item.pose : item.pose + 1])[0]

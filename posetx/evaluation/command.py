@@ -51,11 +51,24 @@ def evaluate(options: EvaluateOptions, on_pair: Callable[[str], None]) -> dict[s
     ``on_pair`` hears the protocol's name after each pair (of a baseline, after each protocol).
     Raises as :func:`load_network`, and FieldError for details of a baseline.
     """
+    found, details = measured(options, on_pair)
+    if options.details:
+        write_text_atomic(options.details, json.dumps(details, indent=1) + "\n")
+    if options.update_card:
+        write_figures(options.model, found["figures"], found["poses"], found["refine"])
+    return found
+
+
+def measured(
+    options: EvaluateOptions, on_pair: Callable[[str], None]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """As :func:`evaluate`, with every pair's figures by protocol, and nothing is written."""
     where = resolve_device(options.device)
     network, card = load_network(options.model, where)
     predictor = predictor_of(network, where)
     fitted = options.refine and isinstance(predictor, Predictor)
     figures: dict[str, dict[str, float]] = {}
+    details: dict[str, Any] = {}
     if isinstance(predictor, Predictor):
         evaluator = Evaluator(predictor, options.mocap, options.seed, fitted)
         for name in options.names:
@@ -64,8 +77,7 @@ def evaluate(options: EvaluateOptions, on_pair: Callable[[str], None]) -> dict[s
                 on_pair(name)
 
             figures[name] = evaluator.protocol(name, options.pairs, options.restored, done)
-        if options.details:
-            write_text_atomic(options.details, json.dumps(evaluator.details, indent=1) + "\n")
+        details = evaluator.details
     elif options.details:
         raise FieldError("details", options.details, "of a baseline there are means only")
     else:
@@ -73,14 +85,12 @@ def evaluate(options: EvaluateOptions, on_pair: Callable[[str], None]) -> dict[s
         for name in options.names:
             figures[name] = figures_alone(grid, name, options.pairs)
             on_pair(name)
-    poses = "clips" if options.mocap else "prior"
-    if options.update_card:
-        write_figures(options.model, figures, poses, fitted)
-    return {
+    found = {
         "model": options.model,
         "sha256": card.get("sha256"),
-        "poses": poses,
+        "poses": "clips" if options.mocap else "prior",
         "seed": options.seed,
         "refine": fitted,
         "figures": figures,
     }
+    return found, details

@@ -1,17 +1,19 @@
-"""Outputs that appear whole or not at all: written beside the final name, then renamed."""
+"""Outputs that appear whole or not at all, and the check before any work that they can be."""
 
 from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from posetx.errors import PosetxError, UsageError
+from posetx.files.unfinished import Unfinished, sweep
 
+#: What a disk does, by the numbers of errors.
 _DISK_TROUBLE = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -21,20 +23,8 @@ _DISK_TROUBLE = {
 }
 
 
-def _name_beside(path: Path) -> Path:
-    """A name of its own in the folder of `path`, same suffix."""
-    _check_folder(path)
-    _check_replaceable(path, PosetxError)
-    return path.parent / f".posetx-{secrets.token_hex(6)}{path.suffix}"
-
-
-def _create(temporary: Path, path: Path) -> None:
-    """An empty file, to become `path`, which an error names."""
-    try:
-        # Not tempfile: it makes files that only the owner may read, the user's umask decides here.
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    except OSError as error:
-        raise _write_problem(path, error) from error
+class DiskTrouble(PosetxError):
+    """The disk is full, read-only or broken."""
 
 
 def _check_folder(path: Path) -> None:
@@ -43,8 +33,14 @@ def _check_folder(path: Path) -> None:
         what = "is not a folder" if folder.exists() else "does not exist"
         raise PosetxError(f"{path}: the folder {folder} {what}; create it or choose another output")
     if not os.access(folder, os.W_OK | os.X_OK):
-        read_only = OSError(errno.EACCES, "")
-        raise _write_problem(path, read_only)
+        raise _write_problem(path, OSError(_why_closed(folder), ""))
+
+
+def _why_closed(folder: Path) -> int:
+    """The error's number, of a folder that may not be written to."""
+    if hasattr(os, "statvfs") and os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return errno.EROFS
+    return errno.EACCES
 
 
 def _check_replaceable(path: Path, kind: type[PosetxError]) -> None:
@@ -60,58 +56,104 @@ def _check_replaceable(path: Path, kind: type[PosetxError]) -> None:
 
 
 def _write_problem(path: Path, error: OSError) -> PosetxError:
+    told = "{}: cannot be written: {}; free or choose another place"
     if error.errno in (errno.EACCES, errno.EPERM):
-        what = f"no permission to write in {path.parent}"
-    else:
-        what = _DISK_TROUBLE.get(error.errno or 0, error.strerror or str(error))
-    return PosetxError(f"{path}: cannot be written: {what}; free or choose another place")
+        return PosetxError(told.format(path, f"no permission to write in {path.parent}"))
+    if error.errno in _DISK_TROUBLE:
+        return DiskTrouble(told.format(path, _DISK_TROUBLE[error.errno]))
+    return PosetxError(told.format(path, error.strerror or error))
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path to write to; it becomes `path` when the block ends without an exception.
+def atomic_file(path: Path, folder: int | None = None) -> Iterator[BinaryIO]:
+    """A stream to write to; what was written becomes `path` when the block ends well.
 
     Parameters
     ----------
     path : Path
         the final name; an existing file is replaced, with its permissions kept. A symbolic link is
         followed.
+    folder : int, optional
+        a descriptor of the folder of `path`, in which no link is followed
 
     Yields
     ------
-    Path
-        an empty file in the same folder with the same suffix. After any exception, Ctrl-C
-        included, it is removed and `path` is as it was.
+    BinaryIO
+        After any exception, Ctrl-C included, nothing is left of it and `path` is as it was.
     """
-    path = Path(path)
-    final = Path(os.path.realpath(path)) if path.is_symlink() else path
-    temporary = _name_beside(final)
-    try:
-        _create(temporary, final)  # in here, or Ctrl-C just after it would leave the file behind
-        yield temporary
-        if final.exists():
-            with suppress(OSError):
-                os.chmod(temporary, final.stat().st_mode & 0o7777)
-        try:
-            os.replace(temporary, final)
-        except OSError as error:
-            raise _write_problem(path, error) from error
-    except OSError as error:
-        # Only what a disk does is explained here; other errors may be about other files.
-        if error.errno in _DISK_TROUBLE:
-            raise _write_problem(path, error) from error
-        raise
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    with _unfinished(Path(path), folder) as file, disk_trouble(path):
+        yield file.stream
+        _place(file, path)
 
 
 def write_bytes_atomic(path: Path, data: bytes | bytearray | memoryview) -> None:
     """Write `data` to `path`, whole or not at all."""
-    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())  # or, after a power cut, the new name may be of an empty file
+    with written({path: data}):
+        pass
+
+
+@contextmanager
+def written(files: Mapping[Path, bytes | bytearray | memoryview]) -> Iterator[list[Path]]:
+    """Write files that are of no use without each other: all of them, or none.
+
+    Within the block they are on the disk and not in their folders. It is given a list for whatever
+    else it makes: these files go, too, where it fails.
+    """
+    with ExitStack() as stack:
+        begun = {Path(path): stack.enter_context(_unfinished(Path(path))) for path in files}
+        for file, (path, data) in zip(begun.values(), files.items(), strict=True):
+            with disk_trouble(path):
+                file.write(data)
+        made: list[Path] = []
+        placed: list[Unfinished] = []
+        try:
+            yield made
+            for path, file in begun.items():
+                placed.append(file)
+                _place(file, path)
+        except BaseException:
+            for file in placed:
+                file.take_back()
+            for path in made:
+                with suppress(OSError):
+                    path.unlink()
+            raise
+
+
+@contextmanager
+def _unfinished(path: Path, folder: int | None = None) -> Iterator[Unfinished]:
+    """The file that will be `path`, in which a link is followed. Raises PosetxError."""
+    final = Path(os.path.realpath(path)) if folder is None and path.is_symlink() else path
+    if folder is None:
+        _check_folder(final)
+        _check_replaceable(final, PosetxError)
+    file = Unfinished(final, folder)
+    try:
+        try:  # in here, or Ctrl-C just after it would leave the file behind
+            file.begin()
+        except OSError as error:
+            raise _write_problem(path, error) from error
+        yield file
+    finally:
+        file.close()
+
+
+def _place(file: Unfinished, path: Path) -> None:
+    try:
+        file.place()
+    except OSError as error:
+        raise _write_problem(path, error) from error
+
+
+@contextmanager
+def disk_trouble(path: Path) -> Iterator[None]:
+    """Explain what a disk does, and no more: other errors may be about other files."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _DISK_TROUBLE:
+            raise _write_problem(path, error) from error
+        raise
 
 
 def write_text_atomic(path: Path, text: str) -> None:
@@ -138,6 +180,8 @@ def check_outputs(
 ) -> None:
     """Refuse outputs that cannot or may not be written; call before the work starts.
 
+    What killed writers have left in their folders goes.
+
     Parameters
     ----------
     outputs : the files that will be written, by the names of the fields that say so
@@ -152,9 +196,11 @@ def check_outputs(
         a folder is missing, or may not be written to
     """
     check_distinct(outputs, inputs)
-    for path in outputs.values():
-        if path is not None:
-            check_output(path, overwrite)
+    paths = [Path(path) for path in outputs.values() if path is not None]
+    for path in paths:
+        check_output(path, overwrite)
+    for folder in {path.parent for path in paths}:
+        sweep(folder)
 
 
 def check_distinct(outputs: Mapping[str, Path | None], inputs: Iterable[Path]) -> None:
@@ -194,7 +240,9 @@ def check_can_be_folder(folder: Path) -> None:
     if not above.is_dir():
         raise PosetxError(f"{folder}: {above} is not a folder; name another one")
     if not os.access(above, os.W_OK | os.X_OK):
-        raise PosetxError(f"{folder}: no permission to write in {above}; name another one")
+        read_only = _why_closed(above) == errno.EROFS
+        why = "the disk is read-only" if read_only else f"no permission to write in {above}"
+        raise PosetxError(f"{folder}: {why}; name another one")
 
 
 def check_free(path: Path, overwrite: bool) -> None:

@@ -8,10 +8,15 @@ spelt: whoever decodes percent signs does it before.
 
 from __future__ import annotations
 
+import os
 import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from posetx.errors import PosetxError
+from posetx.files.unfinished import FOLDER, HELD, LOOK
 
 BUFFERS = (".bin", ".glbin")
 MATERIALS = (".mtl",)
@@ -56,6 +61,55 @@ def find_beside(folder: Path, name: str, kinds: tuple[str, ...]) -> Path:
     if not stat.S_ISREG(mode):
         raise NotBeside("is not an ordinary file")
     return found
+
+
+@contextmanager
+def open_beside(folder: Path, name: str, kinds: tuple[str, ...]) -> Iterator[BinaryIO]:
+    """As :func:`find_beside`, opened: no link that is put there meanwhile is followed."""
+    root, found = folder.resolve(), find_beside(folder, name, kinds)
+    try:
+        with held(root, found.relative_to(root).parent.parts) as at:
+            stream = os.fdopen(os.open(found.name if HELD else found, LOOK, dir_fd=at), "rb")
+    except OSError as error:
+        raise NotBeside(f"cannot be read ({error.strerror or error})") from None
+    with stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise NotBeside("is not an ordinary file")
+        yield stream
+
+
+def read_beside(folder: Path, name: str, kinds: tuple[str, ...], most: int | None = None) -> bytes:
+    """The content of what :func:`open_beside` opens, refused beyond `most` bytes."""
+    with open_beside(folder, name, kinds) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if most is not None and size > most:
+            raise NotBeside(f"has {size:,} bytes, where {most:,} are the most")
+        return stream.read()
+
+
+@contextmanager
+def held(root: Path, parts: Sequence[str], make: bool = False) -> Iterator[int | None]:
+    """A descriptor of the folder at `parts` below `root`, come to by no link; or None on Windows.
+
+    With `make` folders that are not there are made. Raises OSError.
+    """
+    if not HELD:
+        if make:
+            root.joinpath(*parts).mkdir(parents=True, exist_ok=True)
+        yield None
+        return
+    at = os.open(root, FOLDER)
+    try:
+        for part in parts:
+            if make:
+                with suppress(FileExistsError):
+                    os.mkdir(part, dir_fd=at)
+            below = os.open(part, FOLDER | os.O_NOFOLLOW, dir_fd=at)
+            os.close(at)
+            at = below
+        yield at
+    finally:
+        os.close(at)
 
 
 def _check_kind(path: PurePosixPath, kinds: tuple[str, ...]) -> None:

@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from posetx.errors import MissingError, PosetxError
-from posetx.files.atomic import write_bytes_atomic, write_text_atomic
+from posetx.files.atomic import written
 from posetx.models.pose_mae import PoseMAE
 from posetx.models.registry import (
     ARCHITECTURES,
@@ -28,7 +28,6 @@ from posetx.models.registry import (
     Network,
     architecture_of,
     build,
-    check_sizes,
     config_of,
     name_of,
 )
@@ -53,9 +52,9 @@ def save_model(path: Path, config: Config, weights: dict[str, Tensor], card: dic
         "sha256": sha256,
         **card,
     }
-    write_bytes_atomic(path, data)
-    write_text_atomic(path.with_suffix(".json"), json.dumps(document, indent=2) + "\n")
-    return sha256
+    text = json.dumps(document, indent=2) + "\n"
+    with written({path: data, path.with_suffix(".json"): text.encode()}):
+        return sha256  # a card of another file would have the model refused
 
 
 def _sorted_header(data: bytes) -> bytes:
@@ -92,9 +91,7 @@ def read_model(name: str) -> tuple[Config, dict[str, Tensor], dict[str, Any]]:
     if architecture not in ARCHITECTURES or not isinstance(config, dict):
         raise PosetxError(f"{path}: safetensors, but not a posetx model; see `posetx models`")
     with _refused(path):
-        sizes = config_of(architecture, config)
-        check_sizes(sizes)
-        return sizes, weights, card or {}
+        return config_of(architecture, config), weights, card or {}
 
 
 def load_network(name: str, device: torch.device | str = "cpu") -> tuple[Network, dict[str, Any]]:

@@ -103,7 +103,7 @@ class Anchors(nn.Module):
 
     def __init__(self, count: int):
         super().__init__()
-        self.place = nn.Parameter(SPREAD * torch.randn(count, 3))
+        self.place = nn.Parameter(torch.randn(count, 3).mul_(SPREAD))
         self.log_width = nn.Parameter(torch.zeros(count))
 
     def begin(self) -> None:

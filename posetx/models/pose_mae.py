@@ -13,6 +13,7 @@ After "Towards Robust 3D Pose Transfer with Adversarial Learning" (CVPR 2024). T
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -34,12 +35,15 @@ from posetx.models.mesh_model import Mover
 from posetx.models.refine import Estimate, Look, PartRefiner
 from posetx.models.surroundings import surroundings
 
+#: how a result comes about: the identity's skin is moved by its parts, or each point by itself
+Head = Literal["skin", "coords"]
+
 
 @dataclass(frozen=True)
 class PoseMAEConfig:
     """Sizes of the network. The checkpoint carries it, so a file rebuilds its own network."""
 
-    head: str = "skin"
+    head: Head = "skin"
     width: int = 256
     values: int = 24
     code: int = 384

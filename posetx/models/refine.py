@@ -63,7 +63,10 @@ class PartLinear(nn.Module):
 
     def __init__(self, parts: int, inputs: int, outputs: int, scale: float = 1.0):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(parts, inputs, outputs) * scale / inputs**0.5)
+        weight = torch.randn(parts, inputs, outputs)
+        if not weight.is_meta:  # where nothing is allocated torch imports its compiler to divide
+            weight = weight * scale / inputs**0.5
+        self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(parts, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,7 +82,7 @@ class PartLook(nn.Module):
 
     def __init__(self, parts: int):
         super().__init__()
-        self.anchors = nn.Parameter(0.1 * torch.randn(parts, LOOK, 3))
+        self.anchors = nn.Parameter(torch.randn(parts, LOOK, 3).mul_(0.1))
         self.log_width = nn.Parameter(torch.full((parts, LOOK), math.log(WIDTH)))
         self.logit = nn.Parameter(torch.zeros(parts, LOOK))
 

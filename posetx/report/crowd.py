@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from posetx.files.atomic import atomic_path
+from posetx.files.atomic import atomic_file
 from posetx.report.page import BORDER, gradient, rounded
 from posetx.report.preview import draw
 from posetx.report.stage import Column, set_stage
@@ -35,5 +35,5 @@ def render_crowd(
         sheet.paste(figure, (index % across * width, index // across * height), figure)
     page = Image.new("RGB", (sheet.width + BORDER, sheet.height + BORDER), (255, 255, 255))
     page.paste(sheet, (BORDER // 2, BORDER // 2), rounded(sheet.size))
-    with atomic_path(Path(path)) as temporary:
-        page.save(temporary, format="PNG", optimize=True)
+    with atomic_file(Path(path)) as stream:
+        page.save(stream, format="PNG", optimize=True)

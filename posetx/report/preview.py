@@ -7,9 +7,9 @@ columns. No display and no graphics card is needed.
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from posetx.arrays import Floats
 from posetx.errors import MissingError
-from posetx.files.atomic import atomic_path
+from posetx.files.atomic import atomic_file
 from posetx.report.stage import MESH_COLOR, Column, Stage, set_stage, without_far
 from posetx.system.child import ending, run_module
 
@@ -113,8 +113,8 @@ def render_meshes(
 
     stage = set_stage(columns, views, up, front, cell)
     picture = compose(columns, views, stage, draw(stage))
-    with atomic_path(Path(path)) as temporary:
-        picture.save(temporary, format="PNG", optimize=True)
+    with atomic_file(Path(path)) as stream:
+        picture.save(stream, format="PNG", optimize=True)
 
 
 def draw(stage: Stage) -> NDArray[np.uint8]:
@@ -132,28 +132,28 @@ def draw(stage: Stage) -> NDArray[np.uint8]:
         job[f"points_{i}"], job[f"colors_{i}"] = subject.points, subject.colors
         if subject.faces is not None:
             job[f"faces_{i}"] = subject.faces
-    with tempfile.TemporaryDirectory(prefix="posetx-") as folder:
-        job_path, images_path = Path(folder, "job.npz"), Path(folder, "images.npz")
-        np.savez(job_path, **job)  # type: ignore[arg-type]
-        _run_child("posetx.report.render", str(job_path), str(images_path))
-        with np.load(images_path) as answer:
-            images: NDArray[np.uint8] = answer["images"]
-            return images
+    given = io.BytesIO()
+    np.savez(given, **job)  # type: ignore[arg-type]
+    images: NDArray[np.uint8] = np.load(io.BytesIO(_answer("posetx.report.render", given)))
+    return images
 
 
-def _run_child(module: str, *arguments: str) -> None:
-    """Runs a module of this package with the same Python; MissingError if it fails."""
+def _answer(module: str, given: io.BytesIO) -> bytes:
+    """What a module of this package, with the same Python, makes of it; or MissingError."""
     try:
-        child = run_module(module, *arguments, seconds=DRAW_SECONDS, without=("DISPLAY",))
+        child = run_module(
+            module, seconds=DRAW_SECONDS, without=("DISPLAY",), given=given.getvalue()
+        )
     except subprocess.TimeoutExpired:
         raise MissingError(f"no picture: pyvista took over {DRAW_SECONDS} s to draw it") from None
-    if child.returncode != 0:
-        lines = child.stderr.strip().splitlines() or ["no word"]
-        ended = ending(child.returncode) if child.returncode < 0 else lines[-1]
+    if child.code != 0:
+        lines = child.said.strip().splitlines() or ["no word"]
+        ended = ending(child.code) if child.code < 0 else lines[-1]
         raise MissingError(
             f"no picture: pyvista cannot draw here ({ended}); "
             "pip install --upgrade pyvista vtk, and `posetx doctor` tells more"
         )
+    return child.answer
 
 
 def _diagonal(points: Floats) -> float:

@@ -3,20 +3,23 @@
 A process of its own because VTK does not raise where a graphics driver fails: it aborts or
 crashes, and that must not take a finished transfer with it.
 
-    python -m posetx.report.render job.npz images.npz
+    python -m posetx.report.render < job.npz > images.npy
 
 The job holds, of each subject i, `points_i` (n, 3) and `colors_i` (n, 3) uint8 or (3,), `faces_i`
 (m, 3) for a mesh, `spacing` (subjects,); and of the cells what `posetx.report.stage.Stage` says:
 `axes`, `centers`, `half_height`, and `size`, the pixels of a cell. The
-answer is `images` (subjects, views, height, width, 4) uint8.
+answer is an array (subjects, views, height, width, 4) uint8.
 """
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Any
 
 import numpy as np
+
+from posetx.system.child import answer_stream
 
 #: Degrees between two facets from which on their edge is drawn sharp.
 FEATURE_ANGLE = 50.0
@@ -125,12 +128,15 @@ def add_subject(plotter: Any, job: dict[str, np.ndarray], i: int, pixels_per_uni
     )
 
 
-def main(job_path: str, images_path: str) -> None:
+def main() -> None:
     """Reads a job, draws it, writes the images."""
-    with np.load(job_path) as job:
-        images = draw(dict(job))
-    np.savez(images_path, images=images)
+    with answer_stream() as stream:
+        with np.load(io.BytesIO(sys.stdin.buffer.read())) as job:
+            images = draw(dict(job))
+        answer = io.BytesIO()  # numpy asks a real file where it stands, which a pipe does not know
+        np.save(answer, images)
+        stream.write(answer.getbuffer())
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -15,6 +15,13 @@ from typing import Any
 from posetx.errors import PosetxError, UsageError
 from posetx.evaluation.attack_dataset import DatasetAttack, attack_protocol
 from posetx.evaluation.attack_tables import markdown, parts_markdown, title
+from posetx.files.atomic import (
+    check_can_be_folder,
+    check_distinct,
+    check_free,
+    check_outputs,
+)
+from posetx.files.unfinished import sweep
 from posetx.models.checkpoint import load_network
 from posetx.models.predictor import Predictor, predictor_of
 from posetx.studies.attack_catalogue import TABLES, TableOf
@@ -44,7 +51,13 @@ class TablesOptions:
     seed: int = 0
 
     def check(self) -> None:
-        """Raises PosetxError for documents that have no place for a table."""
+        """Raises PosetxError for what cannot be written, and documents that have no place."""
+        documents: dict[str, Path | None] = {f"into {path}": path for path in self.documents}
+        check_distinct({"file": self.file, **documents}, [])
+        check_can_be_folder(self.file.parent)
+        check_free(self.file, overwrite=True)
+        check_outputs(documents, [], overwrite=True)
+        sweep(self.file.parent)
         for path in self.documents:
             if not has_place(path, KIND):
                 raise PosetxError(f"{path}: no place for a table; mark one <!-- {KIND}: NAME -->")

@@ -7,7 +7,6 @@ study goes on; the same folder of another model is refused.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -16,9 +15,10 @@ from typing import Any
 
 from posetx.errors import PosetxError, UsageError
 from posetx.evaluation.card import write_figures
-from posetx.evaluation.command import EvaluateOptions, evaluate
+from posetx.evaluation.command import EvaluateOptions, measured
 from posetx.evaluation.tables import figures_markdown
-from posetx.files.atomic import check_can_be_folder
+from posetx.files.alone import alone_in
+from posetx.files.atomic import check_outputs
 from posetx.models.checkpoint import load_network
 from posetx.models.pose_mae import PoseMAE
 from posetx.studies.attack_tables import KIND as ATTACKS
@@ -27,6 +27,7 @@ from posetx.studies.calibrate import calibrate_pairs, markdown
 from posetx.studies.documents import has_place, put_tables
 from posetx.studies.results import read, save
 from posetx.system.device import resolve_device
+from posetx.system.paths import find_model
 
 #: of the marks in documents
 KIND = "card"
@@ -98,7 +99,18 @@ def make_card(options: CardOptions, on_pair: Callable[[int, int, str], None]) ->
     for path in options.documents:
         if not (has_place(path, KIND) or has_place(path, ATTACKS)):
             raise PosetxError(f"{path}: no place for a table; mark one <!-- {KIND}: NAME -->")
-    found = _measured(options, card.get("sha256"), on_pair)
+    written = {f"into {path}": path for path in options.documents}
+    written["model"] = find_model(options.model).with_suffix(".json")
+    check_outputs(written, [], overwrite=True)
+    with alone_in(options.folder):
+        return _made(options, card.get("sha256"), on_pair)
+
+
+def _made(
+    options: CardOptions, sha256: str | None, on_pair: Callable[[int, int, str], None]
+) -> dict[str, Any]:
+    """As :func:`make_card`, with the folder for itself."""
+    found = _measured(options, sha256, on_pair)
     figures = {by: _figures(found, by) for by in (PIPELINE, NETWORK)}
     for by, of_protocols in figures.items():
         write_figures(options.model, of_protocols, found["poses"], by == PIPELINE)
@@ -117,8 +129,6 @@ def _measured(
     options: CardOptions, sha256: str | None, on_pair: Callable[[int, int, str], None]
 ) -> dict[str, Any]:
     """What the folder has, with all measurements that it did not have."""
-    check_can_be_folder(options.folder)
-    options.folder.mkdir(parents=True, exist_ok=True)
     kept = options.folder / "figures.json"
     poses = "clips" if options.mocap else "prior"
     setup = {
@@ -135,10 +145,9 @@ def _measured(
     for one in MEASUREMENTS:
         if one.name in found["measured"]:
             continue
-        details = options.folder / "details.json"
         pairs = min(one.pairs, options.pairs or one.pairs)
         done = count(1)
-        result = evaluate(
+        result, details = measured(
             EvaluateOptions(
                 model=options.model,
                 protocols=(one.protocol,),
@@ -146,7 +155,6 @@ def _measured(
                 pairs=pairs,
                 restored=min(one.restored, pairs),
                 refine=one.by == PIPELINE,
-                details=details,
                 device=options.device,
                 seed=options.seed,
             ),
@@ -154,9 +162,8 @@ def _measured(
         )
         found["measured"][one.name] = {
             "figures": result["figures"][one.protocol],
-            "details": json.loads(details.read_text())[one.protocol],
+            "details": details[one.protocol],
         }
-        details.unlink()
         save(kept, found)
     return found
 

@@ -30,6 +30,13 @@ class Learning:
     learner: Learner | None = None
 
 
+class Unkept(Trainer):
+    """A run of minutes without checkpoints: one that is broken off leaves nothing."""
+
+    def save(self, path: Path | None = None) -> None:
+        """Nothing is saved."""
+
+
 def trained(
     folder: Path,
     learning: Learning,
@@ -37,16 +44,17 @@ def trained(
     poses: PoseBank,
     device: torch.device,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    keep: bool = True,
 ) -> tuple[Trainer, float]:
     """Train to the end, and the processor seconds that the steps of this call took.
 
-    A ``folder`` with a checkpoint goes on from it.
+    A ``folder`` with a checkpoint goes on from it; there are none without ``keep``.
     """
     settings = learning.settings
-    if learning.learner is None and (folder / "checkpoint.pt").is_file():
+    if keep and learning.learner is None and (folder / "checkpoint.pt").is_file():
         trainer = Trainer.resumed(folder, body, poses, settings, device)
     else:
-        trainer = Trainer(
+        trainer = (Trainer if keep else Unkept)(
             folder, body, poses, settings, learning.config, learning.stream, device,
             learning.learner,
         )  # fmt: skip

@@ -1,17 +1,35 @@
-"""A module of this package run in a process of its own: native libraries that may crash or hang."""
+"""A module of this package run in a process of its own: native libraries that may crash or hang.
+
+What goes to it and comes back goes through pipes: a kill leaves no files behind.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
+from typing import BinaryIO
 
 from posetx.system.paths import PACKAGE
 
 
+@dataclass(frozen=True)
+class Ended:
+    """A child's exit code, what it answered on stdout, and what it said on stderr."""
+
+    code: int
+    answer: bytes
+    said: str
+
+
 def run_module(
-    module: str, *arguments: str, seconds: float, without: tuple[str, ...] = ()
-) -> subprocess.CompletedProcess[str]:
+    module: str,
+    *arguments: str,
+    seconds: float,
+    without: tuple[str, ...] = (),
+    given: bytes = b"",
+) -> Ended:
     """Run `python -m module arguments`, with the same Python and the same posetx, and wait for it.
 
     Parameters
@@ -22,11 +40,13 @@ def run_module(
         when it is ended
     without : tuple of str
         environment variables that it shall not see
+    given : bytes
+        what it finds on stdin
 
     Returns
     -------
-    subprocess.CompletedProcess
-        whatever its exit code is, with what it printed
+    Ended
+        whatever its exit code is
 
     Raises
     ------
@@ -36,16 +56,23 @@ def run_module(
     environment = {name: value for name, value in os.environ.items() if name not in without}
     search = [str(PACKAGE.parent), *filter(None, [environment.get("PYTHONPATH")])]
     environment["PYTHONPATH"] = os.pathsep.join(search)
-    return subprocess.run(
+    child = subprocess.run(
         [sys.executable, "-m", module, *arguments],
         env=environment,
-        stdin=subprocess.DEVNULL,
+        input=given,
         capture_output=True,
-        text=True,
-        errors="replace",
         timeout=seconds,
         check=False,
     )
+    return Ended(child.returncode, child.stdout, child.stderr.decode(errors="replace"))
+
+
+def answer_stream() -> BinaryIO:
+    """In the child: where its answer goes. All that anything prints goes to stderr from now on."""
+    sys.stdout.flush()
+    stream = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return stream
 
 
 def ending(code: int) -> str:

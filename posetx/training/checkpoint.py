@@ -1,10 +1,8 @@
-"""The full state of a training run on disk, whole or not at all, and who may write it."""
+"""The full state of a training run on disk, whole or not at all."""
 
 from __future__ import annotations
 
-import errno
 import io
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +10,11 @@ from typing import Any
 
 import torch
 
-from posetx.errors import PosetxError, UsageError
+from posetx.errors import PosetxError
 from posetx.files.atomic import write_bytes_atomic
 
 #: what every checkpoint has
 KEYS = {"model_config", "settings", "stream_settings", "model", "ema", "optimizers", "samples"}
-_TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
@@ -46,33 +43,12 @@ def load_state(path: Path, device: torch.device) -> dict[str, Any]:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """While it holds, no other process trains in the folder, which is made.
-
-    The system lets go of it when this process ends, however it ends. Where there are no such locks
-    (Windows, some network disks) everybody may.
-
-    Raises UsageError where another process does.
-    """
+def understood(path: Path) -> Iterator[None]:
+    """Whatever goes wrong while a run is made of a checkpoint is the checkpoint's fault."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PosetxError(f"{folder}: cannot be made: {error.strerror or error}") from None
-    try:
-        import fcntl
-
-        descriptor = os.open(folder, os.O_RDONLY)
-    except (ImportError, OSError):
         yield
-        return
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in _TAKEN:
-                raise UsageError(
-                    f"{folder}: another process trains here; wait for it or name another folder"
-                ) from None
-        yield
-    finally:
-        os.close(descriptor)
+    except torch.OutOfMemoryError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise PosetxError(f"{path}: of another posetx, or damaged ({reason}); start anew") from None

@@ -16,6 +16,7 @@ from posetx.data.poses import PoseBank
 from posetx.data.sources import PoseSource
 from posetx.data.splits import training_poses, unseen_poses
 from posetx.data.stream import StreamSettings
+from posetx.files.alone import alone_in
 from posetx.models.checkpoint import read_model
 from posetx.models.pose_mae import PoseMAEConfig
 from posetx.models.registry import config_named, name_of
@@ -23,7 +24,6 @@ from posetx.system.console import console
 from posetx.system.device import resolve_device
 from posetx.training import distributed
 from posetx.training.adversarial import AdversarialSettings
-from posetx.training.checkpoint import alone_in
 from posetx.training.display import TrainingDisplay
 from posetx.training.export import export
 from posetx.training.log import TrainingLog

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,18 +36,31 @@ class TrainingLog:
         row |= terms
         begun = bool(self.names)
         self.names = self.names or list(row)
-        try:
-            with self.path.open("a", encoding="utf-8", newline="") as stream:
-                writer = csv.DictWriter(stream, self.names, extrasaction="ignore")
-                if not begun:
-                    writer.writeheader()
-                writer.writerow(row)
-        except OSError as error:
-            what = error.strerror or str(error)
-            raise PosetxError(f"{self.path}: cannot be written: {what}; free the disk") from None
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self.names, extrasaction="ignore")
+        if not begun:
+            writer.writeheader()
+        writer.writerow(row)
+        self._append(text.getvalue().encode())
         if self.board is not None:
             for name, value in {**terms, "samples_per_second": rate}.items():
                 self.board.add_scalar(name, value, samples)
+
+    def _append(self, data: bytes) -> None:
+        """Put it at the end, whole or not at all."""
+        size = -1
+        try:
+            with self.path.open("ab", buffering=0) as stream:
+                size = stream.tell()
+                if stream.write(data) < len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            if size > 0:
+                os.truncate(self.path, size)
+            elif not size:
+                self.path.unlink()
+            what = error.strerror or str(error)
+            raise PosetxError(f"{self.path}: cannot be written: {what}; free the disk") from None
 
     def close(self) -> None:
         """Have everything on the disk."""

@@ -20,7 +20,7 @@ from posetx.errors import PosetxError
 from posetx.models.registry import Config, architecture_of, config_of
 from posetx.training import distributed
 from posetx.training.adversarial import AdversarialSettings, attacked, misaligned
-from posetx.training.checkpoint import load_state, save_state
+from posetx.training.checkpoint import load_state, save_state, understood
 from posetx.training.contrastive import TERMS
 from posetx.training.learners import Learner, learner_of
 from posetx.training.optimizer import COOL_DOWN, learning_rate_factor
@@ -343,29 +343,30 @@ class Trainer:
         when it is of a run on other data than ``poses``: synthetic bodies or a folder of meshes.
         """
         state = load_state(folder / "checkpoint.pt", device)
-        settings = TrainSettings(**state["settings"])
-        if settings.adversarial is not None:
-            settings.adversarial = AdversarialSettings(**state["settings"]["adversarial"])
-        settings.minutes, settings.samples = budget.minutes, budget.samples
-        settings.checkpoint_minutes = budget.checkpoint_minutes
-        trainer = cls(
-            folder,
-            body,
-            poses,
-            settings,
-            config_of(state.get("architecture", "PoseMAE"), state["model_config"]),
-            StreamSettings(**state["stream_settings"]),
-            device,
-            unseen=unseen,
-        )
-        begun = state.get("stream", "BodyStream")
-        if begun != type(trainer.stream).__name__:
-            raise PosetxError(f"{folder}: this run was begun {TOLD[begun]}; resume it likewise")
-        trainer._load(state)
-        prolonged = trainer.share_done() < 1 - COOL_DOWN
-        if state["cooling"] and prolonged and trainer.stable_checkpoint.is_file():
-            trainer._load(load_state(trainer.stable_checkpoint, device))
-        return trainer
+        with understood(folder / "checkpoint.pt"):
+            settings = TrainSettings(**state["settings"])
+            if settings.adversarial is not None:
+                settings.adversarial = AdversarialSettings(**state["settings"]["adversarial"])
+            settings.minutes, settings.samples = budget.minutes, budget.samples
+            settings.checkpoint_minutes = budget.checkpoint_minutes
+            trainer = cls(
+                folder,
+                body,
+                poses,
+                settings,
+                config_of(state.get("architecture", "PoseMAE"), state["model_config"]),
+                StreamSettings(**state["stream_settings"]),
+                device,
+                unseen=unseen,
+            )
+            begun = state.get("stream", "BodyStream")
+            if begun != type(trainer.stream).__name__:
+                raise PosetxError(f"{folder}: this run was begun {TOLD[begun]}; resume it likewise")
+            trainer._load(state)
+            prolonged = trainer.share_done() < 1 - COOL_DOWN
+            if state["cooling"] and prolonged and trainer.stable_checkpoint.is_file():
+                trainer._load(load_state(trainer.stable_checkpoint, device))
+            return trainer
 
     def _load(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])

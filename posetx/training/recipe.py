@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from posetx.data.poses import PoseBank, read_banks, write_banks
 from posetx.data.splits import pose_banks
 from posetx.data.stream import StreamSettings
 from posetx.errors import PosetxError, UsageError
+from posetx.files.atomic import write_bytes_atomic, write_text_atomic
 from posetx.models.pose_mae import PoseMAEConfig
 from posetx.system.device import resolve_device
 from posetx.system.hardware import peak_memory
@@ -196,7 +196,7 @@ def train(options: argparse.Namespace, started: float) -> None:
     export(trainer, path, source, PROGRAM)
     if options.out:
         deliver(path, options.out)
-        (options.out / "report.json").write_text(json.dumps(document, indent=2) + "\n")
+        write_text_atomic(options.out / "report.json", json.dumps(document, indent=2) + "\n")
         say(f"{options.out}: {', '.join(sorted(p.name for p in options.out.iterdir()))}")
 
 
@@ -276,8 +276,9 @@ def deliver(path: Path, out: Path) -> None:
     starts = range(0, len(data), PIECE)
     for index, start in enumerate(starts):
         name = path.name if len(starts) == 1 else f"{path.name}.part{index}"
-        (out / name).write_bytes(data[start : start + PIECE])
-    shutil.copy(path.with_suffix(".json"), out)
+        write_bytes_atomic(out / name, data[start : start + PIECE])
+    card = path.with_suffix(".json")
+    write_bytes_atomic(out / card.name, card.read_bytes())
 
 
 def say(line: str) -> None:

@@ -11,10 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from posetx.bodies.body import BodyModel
-from posetx.cli import app
+from posetx.cli import COMMANDS, app
 from posetx.errors import PosetxError, UsageError
-from posetx.files.atomic import atomic_path, check_outputs, write_bytes_atomic
+from posetx.files.atomic import atomic_file, check_outputs, write_bytes_atomic
 from posetx.files.scans import read_scan
+from tests.cli.writers import WRITERS
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes and devices of POSIX")
 
@@ -100,6 +101,12 @@ def test_what_may_not_be_written_is_said_before_any_work(
     assert tree(files) == before
 
 
+def test_all_commands_that_write_are_stopped_in_tests() -> None:
+    """By tests/cli/test_stops.py, which is slow."""
+    reading = {"models", "doctor"}
+    assert {w.arguments.split()[0] for w in WRITERS.values()} == COMMANDS.keys() - reading
+
+
 def test_check_outputs_knows_one_file_by_two_names(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
     os.link(tmp_path / "a", tmp_path / "b")
@@ -116,7 +123,7 @@ def test_no_writer_takes_the_place_of_what_is_no_file(tmp_path: Path, kind: str)
     os.mkfifo(path) if kind == "pipe" else path.mkdir()
     with pytest.raises(PosetxError):
         write_bytes_atomic(path, b"x")
-    with pytest.raises(PosetxError), atomic_path(path):
+    with pytest.raises(PosetxError), atomic_file(path):
         pass
     assert [p.name for p in tmp_path.iterdir()] == ["out"] and not path.is_file()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from posetx.files.codecs import meshlab
 from posetx.files.scans import read_scan
 from posetx.files.targets import read_target
 from posetx.files.targets.base import check_output_suffix, result_suffix
-from posetx.system.child import run_module
+from posetx.system.child import Ended, run_module
 
 # A figure with nothing symmetric about it, far enough from the origin that a lost place shows.
 VERTICES = np.array([[5, 0, 0], [6, 0, 0], [5, 2, 0], [5, 0, 3], [7, 1, 1.5]], dtype=np.float64)
@@ -182,10 +183,11 @@ def test_library_missing_or_broken(
 
 
 def test_what_the_child_leaves_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(module: str, source: str, answer: str, **_: object) -> subprocess.CompletedProcess[str]:
+    def run(module: str, source: str, **_: object) -> Ended:
         points = np.array([[0.0, 0.0, 0.0], [np.nan, 0.0, 0.0], [1.0, 0.0, 0.0]])
+        answer = io.BytesIO()
         np.savez(answer, points=points, faces=np.array([[0, 1, 2], [0, 1, 9]]))
-        return subprocess.CompletedProcess([], 0, f"{meshlab.STARTED}\n", "")
+        return Ended(0, answer.getvalue(), f"{meshlab.STARTED}\n")
 
     monkeypatch.setattr(meshlab, "run_module", run)
     path = tmp_path / "a.dae"
@@ -209,13 +211,13 @@ def test_these_formats_are_not_written(tmp_path: Path) -> None:
 def test_a_module_is_run_with_this_posetx() -> None:
     """Even where posetx is not installed; its exit code and words come back."""
     done = run_module("posetx", "--version", seconds=60.0)
-    assert done.returncode == 0 and done.stdout.strip()
+    assert done.code == 0 and done.answer.strip()
 
 
 def test_a_broken_file_on_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "a.dae").write_text("garbage")
     arguments = ("clean", str(tmp_path / "a.dae"), "-o", str(tmp_path / "out.ply"))
     done = run_module("posetx", *arguments, seconds=120.0)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert done.code == 1
+    assert done.said.startswith("error: ") and done.said.count("\n") == 1
     assert not (tmp_path / "out.ply").exists()

@@ -1,6 +1,7 @@
 """Full disks, folders that may not be written, Ctrl-C at any moment: the old file or the new one.
 
-All of it with the real command in a process of its own.
+All of it with the real command in a process of its own; tests/cli/test_stops.py has the same, and
+more, of every command that writes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pytest
 
 from posetx.bodies.body import BodyModel
 from posetx.files.targets import read_target
+from posetx.files.unfinished import Unfinished
 from tests.files.test_gltf import Scene, tetra
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
@@ -78,35 +80,6 @@ def test_a_full_disk_leaves_the_old_file(files: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_disk_that_is_really_full(files: Path, tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
-    try:
-        mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        mounted = False
-    if not mounted:
-        pytest.skip("only root mounts a small disk")
-    try:
-        target = read_target(files / "target.obj")
-        (disk / "out.obj").write_text("old")
-        child = subprocess.run(
-            [sys.executable, "-m", "posetx", *command(files, disk / "out.obj")],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=ROOT,
-        )
-        assert len(target.vertices) * 30 > 256_000
-        assert child.returncode == 1
-        assert "the disk is full" in one_line(child.stderr)
-        assert (disk / "out.obj").read_text() == "old" and os.listdir(disk) == ["out.obj"]
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
-
-
-@pytest.mark.slow
 def test_a_folder_that_may_not_be_written(files: Path, tmp_path: Path) -> None:
     folder = tmp_path / "closed"
     folder.mkdir()
@@ -144,22 +117,20 @@ def test_gltf_without_room_for_its_document_leaves_no_buffers(
     scene.document["meshes"] = [{"primitives": [tetra(scene)]}]
     (tmp_path / "t.glb").write_bytes(scene.glb())
     target = read_target(tmp_path / "t.glb")
-    replace = os.replace
+    place = Unfinished.place
 
-    def interrupted(source: Path, final: Path) -> None:
-        if str(final).endswith(".gltf"):
+    def interrupted(file: Unfinished) -> None:
+        if file.path.suffix == ".gltf":
             raise KeyboardInterrupt
-        replace(source, final)
+        place(file)
 
-    monkeypatch.setattr(os, "replace", interrupted)
+    monkeypatch.setattr(Unfinished, "place", interrupted)
     with pytest.raises(KeyboardInterrupt):
         target.save(tmp_path / "o.gltf", target.vertices + 1)
     assert os.listdir(tmp_path) == ["t.glb"]
 
 
-def interrupt_after(
-    seconds: float, arguments: list[str], sent: signal.Signals = signal.SIGINT
-) -> tuple[int, str]:
+def interrupt_after(seconds: float, arguments: list[str]) -> tuple[int, str]:
     """Exit code and stderr of `posetx ARGUMENTS` that gets a Ctrl-C some time after its start."""
     child = subprocess.Popen(
         [sys.executable, "-c", STARTED, *arguments],
@@ -172,7 +143,7 @@ def interrupt_after(
     )
     assert child.stdout and child.stdout.readline() == "started\n"
     time.sleep(seconds)
-    child.send_signal(sent)
+    child.send_signal(signal.SIGINT)
     _, stderr = child.communicate(timeout=300)
     return child.returncode, stderr
 
@@ -222,47 +193,3 @@ def test_interrupted(files: Path, tmp_path: Path) -> None:
 def test_interrupted_at_many_moments(files: Path, tmp_path: Path, old: bool) -> None:
     codes = check_interrupts(files, tmp_path, 20, old=old, seed=int(old))
     assert codes.count(130) > 5
-
-
-#: Commands that write, and what may be there after they were asked to end.
-STOPPED: dict[str, tuple[list[str], set[str]]] = {
-    "clean": (["clean", "scan.npy", "-o", "OUT/o.ply"], {"o.ply"}),
-    "bodies": (["bodies", "OUT", "-n", "4"], {f"body_{i:04d}.ply" for i in range(4)}),
-    "train": (
-        ["train", "OUT", "--samples", "400", "--model", "npt", "--width", "16", "--batch", "8",
-         "--pose-points", "32", "--identity-points", "32", "--checkpoint-minutes", "0.01"],
-        {"checkpoint.pt", "stable.pt", "log.csv", "npt.json", "npt.safetensors"},
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", STOPPED)
-def test_asked_to_end_at_thirty_moments(files: Path, tmp_path: Path, name: str) -> None:
-    """SIGTERM: one line, and no file but whole ones."""
-    arguments, allowed = STOPPED[name]
-
-    def told(out: Path) -> list[str]:
-        out.mkdir()
-        swap = {"scan.npy": str(files / "scan.npy")}
-        return [swap.get(a, a).replace("OUT", str(out)) for a in arguments]
-
-    begin = time.monotonic()
-    command_line = told(tmp_path / "whole")
-    subprocess.run([sys.executable, "-c", STARTED, *command_line], check=True, cwd=ROOT)
-    lasts = time.monotonic() - begin
-    sizes = {p.name: p.stat().st_size for p in (tmp_path / "whole").iterdir()}
-    random.seed(name)
-    ended = 0
-    for step in range(30):
-        out = tmp_path / str(step)
-        moment = lasts * (step + random.random()) / 30
-        code, stderr = interrupt_after(moment, told(out), signal.SIGTERM)
-        assert code in (0, 143, -signal.SIGTERM), stderr
-        if code == 143:
-            ended += 1
-            assert stderr.splitlines()[-1] == "error: terminated", stderr
-        left = {p.name: p.stat().st_size for p in out.iterdir()}
-        assert left.keys() <= allowed, left
-        assert name == "train" or left.items() <= sizes.items(), left
-    assert ended > 5

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +53,13 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     copy.with_suffix(".json").unlink()
     with pytest.raises(PosetxError, match="not a usable posetx model"):
         load_model(str(copy))
+
+
+def test_torch_does_not_import_its_compiler_to_load_a_model() -> None:
+    """Which takes longer than all the rest of it."""
+    code = "import sys; from posetx.models.checkpoint import load_network as load; "
+    code += "load('posemae'); sys.exit('torch._dynamo' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_unknown_names_are_refused() -> None:

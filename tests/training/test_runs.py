@@ -24,10 +24,11 @@ from posetx.cli import app
 from posetx.data.splits import training_poses
 from posetx.data.stream import StreamSettings
 from posetx.errors import FieldError, PosetxError, UsageError
+from posetx.files.alone import alone_in
 from posetx.models.checkpoint import load_network, save_model
 from posetx.models.pose_mae import PoseMAEConfig
-from posetx.models.registry import build
-from posetx.training.checkpoint import alone_in, load_state, save_state
+from posetx.models.registry import build, config_named
+from posetx.training.checkpoint import load_state, save_state
 from posetx.training.log import TrainingLog
 from posetx.training.loop import Trainer, TrainSettings
 from posetx.training.options import TrainOptions
@@ -111,9 +112,12 @@ def test_a_model_of_no_numbers_is_refused(tmp_path: Path) -> None:
     [
         {"width": 10**9}, {"depth": 10**9}, {"pose_points": 10**9}, {"pose_points": 0},
         {"width": -1}, {"width": 8000}, {"decoder_blocks": 90}, {"width": 0}, {"width": "x"},
+        {"head": "none"}, {"head": None}, {"head": 1}, {"refine": "yes"}, {"refine": 1},
+        {"mask_ratio": 7.5}, {"mask_ratio": float("nan")}, {"mask_ratio": "0.2"},
+        {"depth": 2.5}, {"depth": True}, {"looks": 10_000}, {"bounded": None},
     ],
 )  # fmt: skip
-def test_sizes_beyond_any_sense_are_refused_before_a_network_is_built(
+def test_values_beyond_any_sense_are_refused_before_a_network_is_built(
     tmp_path: Path, sizes: dict[str, Any]
 ) -> None:
     config = TINY
@@ -134,7 +138,43 @@ def test_sizes_beyond_any_sense_are_refused_before_a_network_is_built(
     assert "\n" not in str(refused.value) and time.process_time() - begin < 2.0
 
 
+def test_a_head_that_is_none_cannot_be_trained(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="posemae: head is 'none'"):
+        config_named("posemae", head="none")
+    assert config_named("posemae", head="coords").head == "coords"
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("model_config", {"head": "none"}), ("model_config", {"wdth": 3}), ("model", {}),
+        ("settings", {"learning": 1}), ("optimizers", []),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_of_another_version_is_one_line(
+    tmp_path: Path, data, part: str, value: Any
+) -> None:
+    run = trainer(tmp_path, data, 8)
+    run.save()
+    state = load_state(run.checkpoint, CPU)
+    state[part] = {**state[part], **value} if part.endswith(("config", "settings")) else value
+    save_state(run.checkpoint, state)
+    with pytest.raises(PosetxError, match=r"checkpoint\.pt: of another posetx.*anew") as refused:
+        Trainer.resumed(tmp_path, *data, run.settings, CPU)
+    assert "\n" not in str(refused.value)
+
+
 # The folder
+
+
+@pytest.mark.parametrize("command", ["train", "bench", "trials"])
+def test_one_command_a_folder(tmp_path: Path, command: str) -> None:
+    arguments = [command, str(tmp_path / "run"), "--samples", "8"]
+    with alone_in(tmp_path / "run"):
+        run = CliRunner().invoke(app, arguments)
+    assert run.exit_code == 2 and run.stderr.count("\n") == 1, run.output
+    assert "run: another process works here; wait for it or name another folder" in run.stderr
+    assert not list((tmp_path / "run").iterdir())
 
 
 def test_one_run_a_folder(tmp_path: Path) -> None:
@@ -149,7 +189,7 @@ def test_one_run_a_folder(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="locks of POSIX")
 def test_a_killed_run_leaves_no_lock(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from posetx.training.checkpoint import *\n"
+        "import sys, time; from pathlib import Path; from posetx.files.alone import *\n"
         "with alone_in(Path(sys.argv[1])): print('in', flush=True); time.sleep(60)"
     )
     child = subprocess.Popen(

@@ -15,8 +15,8 @@ from urllib.parse import unquote, unquote_to_bytes
 
 import numpy as np
 
-from posetx.files.beside import BUFFERS, NotBeside, find_beside
-from posetx.files.checks import problem, read_bytes, truncated
+from posetx.files.beside import BUFFERS, NotBeside, read_beside
+from posetx.files.checks import problem, truncated
 from posetx.files.codecs.glb import MAGIC, glb_chunks
 
 FLOAT = 5126
@@ -131,7 +131,7 @@ class GltfData:
             data = decode_data_uri(uri)
         else:
             try:
-                data = read_bytes(find_beside(self.path.parent, unquote(uri), BUFFERS))
+                data = read_beside(self.path.parent, unquote(uri), BUFFERS)
             except NotBeside as error:
                 what = f"names the buffer {uri[:60]!r}, which {error}"
                 raise problem(self.path, what, "export it again as .glb") from None

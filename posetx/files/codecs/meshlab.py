@@ -1,15 +1,15 @@
 """What only MeshLab reads: DAE, 3DS, X3D, VRML, 3MF and CTM, through pymeshlab in a child process.
 
 pymeshlab crashes or hangs on some damaged files, and on import on some machines. In a process of
-its own that is one line and not the end of ours. The child (this module, run) leaves points, faces
-and colours as an NPZ file, which our own reader checks.
+its own that is one line and not the end of ours. The child (this module, run) answers with points,
+faces and colours as an NPZ file, which our own reader checks.
 """
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from posetx.errors import MissingError
 from posetx.files.checks import problem
 from posetx.files.codecs.arrays import decode_npz
 from posetx.files.raw import Raw
-from posetx.system.child import ending, run_module
+from posetx.system.child import Ended, answer_stream, ending, run_module
 
 SUFFIXES = (".dae", ".3ds", ".x3d", ".x3dv", ".wrl", ".3mf", ".ctm")
 """Formats that load whole and true; see docs/dependencies.md for those that do not."""
@@ -57,41 +57,38 @@ def decode_meshlab(data: bytes, path: Path) -> dict[str, np.ndarray]:
     """
     kind = path.suffix[1:].upper()
     seconds = SECONDS + SECONDS_PER_MEGABYTE * len(data) / 1e6
-    with tempfile.TemporaryDirectory(prefix="posetx-") as folder:
-        answer = Path(folder, "mesh.npz")
-        # As absolute names: MeshLab changes the folder that it works in.
-        arguments = (str(path.resolve()), str(answer))
-        try:
-            child = run_module(__name__, *arguments, seconds=seconds, without=("DISPLAY",))
-        except subprocess.TimeoutExpired:
-            raise problem(
-                path,
-                f"pymeshlab, which reads {kind}, did not end within {seconds:.0f} s",
-                "the file may be damaged; export it as PLY, OBJ or GLB",
-            ) from None
-        lines = child.stdout.splitlines()
-        if STARTED not in lines:
-            raise _no_library(path, kind, child)
-        refused = [line for line in lines if line.startswith(REFUSED)]
-        if child.returncode == 1 and refused:
-            reason = refused[-1][len(REFUSED) :]
-            raise problem(
-                path,
-                f"cannot be read as {kind} ({reason})",
-                "check that the file is whole, or export it as PLY, OBJ or GLB",
-            )
-        if child.returncode != 0 or not answer.is_file():
-            raise problem(
-                path,
-                f"pymeshlab, which reads {kind}, crashed on it ({ending(child.returncode)})",
-                "the file may be damaged; export it as PLY, OBJ or GLB",
-            )
-        return decode_npz(answer.read_bytes(), path)
+    try:
+        # As an absolute name: MeshLab changes the folder that it works in.
+        child = run_module(__name__, str(path.resolve()), seconds=seconds, without=("DISPLAY",))
+    except subprocess.TimeoutExpired:
+        raise problem(
+            path,
+            f"pymeshlab, which reads {kind}, did not end within {seconds:.0f} s",
+            "the file may be damaged; export it as PLY, OBJ or GLB",
+        ) from None
+    lines = child.said.splitlines()
+    if STARTED not in lines:
+        raise _no_library(path, kind, child)
+    refused = [line for line in lines if line.startswith(REFUSED)]
+    if child.code == 1 and refused:
+        reason = refused[-1][len(REFUSED) :]
+        raise problem(
+            path,
+            f"cannot be read as {kind} ({reason})",
+            "check that the file is whole, or export it as PLY, OBJ or GLB",
+        )
+    if child.code != 0 or not child.answer:
+        raise problem(
+            path,
+            f"pymeshlab, which reads {kind}, crashed on it ({ending(child.code)})",
+            "the file may be damaged; export it as PLY, OBJ or GLB",
+        )
+    return decode_npz(child.answer, path)
 
 
-def _no_library(path: Path, kind: str, child: subprocess.CompletedProcess[str]) -> MissingError:
-    said = child.stderr.strip().splitlines()
-    reason = said[-1] if said and child.returncode == 1 else ending(child.returncode)
+def _no_library(path: Path, kind: str, child: Ended) -> MissingError:
+    said = child.said.strip().splitlines()
+    reason = said[-1] if said and child.code == 1 else ending(child.code)
     if "ModuleNotFoundError" in reason:
         what, remedy = "is not installed", "pip install 'posetx[formats]'"
     else:
@@ -100,12 +97,13 @@ def _no_library(path: Path, kind: str, child: subprocess.CompletedProcess[str]) 
     return MissingError("".join(c if c.isprintable() else " " for c in line))
 
 
-def convert(path: str, answer: str) -> int:
-    """In the child: read `path`, write `answer`; the exit code, 1 where MeshLab says no."""
+def convert(path: str) -> int:
+    """In the child: read `path` and answer; the exit code, 1 where MeshLab says no."""
+    stream = answer_stream()
     import pymeshlab
 
-    sys.stdout.write(f"\n{STARTED}\n")
-    sys.stdout.flush()
+    sys.stderr.write(f"\n{STARTED}\n")
+    sys.stderr.flush()
     meshes = pymeshlab.MeshSet()
     try:
         meshes.load_new_mesh(path)
@@ -113,7 +111,7 @@ def convert(path: str, answer: str) -> int:
         # Its last line has the reason, the first the name of the file, which is known.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[-1].removeprefix("Error details:").strip() if lines else "no word"
-        sys.stdout.write(f"\n{REFUSED}{reason[:120]}\n")
+        sys.stderr.write(f"\n{REFUSED}{reason[:120]}\n")
         return 1
     points, faces, colors, count = [], [], [], 0
     for mesh in meshes:
@@ -126,7 +124,10 @@ def convert(path: str, answer: str) -> int:
     arrays = {"points": np.concatenate(points), "faces": np.concatenate(faces)}
     if sum(map(len, colors)) == count:
         arrays["colors"] = np.concatenate(colors)
-    np.savez(answer, **arrays)  # type: ignore[arg-type]
+    packed = io.BytesIO()
+    np.savez(packed, **arrays)  # type: ignore[arg-type]
+    with stream:
+        stream.write(packed.getbuffer())
     return 0
 
 

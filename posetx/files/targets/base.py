@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from posetx.errors import PosetxError, UsageError
-from posetx.files.atomic import atomic_path
+from posetx.files.atomic import write_bytes_atomic
 from posetx.files.checks import problem, read_bytes, usable_rows
 from posetx.files.codecs import meshlab
 from posetx.geometry.mesh import weld
@@ -150,9 +150,8 @@ class Target(ABC):
 
 def export(mesh: Any, path: Path) -> None:
     """Write a trimesh in the format of the suffix, whole or not at all."""
-    with atomic_path(path) as temporary:
-        data = mesh.export(file_type=path.suffix[1:].lower())
-        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+    data = mesh.export(file_type=path.suffix[1:].lower())
+    write_bytes_atomic(path, data.encode() if isinstance(data, str) else data)
 
 
 def check_output_suffix(path: Path, source: Path | None = None) -> None:

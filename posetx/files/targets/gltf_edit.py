@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 
 import numpy as np
 
-from posetx.files.atomic import write_bytes_atomic
+from posetx.files.atomic import written
 from posetx.files.beside import BUFFERS, IMAGES
 from posetx.files.checks import problem
 from posetx.files.codecs.glb import encode_glb, encode_json
@@ -39,7 +39,7 @@ class GltfEdit:
         self.changed: set[int] = set()  # buffers
         self._uses = _uses(gltf)
         self._split: set[int] = set()  # meshes that no longer serve all of their nodes
-        self._written: list[str] = []  # names of new buffer files
+        self._beside: dict[Path, bytes] = {}  # new buffer files
 
     def own_mesh(self, node: int) -> None:
         """Give a node its own copy of its mesh, if another node shows that mesh, too."""
@@ -128,25 +128,21 @@ class GltfEdit:
         """Write as .glb or .gltf, by the suffix; return notes."""
         glb = path.suffix.lower() != ".gltf"
         buffers, images = (self._named(key) for key in ("buffers", "images"))
-        try:
-            if not self.changed and glb == self.gltf.is_glb:
-                data = self.gltf.data
-            elif glb:
-                data = self._glb()
-            else:
-                data = self._gltf(path)
-            write_bytes_atomic(path, data)
-        except BaseException:
-            # Buffers without the document that names them are of no use to anybody.
-            for name in self._written:
-                (path.parent / name).unlink(missing_ok=True)
-            raise
+        if not self.changed and glb == self.gltf.is_glb:
+            data = self.gltf.data
+        elif glb:
+            data = self._glb()
+        else:
+            data = self._gltf(path)
         source = self.gltf.path
-        if path.resolve().parent == source.resolve().parent:
-            return []
-        still = {unquote(e["uri"]) for e in self.document.get("buffers") or [] if e.get("uri")}
-        notes = copy_beside(source, path, [n for n in buffers if n in still], BUFFERS)
-        return notes + copy_beside(source, path, images, IMAGES)
+        # The document comes last: whoever finds it finds what it names.
+        with written({**self._beside, path: data}) as made:
+            if path.resolve().parent == source.resolve().parent:
+                return []
+            still = {unquote(e["uri"]) for e in self.document.get("buffers") or [] if e.get("uri")}
+            names = [name for name in buffers if name in still]
+            notes = copy_beside(source, path, names, BUFFERS, made)
+            return notes + copy_beside(source, path, images, IMAGES, made)
 
     def _named(self, key: str) -> list[str]:
         """The files that the input's buffers or images are in, as they are meant."""
@@ -172,8 +168,10 @@ class GltfEdit:
         return encode_glb(self.document, binary, self.gltf.chunks)
 
     def _gltf(self, path: Path) -> bytes:
-        """The document; changed buffers go to files of a new name beside it, written first."""
-        for index, entry in enumerate(self.document.get("buffers", [])):
+        """The document; changed buffers will be in files of a new name beside it."""
+        entries = list(enumerate(self.document.get("buffers", [])))
+        kept = {unquote(e.get("uri", "")) for i, e in entries if i not in self.changed}
+        for index, entry in entries:
             uri = entry.get("uri")
             if uri is not None and index not in self.changed:
                 continue
@@ -183,15 +181,14 @@ class GltfEdit:
                 entry["uri"] = "data:application/octet-stream;base64," + text
                 continue
             name = f"{path.stem}{index or ''}.bin"
-            if not _free(path.parent / name, data):
-                # Another glTF may use it.
+            if name in kept or not _free(path.parent / name, data):
+                # This glTF, or another one, may use it.
                 name = f"{path.stem}-{hashlib.sha256(data).hexdigest()[:8]}.bin"
             beside = path.parent / name
             if not _free(beside, data):
                 raise problem(beside, "is there, and another file", "move it away")
             if not beside.exists():
-                self._written.append(name)
-                write_bytes_atomic(beside, data)
+                self._beside[beside] = data
             entry["uri"] = quote(name)
         return encode_json(self.document)
 

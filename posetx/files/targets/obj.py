@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from posetx.files.atomic import write_bytes_atomic
+from posetx.files.atomic import written
 from posetx.files.beside import IMAGES, MATERIALS
 from posetx.files.codecs.obj import ObjText, decode_obj
 from posetx.files.codecs.tokens import format_rows, position_format, splice
@@ -44,13 +44,13 @@ class ObjTarget(Target):
         rows += format_rows(normals[turned_ones], "%.6f")
         starts = np.concatenate([text.vertex_starts[moved], text.normal_starts[turned_ones]])
         ends = np.concatenate([text.vertex_ends[moved], text.normal_ends[turned_ones]])
-        write_bytes_atomic(path, splice(text.data, starts, ends, rows))
-
-        if path.resolve().parent == self.path.resolve().parent:
-            return []
-        libraries, textures = material_files(self.path.parent, text.libraries)
-        notes = copy_beside(self.path, path, libraries, MATERIALS)
-        return notes + copy_beside(self.path, path, textures, IMAGES)
+        # The mesh comes last: whoever finds it finds what it names.
+        with written({path: splice(text.data, starts, ends, rows)}) as made:
+            if path.resolve().parent == self.path.resolve().parent:
+                return []
+            libraries, textures = material_files(self.path.parent, text.libraries)
+            notes = copy_beside(self.path, path, libraries, MATERIALS, made)
+            return notes + copy_beside(self.path, path, textures, IMAGES, made)
 
 
 def read(data: bytes, path: Path) -> Target:

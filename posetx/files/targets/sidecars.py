@@ -6,19 +6,28 @@ folder, goes through no link and replaces nothing.
 
 from __future__ import annotations
 
-import filecmp
 import os
 import re
 import shutil
 import stat
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 from posetx.errors import PosetxError
-from posetx.files.atomic import atomic_path
-from posetx.files.beside import IMAGES, MATERIALS, NotBeside, find_beside, relative_name
-from posetx.files.checks import read_bytes
+from posetx.files.atomic import DiskTrouble, atomic_file, disk_trouble
+from posetx.files.beside import (
+    IMAGES,
+    MATERIALS,
+    NotBeside,
+    find_beside,
+    held,
+    open_beside,
+    read_beside,
+    relative_name,
+)
 from posetx.files.codecs.tokens import is_number
+from posetx.files.unfinished import LOOK
 
 #: Bytes of a material library, at most; those of games have some 100 kB.
 LARGEST_MATERIAL = 1 << 24
@@ -33,7 +42,7 @@ _TEXTURE_WORDS = re.compile(r"^(map_\w+|bump|disp|decal|refl|norm)$", re.IGNOREC
 
 
 def copy_beside(
-    source: Path, output: Path, names: Iterable[str], kinds: tuple[str, ...]
+    source: Path, output: Path, names: Iterable[str], kinds: tuple[str, ...], made: list[Path]
 ) -> list[str]:
     """Copy files named by `source` to the same relative names beside `output`.
 
@@ -46,21 +55,30 @@ def copy_beside(
     names : str
         paths relative to the folder of `source`
     kinds : suffixes of files that `source` may name
+    made : gets the files that were written
 
     Returns
     -------
     list of str
         a note for each file that could not be carried over
+
+    Raises
+    ------
+    DiskTrouble
+        the disk is full: the mesh would lack what it names
     """
     notes = []
     wanted = list(dict.fromkeys(names))
     for name in wanted[:MOST_NAMES]:
         try:
-            here = find_beside(source.parent, name, kinds)
-            note = _copy(here, output.parent, output.parent / relative_name(name, kinds))
+            with open_beside(source.parent, name, kinds) as here:
+                there = output.parent / relative_name(name, kinds)
+                note = _copy(here, output.parent, there, made)
         except NotBeside as error:
             note = f"{name}, which {source.name} names, {error}: not copied"
-        except PosetxError as error:  # the disk is full: the mesh itself is whole already
+        except DiskTrouble:
+            raise
+        except PosetxError as error:
             note = f"{name} could not be copied ({error})"
         except OSError as error:
             note = f"{name} could not be copied ({error.strerror or error})"
@@ -70,22 +88,45 @@ def copy_beside(
     return notes[:MOST_NOTES] + ([f"{more} more files likewise"] if more else [])
 
 
-def _copy(here: Path, folder: Path, there: Path) -> str:
+def _copy(here: BinaryIO, folder: Path, there: Path, made: list[Path]) -> str:
     """Copy a file into a place below `folder` that is free; a note where it is not."""
-    above = there.parent
-    while not os.path.lexists(above):
-        above = above.parent
-    if not above.resolve().is_relative_to(folder.resolve()):
+    root, above = folder.resolve(), there.parent.resolve()
+    if not above.is_relative_to(root):
         return f"{there} would lie outside of {folder}: not copied"
-    if os.path.lexists(there):
-        plain = stat.S_ISREG(os.lstat(there).st_mode)
-        if plain and (here.samefile(there) or filecmp.cmp(here, there, shallow=False)):
-            return ""
-        return f"{there} exists and differs from the input's: kept as it is"
-    there.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(there) as temporary:
-        shutil.copyfile(here, temporary)
+    with disk_trouble(there), held(root, above.relative_to(root).parts, make=True) as at:
+        name = there.name if at is not None else str(there)
+        if not _free(name, at):
+            if _same(here, name, at):
+                return ""
+            return f"{there} exists and differs from the input's: kept as it is"
+        with atomic_file(there, at) as stream:
+            shutil.copyfileobj(here, stream)
+    made.append(there)
     return ""
+
+
+def _free(name: str, folder: int | None) -> bool:
+    try:
+        os.lstat(name, dir_fd=folder)
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def _same(here: BinaryIO, name: str, folder: int | None) -> bool:
+    """Whether there is a regular file of the same content."""
+    try:
+        there = os.fdopen(os.open(name, LOOK, dir_fd=folder), "rb")
+    except OSError:  # a link
+        return False
+    with there:
+        one, other = (os.fstat(stream.fileno()) for stream in (here, there))
+        if not stat.S_ISREG(other.st_mode) or one.st_size != other.st_size:
+            return False
+        while part := here.read(1 << 20):
+            if part != there.read(len(part)):
+                return False
+    return True
 
 
 def material_files(folder: Path, libraries: list[str]) -> tuple[list[str], list[str]]:
@@ -112,7 +153,7 @@ def material_files(folder: Path, libraries: list[str]) -> tuple[list[str], list[
                 continue
             seen.add(library)
             above = relative_name(name, MATERIALS).parent
-            for texture in _textures(library):
+            for texture in _textures(folder, name):
                 try:
                     textures[str(above / relative_name(texture, IMAGES))] = None
                 except NotBeside:
@@ -129,14 +170,14 @@ def _library_names(folder: Path, line: str) -> list[str]:
     return [line]
 
 
-def _textures(material: Path) -> list[str]:
+def _textures(folder: Path, library: str) -> list[str]:
     """The image names in an MTL file; none when it cannot be read."""
     try:
-        text = read_bytes(material, most=LARGEST_MATERIAL).decode("utf-8", "replace")
-    except PosetxError:
+        data = read_beside(folder, library, MATERIALS, most=LARGEST_MATERIAL)
+    except NotBeside:
         return []
     names = []
-    for line in text.splitlines():
+    for line in data.decode("utf-8", "replace").splitlines():
         words = line.split()
         if len(words) < 2 or not _TEXTURE_WORDS.match(words[0]):
             continue

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from posetx.files.alone import alone_in
 from posetx.studies.bench.presets import NETWORKS, PRESETS
 from posetx.studies.bench.study import Study
 from posetx.studies.results import cpu_threads
@@ -38,13 +39,15 @@ def run(
 ) -> tuple[dict[str, Any], bool]:
     """Do what is not done yet; returns what there is by now, and whether that is all.
 
+    Raises UsageError where another process works in the folder, and as :class:`Study`.
+
     ``on_step`` hears how many steps are done, of how many, and what is being done; ``on_done``
     what was done, and the minutes since the call.
     """
     plan = PRESETS[options.preset]
     plan = replace(plan, samples=options.samples or plan.samples, pairs=options.pairs or plan.pairs)
     begin = time.monotonic()
-    with cpu_threads(options.threads):
+    with alone_in(options.folder), cpu_threads(options.threads):
         device = resolve_device(options.device)
         study = Study(options.folder, plan, options.mocap, options.seed, device)
         steps = study.steps(options.networks)

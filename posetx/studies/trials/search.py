@@ -6,11 +6,9 @@ CPU time, not the clock's, as it depends less on what else the machine does.
 from __future__ import annotations
 
 import datetime
-import math
 from collections.abc import Callable, Container
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
@@ -71,15 +69,12 @@ def train(
 
     A run that is broken off leaves nothing: it is a matter of minutes.
     """
-    settings = TrainSettings(
-        samples=samples, batch=plan.batch, seed=plan.seed, checkpoint_minutes=math.inf
-    )
+    settings = TrainSettings(samples=samples, batch=plan.batch, seed=plan.seed)
     bank = trial.bank(banks["train"].local)
-    with TemporaryDirectory(prefix="run-", dir=folder) as checkpoints:
-        learning = Learning(
-            replace(settings, **trial.train), trial.network, trial.stream, trial.learner
-        )
-        trainer, seconds = trained(Path(checkpoints), learning, body, bank, DEVICE)
+    learning = Learning(
+        replace(settings, **trial.train), trial.network, trial.stream, trial.learner
+    )
+    trainer, seconds = trained(folder, learning, body, bank, DEVICE, keep=False)
 
     def measured(split: str, *cases: str) -> dict[str, float]:
         return validate(

@@ -9,6 +9,7 @@ from pathlib import Path
 from posetx.bodies.body import BodyModel
 from posetx.data.splits import pose_banks
 from posetx.errors import FieldError
+from posetx.files.alone import alone_in
 from posetx.files.atomic import write_text_atomic
 from posetx.studies.results import cpu_threads
 from posetx.studies.trials.catalogue import TRIALS
@@ -51,9 +52,15 @@ def run(options: TrialsOptions, command: str, on_run: Callable[[Run], None]) -> 
     """Do the trials and write the table, which an interruption does not prevent.
 
     ``command`` is what the table says to call; ``on_run`` is told of each run after it was added.
+    Raises UsageError where another process works in the folder.
     """
     options.check()
-    options.folder.mkdir(parents=True, exist_ok=True)
+    with alone_in(options.folder):
+        return _run(options, command, on_run)
+
+
+def _run(options: TrialsOptions, command: str, on_run: Callable[[Run], None]) -> Results:
+    """As :func:`run`, with the folder for itself."""
     poses = f"clips of {options.mocap}" if options.mocap else "the shipped pose prior"
     plan = Plan(
         options.samples, options.batch, options.seed, options.validation, poses, describe(DEVICE)
