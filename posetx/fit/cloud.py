@@ -196,16 +196,11 @@ class BodyFit:
         normal = torch.eye(body.columns, device=figure.size.device) * (s.damping / JOINT_COUNT)
         normal = normal.repeat(batch, 1, 1)
         aim = normal.new_zeros(batch, body.columns)
-        # sine times axis of each part's turn away from the network's word; half a turn pulls no
-        # more, which is right for a word that was wrong
-        apart = figure.rotations @ start.rotations.transpose(-1, -2)
-        apart = 0.5 * (apart - apart.transpose(-1, -2))
-        away = torch.stack([apart[..., 2, 1], apart[..., 0, 2], apart[..., 1, 0]], -1)
         weights = torch.full((JOINT_COUNT, 1), s.pose_weight / JOINT_COUNT, device=normal.device)
         weights[list(HEAD)] *= s.head_weight
-        both = body.carries @ (weights * body.carries.T)
-        normal[:, :turns, :turns] += torch.kron(both, torch.eye(3, device=normal.device))
-        aim[:, :turns] = (body.carries @ (weights * away)).flatten(1)
+        said = body.turned_back(figure.rotations, start.rotations, weights)
+        normal[:, :turns, :turns] += said[0]
+        aim[:, :turns] = said[1]
         weight = s.shape_weight / s.components
         normal.diagonal(dim1=1, dim2=2)[:, turns + 4 :] += weight
         aim[:, turns + 4 :] = weight * figure.shape

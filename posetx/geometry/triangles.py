@@ -1,9 +1,12 @@
-"""Random places on triangles."""
+"""Places on triangles: random ones, and those nearest to points."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from posetx.arrays import Floats
 
 
 def barycentric(uniform: Tensor) -> Tensor:
@@ -13,3 +16,52 @@ def barycentric(uniform: Tensor) -> Tensor:
     fold = (u + v) > 1
     u, v = torch.where(fold, 1 - u, u), torch.where(fold, 1 - v, v)
     return torch.stack([1 - u - v, u, v], -1)
+
+
+def nearest_on_triangles(points: Floats, corners: Floats) -> Floats:
+    """Weights (..., 3) of the corners (..., 3, 3) at each triangle's place nearest to its point.
+
+    ``points`` are (..., 3). After Ericson, Real-Time Collision Detection (2005), section 5.1.5,
+    all regions at once: the foot of the perpendicular where it is within the triangle, and the
+    nearest place on the edges elsewhere.
+    """
+    a, b, c = np.moveaxis(corners, -2, 0)
+    to_b, to_c, to_point = b - a, c - a, points - a
+    bb, bc, cc = _dot(to_b, to_b), _dot(to_b, to_c), _dot(to_c, to_c)
+    bp, cp, pp = _dot(to_b, to_point), _dot(to_c, to_point), _dot(to_point, to_point)
+    area = np.maximum(bb * cc - bc * bc, 1e-300)
+    v, w = (cc * bp - bc * cp) / area, (bb * cp - bc * bp) / area
+    best = np.stack([1 - v - w, v, w], -1)
+    outside = best.min(-1) < 0
+    # along a-b, a-c and b-c, as shares of each edge
+    opposite = bb - 2 * bc + cc
+    along = (
+        _share(bp, bb),
+        _share(cp, cc),
+        _share(cp - bp - bc + bb, opposite),
+    )
+    zero = np.zeros_like(bb)
+    edges = (
+        np.stack([1 - along[0], along[0], zero], -1),
+        np.stack([1 - along[1], zero, along[1]], -1),
+        np.stack([zero, 1 - along[2], along[2]], -1),
+    )
+    least = np.full_like(bb, np.inf)
+    for edge in edges:
+        v, w = edge[..., 1], edge[..., 2]
+        # the squared distance to the point, but for what all edges share
+        square = v * v * bb + 2 * v * w * bc + w * w * cc - 2 * (v * bp + w * cp) + pp
+        nearer = outside & (square < least)
+        best[nearer] = edge[nearer]
+        least = np.where(nearer, square, least)
+    return best
+
+
+def _dot(a: Floats, b: Floats) -> Floats:
+    dot: Floats = np.einsum("...i,...i->...", a, b)
+    return dot
+
+
+def _share(along: Floats, whole: Floats) -> Floats:
+    share: Floats = np.clip(along / np.maximum(whole, 1e-300), 0.0, 1.0)
+    return share
