@@ -47,24 +47,33 @@ class Habits:
         self.reference = prior.reference.double()
         self.basis, self.offset = prior.basis.double(), prior.offset.double()
 
-    def normal_equations(self, rotations: Tensor) -> tuple[Tensor, Tensor]:
-        """Matrix (57, 57) and gradient (57,) of the pose's negative log likelihood.
+    def energy(self, rotations: Tensor) -> float:
+        """The negative log likelihood, but for a constant, of global rotations (19, 3, 3)."""
+        z, beyond = self._coordinates(rotations.double())[1:]
+        away = z - self.mean
+        return float(0.5 * (away @ self.precision @ away + beyond @ beyond / YIELDS**2))
 
-        Of global ``rotations`` (19, 3, 3), by turns about the joints in the axes of the space, as
+    def normal_equations(self, rotations: Tensor) -> tuple[Tensor, Tensor]:
+        """Matrix (57, 57) and gradient (57,) of :meth:`energy`.
+
+        By turns about the joints in the axes of the space, as
         :class:`posetx.fit.figure.FreeBody` has them.
         """
         rotations = rotations.double()
-        vectors = _vectors(relative_rotations(rotations) @ self.reference.transpose(1, 2))
-        back = self.basis.transpose(1, 2)
-        z = (back @ (vectors - self.offset).unsqueeze(-1)).flatten()
+        vectors, z, beyond = self._coordinates(rotations)
         # a turn of a joint in space is one in the axes of the joint before it
-        turns = back[1:] @ _inverse_left(vectors[1:]) @ rotations[list(PARENTS[1:])].mT
+        before = rotations[list(PARENTS[1:])].mT
+        turns = self.basis[1:].mT @ _inverse_left(vectors[1:]) @ before
         by_turns = torch.block_diag(torch.zeros(3, 3, dtype=torch.float64), *turns)
-        below, above = (self.low - z).clamp_min(0), (z - self.high).clamp_min(0)
-        beyond = ((below > 0) | (above > 0)).double() / YIELDS**2
-        matrix = by_turns.T @ (self.precision + torch.diag(beyond)) @ by_turns
-        gradient = self.precision @ (z - self.mean) + (above - below) / YIELDS**2
-        return matrix, by_turns.T @ gradient
+        stiff = torch.diag((beyond != 0).double() / YIELDS**2)
+        gradient = self.precision @ (z - self.mean) + beyond / YIELDS**2
+        return by_turns.T @ (self.precision + stiff) @ by_turns, by_turns.T @ gradient
+
+    def _coordinates(self, rotations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotation vectors (19, 3), coordinates (57,), how far they are out of range (57,)."""
+        vectors = _vectors(relative_rotations(rotations) @ self.reference.mT)
+        z = (self.basis.mT @ (vectors - self.offset).unsqueeze(-1)).flatten()
+        return vectors, z, (z - self.high).clamp_min(0) - (self.low - z).clamp_min(0)
 
 
 def _vectors(rotations: Tensor) -> Tensor:

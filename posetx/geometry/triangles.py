@@ -8,6 +8,9 @@ from torch import Tensor
 
 from posetx.arrays import Floats
 
+#: squared sine of a triangle's angle below which only its edges are looked at
+FLAT = 1e-14
+
 
 def barycentric(uniform: Tensor) -> Tensor:
     """Weights (..., 3) of a triangle's corners, evenly spread, from numbers (2, ...) in [0, 1)."""
@@ -29,22 +32,20 @@ def nearest_on_triangles(points: Floats, corners: Floats) -> Floats:
     to_b, to_c, to_point = b - a, c - a, points - a
     bb, bc, cc = _dot(to_b, to_b), _dot(to_b, to_c), _dot(to_c, to_c)
     bp, cp, pp = _dot(to_b, to_point), _dot(to_c, to_point), _dot(to_point, to_point)
-    area = np.maximum(bb * cc - bc * bc, 1e-300)
+    area = bb * cc - bc * bc
+    flat = area <= FLAT * bb * cc
+    area = np.where(flat, 1.0, area)
     v, w = (cc * bp - bc * cp) / area, (bb * cp - bc * bp) / area
     best = np.stack([1 - v - w, v, w], -1)
-    outside = best.min(-1) < 0
+    outside = flat | (best.min(-1) < 0)
     # along a-b, a-c and b-c, as shares of each edge
-    opposite = bb - 2 * bc + cc
-    along = (
-        _share(bp, bb),
-        _share(cp, cc),
-        _share(cp - bp - bc + bb, opposite),
-    )
+    on_b, on_c = _share(bp, bb), _share(cp, cc)
+    between = _share(cp - bp - bc + bb, bb - 2 * bc + cc)
     zero = np.zeros_like(bb)
     edges = (
-        np.stack([1 - along[0], along[0], zero], -1),
-        np.stack([1 - along[1], zero, along[1]], -1),
-        np.stack([zero, 1 - along[2], along[2]], -1),
+        np.stack([1 - on_b, on_b, zero], -1),
+        np.stack([1 - on_c, zero, on_c], -1),
+        np.stack([zero, 1 - between, between], -1),
     )
     least = np.full_like(bb, np.inf)
     for edge in edges:

@@ -23,7 +23,7 @@ from posetx.fit.cloud import BodyFit, FitSettings
 from posetx.fit.dense import DenseFit
 from posetx.fit.figure import Figure
 from posetx.fit.surface import outward
-from posetx.geometry.mesh import cross_of_faces, vertex_normals
+from posetx.geometry.mesh import area_centroid, cross_of_faces, vertex_normals
 from posetx.geometry.sampling import sample_surface
 from posetx.models.pose_mae import PoseCode
 from posetx.models.predictor import Predictor, pose_sample
@@ -56,7 +56,8 @@ class Prepared:
     sample: Tensor  # (1, I, 3)
     estimate: Estimate | None = None  # the network's own without
     weights: NDArray[np.float32] | None = None  # (N, 19) the network's own without
-    noise: float | None = None  # of its surface about the fitted body, as `Ended`; None without
+    faces: Indices | None = None  # (F, 3) of its triangles; these and the noise of a fitted body:
+    noise: float | None = None  # of its surface about that, as `Ended`
 
 
 def give(
@@ -80,15 +81,15 @@ def _far(noise: float | None) -> float:
 
 
 def _skinned(pose: Estimate, target: Prepared) -> Floats:
-    """By linear blend skinning alone."""
-    own, weights = target.estimate, target.weights
-    assert own is not None and weights is not None  # the fit's, as its noise is
+    """By linear blend skinning alone; about the middle of its area, as the decoder has it."""
+    own, weights, faces = target.estimate, target.weights, target.faces
+    assert own is not None and weights is not None and faces is not None  # as its noise is there
     turns = pose.rotations @ own.rotations.transpose(-1, -2)
     placed = forward_kinematics(own.joints, turns)
     vertices = torch.as_tensor(target.vertices, dtype=torch.float32, device=turns.device)[None]
     by = torch.as_tensor(weights, device=turns.device)
     moved: Floats = skin(vertices, by, own.joints, placed, turns)[0].double().cpu().numpy()
-    return moved
+    return moved - area_centroid(moved, faces)
 
 
 def prepared(
@@ -124,7 +125,7 @@ class TargetFit:
         estimate = Estimate(figure.rotations, self.fit.fine.place(figure).joints)
         own = predictor.part_weights(sample, estimate, vertices)
         weights = self._weights(figure, vertices, vertex_normals(vertices, faces), own)
-        return Prepared(vertices, sample, estimate, weights, ended.noise)
+        return Prepared(vertices, sample, estimate, weights, faces, ended.noise)
 
     @torch.no_grad()
     def _surface(self, figure: Figure) -> Floats:
