@@ -66,7 +66,7 @@ class FitSettings:
     #: how much better (a share of the misfit) another start has to be
     margin: float = 0.01
     #: misfit of cloud and body (see :class:`Misfit`) below which every limb is where it should be,
-    #: and no other place is tried. Right fits of 24 whole surfaces have 0.051 and 0.019 at most,
+    #: and no other place is tried. Right fits of 16 whole surfaces have 0.051 and 0.019 at most,
     #: which is what samples miss between them; with a forearm half a radian off, of all limbs
     #: what shows least, it is 0.057 and 0.028
     clear: tuple[float, float] = (0.06, 0.025)

@@ -9,8 +9,8 @@ noisy, dressed or not there, the prior has its say: where the early stages ended
 do (:mod:`posetx.fit.habits`).
 
 The pull is to the early stages' end and not to the network's word, which the search for limbs may
-have had reason to leave: with the word, `dressed` and `noise` got worse by far (8 pairs each,
-median PMD 34.9e-4 to 116e-4 and 5.3e-4 to 8.3e-4; with the end 33e-4 and 5.5e-4).
+have had reason to leave: with the word, `dressed` and `noise` got worse by far (6 pairs each,
+median PMD 35e-4 to 116e-4 and 5.3e-4 to 8.3e-4; with the end 33e-4 and 5.5e-4).
 """
 
 from __future__ import annotations
