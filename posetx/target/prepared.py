@@ -33,7 +33,7 @@ from posetx.models.refine import Estimate
 #: and every how many of them the fit's last stage takes
 SURFACE, EVERY = 8192, 2
 #: standard deviation of a surface about the body fitted to it from which on the network's decoder
-#: gives the pose
+#: gives the pose; docs/how-it-works.md has the table
 FAR = 0.02
 #: body vertices that lend their weights to a vertex; each the less, the farther it is on the scale
 #: of WIDTH, and the less the network sees its part there: a hand on a thigh is no thigh
@@ -119,8 +119,8 @@ class TargetFit:
             device=predictor.device,
         )
         figure = self.fit.figures(cloud, predictor.look_at_identity(sample, cloud))
-        outward = cross_of_faces(vertices, faces[of[::EVERY]])
-        ended = self.end.ended(figure, surface[::EVERY], outward)
+        normals = cross_of_faces(vertices, faces[of[::EVERY]])
+        ended = self.end.ended(figure, surface[::EVERY], normals)
         figure = ended.figure
         estimate = Estimate(figure.rotations, self.fit.fine.place(figure).joints)
         own = predictor.part_weights(sample, estimate, vertices)
