@@ -18,6 +18,7 @@ LABELS = {
     "orient": "finding up and front",
     "read": "reading the pose",
     "furniture": "telling body and furniture apart",
+    "surface": "drawing the body to the surface",
     "give": "giving the pose to the target",
     "restore": "restoring detail",
     "measure": "measuring",

@@ -98,7 +98,8 @@ class PosePrior:
 
 
 @lru_cache(maxsize=2)
-def _shipped(split: str) -> PosePrior:
+def shipped_prior(split: str) -> PosePrior:
+    """One split's mixture, read once."""
     return PosePrior.load(split)
 
 
@@ -108,7 +109,7 @@ def draw_prior(split: str, count: int, seed: int) -> PoseBank:
     The same seed gives the same poses on every machine.
     """
     generator = torch.Generator().manual_seed(seed)
-    return PoseBank.from_global(global_rotations(_shipped(split).sample(count, generator)))
+    return PoseBank.from_global(global_rotations(shipped_prior(split).sample(count, generator)))
 
 
 # --- fitting ---------------------------------------------------------------------------------

@@ -131,7 +131,8 @@ class Evaluator(Subjects):
             self.seed,
         )
         reader = self.pipeline.thorough if self.refine else self.pipeline.swift
-        reading = replace(self.read(pair, protocol), code=reader.pose(sample, np.eye(3)))
+        code, noise = reader.pose(sample, np.eye(3))
+        reading = replace(self.read(pair, protocol), code=code, noise=noise)
         figures = self.given(reading, self.ready(pair), pair, restore)
         if pair.origin is None:
             return figures

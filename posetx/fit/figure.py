@@ -37,6 +37,9 @@ class Figure:
     def __getitem__(self, rows: Tensor | slice) -> Figure:
         return Figure(self.rotations[rows], self.where[rows], self.size[rows], self.shape[rows])
 
+    def to(self, device: torch.device | str) -> Figure:
+        return Figure(*[getattr(self, x.name).to(device) for x in fields(self)])
+
     @classmethod
     def joined(cls, figures: list[Figure]) -> Figure:
         """Several batches as one."""
@@ -84,8 +87,7 @@ class FreeBody:
         self.components = torch.stack([at_samples(x) for x in body.components[:components]])
         self.joint_template = body.joint_template
         self.joint_components = body.joint_components[:components]
-        #: (19, 19) 1 where the column's joint is, or hangs on, the row's
-        self.carries = _carries().to(device)
+        self.carries = carries().to(device)
         self.columns = 3 * JOINT_COUNT + 4 + components
 
     def begin(self, estimate: Estimate) -> Figure:
@@ -155,6 +157,21 @@ class FreeBody:
             (figure.shape + step[:, turns + 4 :]).clamp(-LARGEST_SHAPE, LARGEST_SHAPE),
         )
 
+    def turned_back(self, rotations: Tensor, aim: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Normal matrix (57, 57) and gradient (..., 57) of a pull that turns the parts to ``aim``.
+
+        ``rotations`` and ``aim`` (..., 19, 3, 3) are global, ``weights`` (19, 1) are the parts'.
+        """
+        # sine times axis of each part's turn away; half a turn pulls no more, which is right for
+        # an aim that was wrong
+        apart = rotations @ aim.transpose(-1, -2)
+        apart = 0.5 * (apart - apart.transpose(-1, -2))
+        away = torch.stack([apart[..., 2, 1], apart[..., 0, 2], apart[..., 1, 0]], -1)
+        carries = self.carries.to(weights.dtype)
+        both = carries @ (weights * carries.T)
+        axes = torch.eye(3, device=both.device, dtype=both.dtype)
+        return torch.kron(both, axes), (carries @ (weights * away)).flatten(-2)
+
     def _blended(self, figure: Figure) -> Tensor:
         """Each sample's blend of rotations (B, N, 3, 3)."""
         blended: Tensor = (self.weights @ figure.rotations.flatten(2)).unflatten(-1, (3, 3))
@@ -171,7 +188,8 @@ class FreeBody:
         return torch.einsum("bnij,snj->bnis", self._blended(figure), self.components) + by_joints
 
 
-def _carries() -> Tensor:
+def carries() -> Tensor:
+    """(19, 19) 1 where the column's joint is, or hangs on, the row's."""
     table = torch.eye(JOINT_COUNT)
     for joint in range(JOINT_COUNT):
         above = PARENTS[joint]

@@ -1,9 +1,15 @@
-"""Random places on triangles."""
+"""Places on triangles: random ones, and those nearest to points."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from posetx.arrays import Floats
+
+#: squared sine of a triangle's angle below which only its edges are looked at
+FLAT = 1e-14
 
 
 def barycentric(uniform: Tensor) -> Tensor:
@@ -13,3 +19,50 @@ def barycentric(uniform: Tensor) -> Tensor:
     fold = (u + v) > 1
     u, v = torch.where(fold, 1 - u, u), torch.where(fold, 1 - v, v)
     return torch.stack([1 - u - v, u, v], -1)
+
+
+def nearest_on_triangles(points: Floats, corners: Floats) -> Floats:
+    """Weights (..., 3) of the corners (..., 3, 3) at each triangle's place nearest to its point.
+
+    ``points`` are (..., 3). After Ericson, Real-Time Collision Detection (2005), section 5.1.5,
+    all regions at once: the foot of the perpendicular where it is within the triangle, and the
+    nearest place on the edges elsewhere.
+    """
+    a, b, c = np.moveaxis(corners, -2, 0)
+    to_b, to_c, to_point = b - a, c - a, points - a
+    bb, bc, cc = _dot(to_b, to_b), _dot(to_b, to_c), _dot(to_c, to_c)
+    bp, cp, pp = _dot(to_b, to_point), _dot(to_c, to_point), _dot(to_point, to_point)
+    area = bb * cc - bc * bc
+    flat = area <= FLAT * bb * cc
+    area = np.where(flat, 1.0, area)
+    v, w = (cc * bp - bc * cp) / area, (bb * cp - bc * bp) / area
+    best = np.stack([1 - v - w, v, w], -1)
+    outside = flat | (best.min(-1) < 0)
+    # along a-b, a-c and b-c, as shares of each edge
+    on_b, on_c = _share(bp, bb), _share(cp, cc)
+    between = _share(cp - bp - bc + bb, bb - 2 * bc + cc)
+    zero = np.zeros_like(bb)
+    edges = (
+        np.stack([1 - on_b, on_b, zero], -1),
+        np.stack([1 - on_c, zero, on_c], -1),
+        np.stack([zero, 1 - between, between], -1),
+    )
+    least = np.full_like(bb, np.inf)
+    for edge in edges:
+        v, w = edge[..., 1], edge[..., 2]
+        # the squared distance to the point, but for what all edges share
+        square = v * v * bb + 2 * v * w * bc + w * w * cc - 2 * (v * bp + w * cp) + pp
+        nearer = outside & (square < least)
+        best[nearer] = edge[nearer]
+        least = np.where(nearer, square, least)
+    return best
+
+
+def _dot(a: Floats, b: Floats) -> Floats:
+    dot: Floats = np.einsum("...i,...i->...", a, b)
+    return dot
+
+
+def _share(along: Floats, whole: Floats) -> Floats:
+    share: Floats = np.clip(along / np.maximum(whole, 1e-300), 0.0, 1.0)
+    return share

@@ -41,4 +41,6 @@ class Options:
         left_out = {"restore"} if not self.restore else set()
         if not (self.refine and self.clean):
             left_out.add("furniture")
+        if not self.refine:
+            left_out.add("surface")
         return [name for name in PREPARE + READ + GIVE if name not in left_out]

@@ -145,7 +145,8 @@ class Pipeline:
         trust = confidence(self.card, read.distance, read.missed)
         return Reading(
             scan, points, kept, measured, cleaning, read.orientation, read.code, read.joints,
-            read.rotations, read.distance, read.metre, read.missed, trust, notes, stages.seconds,
+            read.rotations, read.distance, read.metre, read.missed, read.noise, trust, notes,
+            stages.seconds,
         )  # fmt: skip
 
     def give(
@@ -161,7 +162,7 @@ class Pipeline:
         normal, faces = ready.ready.vertices, target.faces
         warnings = [*reading.scan.notes, *target.notes, *reading.notes]
         with stages("give"):
-            predicted = give(self.predictor, reading.code, ready.ready)
+            predicted = give(self.predictor, reading.code, ready.ready, reading.noise)
         vertices, restored = predicted, None
         if restore:
             with stages("restore"):

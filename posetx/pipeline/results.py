@@ -36,6 +36,8 @@ class Reading:
     distance : of the scan to the network's prediction, see `Orientation`
     metre : an adult's metre in the scan's unit
     missed : the share of the fitted body that is far from the scan; None where nothing was fitted
+    noise : of the points about the fitted body (standard deviation, metres of an adult); None where
+        nothing was fitted
     confidence : the likelihood that the pose is right, 0 to 1; None of an uncalibrated model
     notes : what a user should know of how it was read; of its file, see the scan's notes
     seconds : how long reading took, by stage
@@ -53,6 +55,7 @@ class Reading:
     distance: float
     metre: float
     missed: float | None
+    noise: float | None
     confidence: float | None
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)

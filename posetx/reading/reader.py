@@ -14,8 +14,13 @@ from scipy.spatial import cKDTree
 from posetx.arrays import Floats, Mask
 from posetx.bodies.body import BodyModel
 from posetx.fit.cloud import LEAST_BODY, BodyFit
+from posetx.fit.dense import DenseFit
+from posetx.fit.figure import Figure
+from posetx.fit.limbs import squared_distances
+from posetx.fit.sides import Sides
 from posetx.geometry.frames import normalise_pose
 from posetx.geometry.rotations import matrix_from_yaw
+from posetx.geometry.sampling import voxel_thin
 from posetx.models.pose_mae import PoseCode
 from posetx.models.predictor import Predictor, pose_sample
 from posetx.reading.orient import NeutralBody, Orientation, distance_to_prediction, orient
@@ -26,6 +31,9 @@ from posetx.reading.pieces import without_pieces
 FAR, FURNITURE = 0.08, 0.05
 #: so often a body is read anew; each time at most this share of what was missed may still be
 READINGS, BETTER = 3, 0.97
+#: the fit's last stage takes one point of each voxel of this size (the cloud's frame): 4,000 of
+#: a whole body
+VOXEL = 0.02
 #: ways to leave a piece of the scan out that are tried
 GUESSES = 2
 #: the network's word on a point's being no body's, from which on the scan is tried without it
@@ -39,7 +47,7 @@ class PoseReading:
     ``distance`` (see Orientation) and ``missed``, the share of the fitted body that is far from
     the scan, are of the whole scan; ``of_body`` (n,) says which of its points were read in the
     end, of which ``samples`` (P, 3) are an even sample. ``missed`` is None where nothing was
-    fitted.
+    fitted; so is ``noise``, that of the points about the fitted body (see `Ended`).
     """
 
     orientation: Orientation
@@ -48,6 +56,7 @@ class PoseReading:
     missed: float | None
     of_body: Mask
     samples: Floats
+    noise: float | None = None
 
     @property
     def metre(self) -> float:
@@ -75,6 +84,7 @@ class _Body:
     They are in the scan's frame, in which an adult's metre is ``metre`` long.
     """
 
+    figure: Figure
     missed: float
     surface: Floats
     metre: float
@@ -92,6 +102,7 @@ class PoseReader:
         self.predictor = predictor
         self.neutral = NeutralBody(body, predictor)
         self.fit = BodyFit(body.to(predictor.device)) if refine else None
+        self.end = DenseFit(body, self.fit.settings.components) if self.fit else None
 
     def orientation(self, samples: Floats, up: str = "auto", front: str = "auto") -> Orientation:
         """How a scan is turned; ``samples`` (P, 3) as :func:`pose_sample` makes them.
@@ -128,11 +139,15 @@ class PoseReader:
                 forward = figure.rotations[0, 0, :, 2]
         return best, forward
 
-    def pose(self, samples: Floats, rotation: Floats) -> PoseCode:
-        """The pose of a scan that ``rotation`` (3, 3) turns upright and to the front."""
+    def pose(self, samples: Floats, rotation: Floats) -> tuple[PoseCode, float | None]:
+        """The pose of a scan that ``rotation`` (3, 3) turns upright and to the front.
+
+        Second is the noise of its points about the fitted body, None without a fit.
+        """
         if self.fit is None:
-            return self._seen(samples, rotation)[1]
-        return self._fitted(self.fit, samples, rotation)[0]
+            return self._seen(samples, rotation)[1], None
+        code, body = self._fitted(self.fit, samples, rotation)
+        return self._ended(self.fit, samples, samples, rotation, code, body)
 
     def read(
         self,
@@ -153,14 +168,21 @@ class PoseReader:
             found = self.orientation(samples, up, front)
         if self.fit is None:
             with stage("read"):
-                code = self.pose(samples, found.rotation)
+                code = self._seen(samples, found.rotation)[1]
             return PoseReading(found, code, found.distance, None, every, samples)
         with stage("read"):
             code, body = self._fitted(self.fit, samples, found.rotation)
         read = PoseReading(found, code, found.distance, body.missed, every, samples)
         if furniture:
             with stage("furniture"):
-                read = self._without_furniture(self.fit, points, samples, read, body, up, front)
+                read, body = self._without_furniture(
+                    self.fit, points, samples, read, body, up, front
+                )
+        with stage("surface"):
+            rotation = read.orientation.rotation
+            read.code, read.noise = self._ended(
+                self.fit, points[read.of_body], read.samples, rotation, read.code, body
+            )
         return read
 
     def _without_furniture(
@@ -172,7 +194,7 @@ class PoseReader:
         body: _Body,
         up: str,
         front: str,
-    ) -> PoseReading:
+    ) -> tuple[PoseReading, _Body]:
         """``read`` anew, where much of the scan is far from the ``body`` that was fitted to it.
 
         A chair that is touched is one piece with who sits on it, and draws the fit. So the scan is
@@ -201,7 +223,7 @@ class PoseReader:
                     read = replace(read, orientation=found, code=code, of_body=used, samples=fewer)
             if body.missed > least:  # none was better
                 break
-        return read
+        return read, body
 
     def _without_clutter(self, points: Floats, samples: Floats, code: PoseCode) -> list[Mask]:
         """The points (n,) that the network takes for a body's, if that is some of them.
@@ -221,8 +243,32 @@ class PoseReader:
         missed = float(fit.search.misfit(figure, cloud).body)
         surface = fit.fine.place(figure).surface[0].double().cpu().numpy()
         metre = _metre(samples)
-        body = _Body(missed, metre * (surface @ rotation) + samples.mean(0), metre)
+        body = _Body(figure, missed, metre * (surface @ rotation) + samples.mean(0), metre)
         return fit.posed(code, figure), body
+
+    def _ended(
+        self,
+        fit: BodyFit,
+        points: Floats,
+        samples: Floats,
+        rotation: Floats,
+        code: PoseCode,
+        body: _Body,
+    ) -> tuple[PoseCode, float]:
+        """The ``code`` of a body that was fitted to the samples, drawn to all the points (n, 3).
+
+        Second is the points' noise about it.
+        """
+        assert self.end is not None  # there with the other fit
+        turned = (samples - samples.mean(0)) @ rotation.T
+        cloud, centre, unit = normalise_pose(torch.as_tensor(turned[None]))
+        near = ((points - samples.mean(0)) @ rotation.T - centre[0].numpy()) / float(unit)
+        placed = fit.fine.place(body.figure)
+        seen = cloud.to(placed.surface)
+        sides = Sides(placed, squared_distances(seen, placed.surface).amin(1))
+        near = near[voxel_thin(near, VOXEL)]
+        ended = self.end.ended(body.figure, near, sides=None if sides.all_shown else sides)
+        return fit.posed(code, ended.figure), ended.noise
 
     def _seen(self, samples: Floats, rotation: Floats) -> tuple[torch.Tensor, PoseCode]:
         # about the middle: the network's single precision would not hold surveyors' coordinates

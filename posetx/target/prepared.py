@@ -18,25 +18,29 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from posetx.arrays import Floats, Indices
-from posetx.bodies.body import BodyModel
+from posetx.bodies.body import BodyModel, forward_kinematics, skin
 from posetx.fit.cloud import BodyFit, FitSettings
+from posetx.fit.dense import DenseFit
 from posetx.fit.figure import Figure
-from posetx.geometry.mesh import vertex_normals
+from posetx.fit.surface import outward
+from posetx.geometry.mesh import area_centroid, cross_of_faces, vertex_normals
 from posetx.geometry.sampling import sample_surface
 from posetx.models.pose_mae import PoseCode
 from posetx.models.predictor import Predictor, pose_sample
 from posetx.models.refine import Estimate
 
-#: points of the surface that the body is fitted to, before they are thinned to the pose's number
-SURFACE = 8192
+#: points of the surface that the body is fitted to, before they are thinned to the pose's number,
+#: and every how many of them the fit's last stage takes
+SURFACE, EVERY = 8192, 2
+#: standard deviation of a surface about the body fitted to it from which on the network's decoder
+#: gives the pose; docs/how-it-works.md has the table
+FAR = 0.02
 #: body vertices that lend their weights to a vertex; each the less, the farther it is on the scale
 #: of WIDTH, and the less the network sees its part there: a hand on a thigh is no thigh
 NEIGHBOURS, WIDTH, LEAST_WORD = 24, 0.02, 0.02
 #: where an arm lies against the ribs, or in them, the nearest vertex may be of either; the normal
 #: tells. A lender's share goes with ((1 + cosine) / 2) ** FACING, which is at least LEAST_FACING
 FACING, LEAST_FACING = 4, 0.02
-#: a mesh whose triangles are wound both ways has no outside: mean cosine to the body's normals
-LEAST_WOUND = 0.5
 #: distance from the body at which its word counts for 1/e; in the identity's frame, ~1.3 m
 TRUST = 0.06
 CHUNK = 32_768
@@ -52,13 +56,40 @@ class Prepared:
     sample: Tensor  # (1, I, 3)
     estimate: Estimate | None = None  # the network's own without
     weights: NDArray[np.float32] | None = None  # (N, 19) the network's own without
+    faces: Indices | None = None  # (F, 3) of its triangles; these and the noise of a fitted body:
+    noise: float | None = None  # of its surface about that, as `Ended`
 
 
-def give(predictor: Predictor, pose: PoseCode, target: Prepared) -> Floats:
-    """The target's vertices (N, 3) in the pose, in its normalised frame."""
+def give(
+    predictor: Predictor, pose: PoseCode, target: Prepared, noise: float | None = None
+) -> Floats:
+    """The target's vertices (N, 3) in the pose, in its normalised frame.
+
+    Where a body was fitted to both the scan and the target, its parts' turns are all there is to
+    give: plain skinning. The network's decoder, which can make up for what a fit is off by, comes
+    in where one of them is far from a body; ``noise`` is that of the scan about its fitted one.
+    """
+    if max(_far(noise), _far(target.noise)) < FAR:
+        return _skinned(pose.estimate, target)
     context = predictor.context(pose, target.sample, target.estimate)
     vertices: Floats = predictor.decode(context, target.vertices, target.weights)[0]
     return vertices
+
+
+def _far(noise: float | None) -> float:
+    return np.inf if noise is None else noise
+
+
+def _skinned(pose: Estimate, target: Prepared) -> Floats:
+    """By linear blend skinning alone; about the middle of its area, as the decoder has it."""
+    own, weights, faces = target.estimate, target.weights, target.faces
+    assert own is not None and weights is not None and faces is not None  # as its noise is there
+    turns = pose.rotations @ own.rotations.transpose(-1, -2)
+    placed = forward_kinematics(own.joints, turns)
+    vertices = torch.as_tensor(target.vertices, dtype=torch.float32, device=turns.device)[None]
+    by = torch.as_tensor(weights, device=turns.device)
+    moved: Floats = skin(vertices, by, own.joints, placed, turns)[0].double().cpu().numpy()
+    return moved - area_centroid(moved, faces)
 
 
 def prepared(
@@ -75,22 +106,26 @@ class TargetFit:
 
     def __init__(self, predictor: Predictor, body: BodyModel, settings: FitSettings = SETTINGS):
         self.predictor, self.body, self.fit = predictor, body, BodyFit(body, settings)
+        self.end = DenseFit(body, settings.components)
 
     def prepare(self, vertices: Floats, faces: Indices) -> Prepared:
         """Fit a body to a target (N, 3) in its normalised frame, upright and facing +z."""
         predictor = self.predictor
         sample = predictor.identity_sample(vertices, faces)
-        surface, _, _ = sample_surface(vertices, faces, SURFACE)
+        surface, of, _ = sample_surface(vertices, faces, SURFACE)
         cloud = torch.as_tensor(
             pose_sample(surface, predictor.model.config.pose_points)[None],
             dtype=torch.float32,
             device=predictor.device,
         )
         figure = self.fit.figures(cloud, predictor.look_at_identity(sample, cloud))
+        normals = cross_of_faces(vertices, faces[of[::EVERY]])
+        ended = self.end.ended(figure, surface[::EVERY], normals)
+        figure = ended.figure
         estimate = Estimate(figure.rotations, self.fit.fine.place(figure).joints)
         own = predictor.part_weights(sample, estimate, vertices)
         weights = self._weights(figure, vertices, vertex_normals(vertices, faces), own)
-        return Prepared(vertices, sample, estimate, weights)
+        return Prepared(vertices, sample, estimate, weights, faces, ended.noise)
 
     @torch.no_grad()
     def _surface(self, figure: Figure) -> Floats:
@@ -106,7 +141,7 @@ class TargetFit:
         surface = self._surface(figure)
         tree = cKDTree(surface)
         outside = vertex_normals(surface, self.body.faces.cpu().numpy())
-        normals = _outward(normals, outside[tree.query(vertices)[1]])
+        facing = outward(normals, outside[tree.query(vertices)[1]])
         lent = self.body.weights.cpu().numpy()
         out = np.empty_like(own)
         for start in range(0, len(vertices), CHUNK):
@@ -114,8 +149,9 @@ class TargetFit:
             distance, index = tree.query(vertices[rows], k=NEIGHBOURS)
             lenders = lent[index]  # (n, NEIGHBOURS, 19)
             word = np.einsum("nkj,nj->nk", lenders, own[rows]) + LEAST_WORD
-            cosine = np.einsum("nkj,nj->nk", outside[index], normals[rows])
-            word *= (0.5 * (1 + cosine)) ** FACING + LEAST_FACING
+            if facing is not None:
+                cosine = np.einsum("nkj,nj->nk", outside[index], facing[rows])
+                word *= (0.5 * (1 + cosine)) ** FACING + LEAST_FACING
             nearness = distance**2 - distance[:, :1] ** 2
             share = np.exp(-0.5 * nearness / WIDTH**2) * word
             share /= share.sum(1, keepdims=True)
@@ -123,9 +159,3 @@ class TargetFit:
             mixed = np.einsum("nk,nkj->nj", share, lenders)
             out[rows] = trust * mixed + (1 - trust) * own[rows]
         return out
-
-
-def _outward(normals: Floats, of_body: Floats) -> Floats:
-    """A target's normals (N, 3) turned outward if they point inward, all 0 if no side is out."""
-    cosine = (normals * of_body).sum(1).mean() if len(normals) else 0.0
-    return normals * (np.sign(cosine) if abs(cosine) > LEAST_WOUND else 0.0)
