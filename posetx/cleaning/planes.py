@@ -42,11 +42,15 @@ SHARP = 0.3
 """Points just above the plane per point in it; a cap of a sphere has 1, a cylinder 0.41."""
 BOARD_SHARP = 0.4
 """The same for a plane amid the cloud, both sides counted together."""
+CANDIDATES = 6
+"""Planes that are looked at before there is none: the four sides of a crate and its top, and one."""
 TOP = 0.012
 """The top of a plinth has at least this times the squared extent of the rest; ..."""
-RIM, WITHIN, ABOUT = 2, 0.1, 0.05
+RIM, WITHIN, ABOUT = 2, 0.3, 0.1
 """... what is below it is at most so many cells from its outline, but for these shares of it: the
 first of what is farther inside, as all of a body is below its back, the second outside."""
+LEAST, FILLED = 0.05, 0.4
+"""Such a share of all points is on either side of a top, and so much of it is seen."""
 FOOT = 0.06
 """A point just above the plane is kept with body above it within this share of the extent."""
 UNDER = 0.012
@@ -149,7 +153,7 @@ def _next_plane(points: Floats, rng: np.random.Generator) -> Plane | None:
     scene = robust_extent(points)
     sample = points[np.sort(rng.permutation(len(points))[:SAMPLE])]
     gap = spacing(points)
-    for _ in range(4):
+    for _ in range(CANDIDATES):
         if len(sample) < 60:
             return None
         normal, offset = _best_hypothesis(sample, REACH * scene, rng)
@@ -235,9 +239,11 @@ def _judge(
     patch = _Patch(points[on], normal, 2.0 * gap)
     top = False
     if patch.area >= TOP * extent**2:
-        top = patch.is_top_of(points[height < -2.0 * half_width])
-        if not top and patch.is_top_of(points[height > 2.0 * half_width]):
-            normal, offset, height, top = -normal, -offset, -height, True
+        sides = [points[sign * height > 2.0 * half_width] for sign in (1.0, -1.0)]
+        if min(map(len, sides)) > LEAST * len(points):
+            top = patch.is_top_of(sides[1])
+            if not top and patch.is_top_of(sides[0]):
+                normal, offset, height, top = -normal, -offset, -height, True
     if not top and patch.area < WIDE * extent**2:
         return None
     board = behind > BEYOND and not top
@@ -270,15 +276,13 @@ class _Patch:
 
     def is_top_of(self, points: Floats) -> bool:
         """Whether points (n, 3) hang from the outline: the sides of what this is the top of."""
-        if len(points) < 30:
-            return False
         # what stands on the top hides some of it
         solid = binary_fill_holes(binary_closing(self.counts > 1, iterations=RIM))
         inner, outer = (
             binary_erosion(solid, iterations=RIM),
             binary_dilation(solid, iterations=RIM),
         )
-        if not inner.any():
+        if not inner.any() or (self.counts > 1).sum() < FILLED * solid.sum():
             return False
         cells = self._cells(points) - self.low
         there = ((cells >= 0) & (cells < solid.shape)).all(axis=1)

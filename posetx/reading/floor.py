@@ -26,9 +26,9 @@ NEAR = 0.25
 ALONG = np.cos(np.radians(30))
 #: share of a body that is above what it lies on; the whole floor need not be seen
 ABOVE = 0.7
-#: a plane ends at a body's end if it is no longer than this share of the body's length there, and
-#: goes on at the other end
-ENDS = 0.03
+#: a plane ends at the feet if it goes on beyond them by no more than this share of the body's
+#: length, in a direction that is within this angle (radians) of the body's own
+ENDS, LEANS = 0.03, 0.5
 
 
 def lies_on(points: Floats, planes: list[Plane]) -> str | None:
@@ -59,8 +59,12 @@ def _is_under(points: Floats, plane: Plane) -> bool:
     inside = (body @ edges[:, :2].T + edges[:, 2] < 0).all(axis=1)
     if inside.mean() < ABOVE:
         return False
-    along = np.linalg.eigh(np.cov(body.T))[1][:, -1]
-    low, high = np.quantile(body @ along, [0.002, 0.998])
-    shown = cover @ along
-    beyond = np.array([low - shown.min(), shown.max() - high]) / (high - low)
+    long = np.linalg.eigh(np.cov(body.T))[1][:, -1]
+    ends = np.quantile(body @ long, [0.002, 0.5, 0.998])
+    if ends[1] < ends[[0, 2]].mean():  # trunk, arms and head have more surface than legs
+        long = -long
+    lean = np.linspace(-LEANS, LEANS, 13)
+    along = np.outer(np.cos(lean), long) + np.outer(np.sin(lean), [-long[1], long[0]])
+    low, high = np.quantile(body @ along.T, [0.002, 0.998], axis=0)
+    beyond = (low - (cover @ along.T).min(axis=0)) / (high - low)
     return bool(beyond.min() > ENDS)
