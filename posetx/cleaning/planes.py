@@ -43,7 +43,7 @@ SHARP = 0.3
 BOARD_SHARP = 0.4
 """The same for a plane amid the cloud, both sides counted together."""
 CANDIDATES = 6
-"""Planes that are looked at before there is none: the four sides of a crate and its top, and one."""
+"""Planes that are looked at before there is none: four sides of a crate, its top, one more."""
 TOP = 0.012
 """The top of a plinth has at least this times the squared extent of the rest; ..."""
 RIM, WITHIN, ABOUT = 2, 0.3, 0.1

@@ -43,7 +43,12 @@ def lies_on(points: Floats, planes: list[Plane]) -> str | None:
             if not is_flat(points, normal):
                 return None  # stands on it
             near, name = max((float(normal @ axis), name) for name, axis in AXES.items())
-            if up is None and near > ALONG and np.median(height) < NEAR and _is_under(points, plane):
+            if (
+                up is None
+                and near > ALONG
+                and np.median(height) < NEAR
+                and _is_under(points, plane)
+            ):
                 up = name
     return up
 

@@ -174,11 +174,11 @@ def _upright_pieces(pieces: Pieces) -> Mask:
     real = pieces.area > 0
     if real.sum() < 2:
         return real
-    length, width, thickness = pieces.extents.T
-    sheet = real & (thickness < SHEET * width)
-    large = pieces.area > LARGE * pieces.area[real & ~sheet].max(initial=0.0)
-    sheet &= large & (length > pieces.extents[real & ~sheet, 1].max(initial=np.inf))
-    return real & ~sheet
+    _, width, thickness = pieces.extents.T
+    solid: Mask = real & (thickness >= SHEET * width)
+    if not solid.any():
+        return real
+    return real & (solid | (pieces.area < LARGE * pieces.area[solid].max()))
 
 
 def _large(pieces: Pieces, every: Mask) -> list[int]:
@@ -208,6 +208,6 @@ def _others(pieces: Pieces, whole: Mask, large: list[int]) -> list[Mask]:
 
 
 def _only(whole: Mask, some: list[int]) -> Mask:
-    mask = np.zeros_like(whole)
+    mask: Mask = np.zeros(len(whole), dtype=bool)
     mask[some] = True
     return mask

@@ -51,7 +51,7 @@ class Pieces:
         of_vertex = label[place]
         of_face = of_vertex[target.faces[:, 0]]
         areas = face_areas(target.vertices, target.faces)
-        area = np.bincount(of_face, weights=areas, minlength=count)
+        area = np.bincount(of_face, weights=areas, minlength=count).astype(np.float64)
         return cls(target, of_vertex, of_face, area, np.bincount(of_face, minlength=count))
 
     @cached_property
@@ -88,11 +88,8 @@ class Pieces:
         """
         points, piece = self.samples
         count = np.maximum(np.bincount(piece, minlength=len(self.area)), 1)
-        mean = np.stack(
-            [np.bincount(piece, weights=axis, minlength=len(self.area)) for axis in points.T], 1
-        )
-        mean /= count[:, None]
-        centred = points - mean[piece]
+        sums = [np.bincount(piece, weights=axis, minlength=len(self.area)) for axis in points.T]
+        centred = points - (np.stack(sums, 1) / count[:, None])[piece]
         outer = (centred[:, :, None] * centred[:, None, :]).reshape(-1, 9)
         spread = np.stack(
             [np.bincount(piece, weights=x, minlength=len(self.area)) for x in outer.T], 1

@@ -82,9 +82,7 @@ def _people(
         yield points - middle, F.normalize(cross[faces], dim=-1)
 
 
-def _things(
-    kind: str, body: Tensor, generator: torch.Generator
-) -> list[tuple[Tensor, Tensor]]:
+def _things(kind: str, body: Tensor, generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
     """What is around a body (N, 3): points and normals."""
 
     def between(low: float, high: float) -> float:
@@ -119,7 +117,9 @@ def _things(
     if kind == "wall and floor":
         deep = between(0.4, 1.2)
         points, normals = _box([wide, 0.0, deep], generator)
-        things.append(((points + torch.tensor([0.0, 0.0, float(back) + deep / 2])) @ yaw.T, normals))
+        things.append(
+            ((points + torch.tensor([0.0, 0.0, float(back) + deep / 2])) @ yaw.T, normals)
+        )
     return things
 
 
