@@ -44,8 +44,9 @@ BOARD_SHARP = 0.4
 """The same for a plane amid the cloud, both sides counted together."""
 CANDIDATES = 6
 """Planes that are looked at before there is none: four sides of a crate, its top, one more."""
-TOP = 0.012
-"""The top of a plinth has at least this times the squared extent of the rest; ..."""
+TOP = 0.04
+"""The top of a plinth has at least this times the squared extent of the rest (a slice through a
+body's hips: 0.02); ..."""
 RIM, WITHIN, ABOUT = 2, 0.3, 0.1
 """... what is below it is at most so many cells from its outline, but for these shares of it: the
 first of what is farther inside, as all of a body is below its back, the second outside."""

@@ -36,6 +36,9 @@ STAFF, BROOM = 0.06, 0.3
 LONGEST, THICKEST = 2.5, 0.6
 #: what hovers next to the core, as a halo does, is at most so large
 HOVERING = 0.4
+#: shoes are no longer than this and about as near, and alike to this share of their size: a core
+#: without them ends above them, as it does above a base, but there are two
+SHOE, ALIKE = 0.35, 0.15
 #: rounds in which things are found that hang on things, as a tassel on a sword
 ROUNDS = 4
 
@@ -59,8 +62,18 @@ def belonging(pieces: Pieces, core: Mask, up: Floats) -> Mask:
     ``up`` (3,) is in the target's frame.
     """
     real = pieces.area > 0
-    if core[real].all():
+    if real.sum() < 2:
         return np.ones(len(core), dtype=bool)
+    mine = core & ~_supports(pieces, core, up)
+    for _ in range(2):  # a second time from where the soles are, if the core had no feet
+        mine = _around_core(pieces, mine, up)
+    mine = _as_rigged(pieces, core, mine)
+    mine[~real] = True  # vertices of no triangle go along, as they always have
+    return mine
+
+
+def _around_core(pieces: Pieces, core: Mask, up: Floats) -> Mask:
+    """The core (p,) with what it wears and holds."""
     body = pieces.points_of(core)
     extent = robust_extent(body)
     points, piece = pieces.samples
@@ -70,8 +83,9 @@ def belonging(pieces: Pieces, core: Mask, up: Floats) -> Mask:
     m = _measured(distance, heights / extent, piece, len(core))
     size = pieces.extents / extent
 
-    loose = real & ~core
-    stands = loose & (m.low < GROUND) & ~_as_a_staff(pieces, loose & (m.low < GROUND), up, extent)
+    loose = (pieces.area > 0) & ~core
+    stands = loose & (m.low < GROUND)
+    stands &= ~_as_a_staff(pieces, stands, up, extent)
     carried = loose & ~stands & (size[:, 0] < LONGEST) & (size[:, 2] < THICKEST)
     hovers = loose & (size[:, 0] < HOVERING) & (m.low > GROUND)
     gown = (m.gap < TOUCH) & (m.distance < GOWN) & _around(pieces, body, up)
@@ -79,10 +93,37 @@ def belonging(pieces: Pieces, core: Mask, up: Floats) -> Mask:
     under = m.high < UNDER
     mine = core | loose & np.where(under, m.at_soles > CLOSELY_WORN, worn)
     mine |= ~under & (carried & (m.gap < TOUCH) | hovers & (m.gap < ALONG))
-    mine = _hung(pieces, mine, ~under & loose, carried, hovers, extent)
-    mine = _as_rigged(pieces, core, mine)
-    mine[~real] = True  # vertices of no triangle go along, as they always have
-    return mine
+    mine |= _shoes(loose & (size[:, 0] < SHOE) & (m.gap < SHOE), size, m.low)
+    return _hung(pieces, mine, ~under & loose, carried, hovers, extent)
+
+
+def _shoes(maybe: Mask, size: Floats, low: Floats) -> Mask:
+    """Which of some pieces (p,) come in pairs of the same size at the same height."""
+    found = np.zeros(len(maybe), dtype=bool)
+    few = np.flatnonzero(maybe & (low < GROUND))
+    alike = (np.abs(size[few, None] - size[few]) < ALIKE * size[few]).all(axis=2)
+    alike &= np.abs(low[few, None] - low[few]) < GROUND
+    np.fill_diagonal(alike, False)
+    found[few] = alike.any(axis=1)
+    return found
+
+
+def _supports(pieces: Pieces, core: Mask, up: Floats) -> Mask:
+    """Which pieces (p,) of the core are under all the rest of it, as a base is, and no shoe."""
+    points, piece = pieces.samples
+    mine = core[piece]
+    points, piece = points[mine], piece[mine]
+    heights, extent = points @ up, robust_extent(points)
+    top = np.full(len(core), np.inf)
+    top[core] = -np.inf
+    np.maximum.at(top, piece, heights)
+    found = np.zeros(len(core), dtype=bool)
+    for k in np.flatnonzero(top < np.median(heights)):
+        own, rest = piece == k, (piece != k) & ~found[piece]
+        if rest.any() and top[k] < heights[rest].min() + UNDER * extent:
+            near = cKDTree(points[rest]).query(points[own])[0] < SOLE * extent
+            found[k] = near.mean() < CLOSELY_WORN
+    return found
 
 
 def _measured(distance: Floats, heights: Floats, piece: Indices, count: int) -> _Measures:

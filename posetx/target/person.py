@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from posetx.arrays import Floats, Mask
-from posetx.geometry.sampling import sample_surface
+from posetx.geometry.sampling import farthest_points, sample_surface
 from posetx.models.predictor import pose_sample
 from posetx.reading.orient import (
     Orientation,
@@ -43,13 +43,16 @@ TOUCH = 0.04
 #: a person is at most so far from what the network makes of one, or its direction is open
 UNLIKE = 0.035
 #: what is looked at by the fit has at most this share of the whole's distance; at most so many
-CLOSER, TRIED = 0.85, 3
+CLOSER, TRIED = 0.85, 4
+#: the less of a target is taken for a person, the less is that believed: by this power of its share
+SCARCE = 0.25
 #: how badly some pieces are explained, as a share of the whole: from which on they are the core,
 #: and from which on the body is measured by them alone. Figures on bases have 0.36, dressed ones
 #: with a whole body below 0.2 to 0.4, without one more than 0.6
 CORE, ALONE = 0.8, 0.5
-#: another figure that is explained as well as this is as likely meant: then the larger one is
-RIVAL = 1.5
+#: what is explained as well as this, relative to the best, is of the core too; another figure that
+#: is may be meant as well: then the larger one is
+RIVAL = 1.4
 
 
 @dataclass
@@ -59,23 +62,27 @@ class Person:
     Attributes
     ----------
     core : (p,) those pieces
-    alone : whether they do far more so than with all the others
+    measured : (p,) those of them by which the body is measured: layers of clothes are not among
+        them where the body below is whole
     found : how they stand
     """
 
     core: Mask
-    alone: bool
+    measured: Mask
     found: Orientation
 
 
 @dataclass
 class _Look:
-    """Some pieces (p,), samples (P, 3) of them, and how they stand if they are a person."""
+    """Some pieces (p,), and how they stand if they are a person.
+
+    ``less`` grows from 1, the less of all the surface and of all its triangles they are.
+    """
 
     pieces: Mask
-    sample: Floats
     rotation: Floats
     distance: float
+    less: float = 1.0
     badness: float = np.inf
 
 
@@ -98,15 +105,18 @@ class Watcher:
         """
         every = _upright_pieces(pieces)
         large = _large(pieces, every)
-        sample = self.sample(pieces, every)
-        found = self.orientation(sample)
+        found = self.orientation(self.sample(pieces, every))
         if len(large) < 2:
-            return Person(every, False, found)
-        whole = _Look(every, sample, found.rotation, found.distance)
-        core, alone = self._core(pieces, whole, large)
-        if core is not whole:
-            found = self.orientation(core.sample)
-        return Person(core.pieces, alone, found)
+            return Person(every, every, found)
+        whole = _Look(every, found.rotation, found.distance)
+        near = self._nearest(pieces, whole, large)
+        if not near:
+            return Person(every, every, found)
+        core = np.logical_or.reduce([look.pieces for look in near])
+        if near[0].badness > ALONE * whole.badness:
+            return Person(core, core, self.orientation(self.sample(pieces, core)))
+        found = self.orientation(self.sample(pieces, near[0].pieces))
+        return Person(core, near[0].pieces, found)
 
     def sample(self, pieces: Pieces, some: Mask) -> Floats:
         """Even samples (P, 3) of the surface of some pieces (p,)."""
@@ -127,46 +137,49 @@ class Watcher:
         distance = distance_to_prediction(network, neutral, sample, best.rotation)
         return replace(best, distance=distance)
 
-    def _core(self, pieces: Pieces, whole: _Look, large: list[int]) -> tuple[_Look, bool]:
-        """What of the whole looks most like a person, and whether it does so far more."""
+    def _nearest(self, pieces: Pieces, whole: _Look, large: list[int]) -> list[_Look]:
+        """What looks more like a person than the whole, the best first; and what does so as well.
+
+        None where nothing does. Another figure is not among them.
+        """
         looks = [self._look(pieces, some, whole) for some in _others(pieces, whole.pieces, large)]
         closer = [look for look in looks if look.distance < CLOSER * whole.distance]
-        tried = sorted(closer, key=lambda look: look.distance)[:TRIED]
+        tried = sorted(closer, key=lambda look: look.distance * look.less)[:TRIED]
+        for look in (whole, *tried) if tried else ():
+            look.badness = look.less * look.distance * self._misfit(pieces, look)
+        tried = [look for look in tried if look.badness < CORE * whole.badness]
         if not tried:
-            return whole, False
-        for look in (whole, *tried):
-            look.badness = look.distance * self._misfit(look)
+            return []
         best = min(tried, key=lambda look: look.badness)
-        if best.badness > CORE * whole.badness:
-            return whole, False
-        rivals = [
-            look
-            for look in tried
-            if look.badness < RIVAL * best.badness and not (look.pieces & best.pieces).any()
+        as_good = [look for look in tried if look.badness < RIVAL * best.badness]
+        apart = [look for look in as_good if not (look.pieces & best.pieces).any()]
+        best = max([best, *apart], key=lambda look: float(pieces.area[look.pieces].sum()))
+        others = [
+            look for look in as_good if look is not best and (look.pieces & best.pieces).any()
         ]
-        chosen = max([best, *rivals], key=lambda look: float(pieces.area[look.pieces].sum()))
-        return chosen, chosen.badness < ALONE * whole.badness
+        return [best, *others]
 
     def _look(self, pieces: Pieces, some: Mask, whole: _Look) -> _Look:
         """At some pieces (p,): as the whole stands, or in all usual directions if it is unlike."""
         network, neutral = self.swift.predictor, self.swift.neutral
-        sample = self.sample(pieces, some)
+        few = _thinned(pieces.points_of(some), network.model.config.pose_points)
         rotations = whole.rotation[None]
         if whole.distance > UNLIKE:
             every, names = directions(self.up, self.front, headings=4)
             usual = [k for k, name in enumerate(names) if name in ("y", "z")]
             rotations = every[usual] if usual else every
-        few = sample[: network.model.config.pose_points]
         clouds = np.einsum("nij,pj->npi", rotations, few - few.mean(0))
         distance, _ = explain_many(network, neutral, torch.as_tensor(clouds, dtype=torch.float32))
         k = int(distance.argmin())
-        return _Look(some, sample, rotations[k], float(distance[k]))
+        share = max(x[some].sum() / x[whole.pieces].sum() for x in (pieces.area, pieces.faces))
+        return _Look(some, rotations[k], float(distance[k]), float(share) ** -SCARCE)
 
-    def _misfit(self, look: _Look) -> float:
+    def _misfit(self, pieces: Pieces, look: _Look) -> float:
         """How badly a fitted body explains what is looked at; 1 without fits."""
         if self.thorough is None:
             return 1.0
-        return self.thorough.misfit(look.sample[:FITTED], look.rotation)
+        few = self.sample(pieces, look.pieces)[:FITTED]
+        return self.thorough.misfit(few, look.rotation)
 
 
 def _upright_pieces(pieces: Pieces) -> Mask:
@@ -190,24 +203,38 @@ def _large(pieces: Pieces, every: Mask) -> list[int]:
 
 
 def _others(pieces: Pieces, whole: Mask, large: list[int]) -> list[Mask]:
-    """What else (p,) may be the person: what hangs together, that without one, or one alone."""
-    points = [pieces.points_of(_only(whole, [k])) for k in large]
+    """What else (p,) may be the person: what hangs together, that without one, or one alone.
+
+    Each small piece goes with the large one that is nearest.
+    """
+    points, piece = pieces.samples
+    place = np.full(len(whole), -1)
+    place[large] = np.arange(len(large))
+    of_large = place[piece] >= 0
+    tree, owner = cKDTree(points[of_large]), place[piece[of_large]]
+    small = whole[piece] & ~of_large
+    distance, nearest = tree.query(points[small])
+    by_distance = np.argsort(-distance, kind="stable")
+    place[piece[small][by_distance]] = owner[nearest[by_distance]]  # the nearest is written last
+
+    own = [points[piece == k] for k in large]
     joined = np.eye(len(large), dtype=bool)
-    for i, own in enumerate(points):
-        tree = cKDTree(own)
+    for i in range(len(large)):
+        tree = cKDTree(own[i])
         for j in range(i):
             near = TOUCH * min(pieces.extents[large[i], 0], pieces.extents[large[j], 0])
-            touch = tree.query(points[j], distance_upper_bound=near)[0].min() < near
+            touch = tree.query(own[j], distance_upper_bound=near)[0].min() < near
             joined[i, j] = joined[j, i] = touch
     _, cluster = connected_components(joined, directed=False)
-    groups = [[k for k, c in zip(large, cluster, strict=True) if c == x] for x in set(cluster)]
-    sets = [set(group) for group in groups if len(groups) > 1]
-    sets += [set(group) - {k} for group in groups for k in group if len(group) > 2]
-    sets += [{k} for k in large]
-    return [_only(whole, sorted(some)) for some in {frozenset(s): None for s in sets}]
+    groups = [set(np.flatnonzero(cluster == c).tolist()) for c in range(cluster.max() + 1)]
+    sets = [group for group in groups if len(groups) > 1]
+    sets += [group - {k} for group in groups for k in sorted(group) if len(group) > 2]
+    sets += [{k} for k in range(len(large))]
+    different = {frozenset(some): None for some in sets}
+    return [whole & np.isin(place, list(some)) for some in different]
 
 
-def _only(whole: Mask, some: list[int]) -> Mask:
-    mask: Mask = np.zeros(len(whole), dtype=bool)
-    mask[some] = True
-    return mask
+def _thinned(points: Floats, count: int) -> Floats:
+    """Points (count, 3) that are spread over points (n, 3)."""
+    pool = points[:: max(len(points) // (8 * count), 1)]
+    return pool[farthest_points(pool, count)]

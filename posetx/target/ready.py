@@ -39,6 +39,7 @@ class ReadyTarget:
     ready : its vertices in that frame, own pose, joints and skinning weights
     moves : (n,) which of its vertices are the figure's; the others stay where they are
     faces : (m, 3) the figure's triangles
+    seen : (s, 3) those of them that the body is measured by, as its frame is
     notes : what a user should know about what was taken for the figure
     seconds : how long preparing took, by stage
     """
@@ -51,6 +52,7 @@ class ReadyTarget:
     ready: Prepared
     moves: Mask
     faces: Indices
+    seen: Indices
     notes: list[str]
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -101,7 +103,9 @@ def ready_target(
     found = person.found
     figure = belonging(pieces, person.core, axis(found.up, "up"))
     faces = target.faces[figure[pieces.of_face]]
-    seen = target.faces[person.core[pieces.of_face]] if person.alone else faces
+    seen = faces
+    if not person.measured[person.core].all():
+        seen = target.faces[person.measured[pieces.of_face]]
     if layers(target.vertices, seen) > LAYERED:
         seen = seen[outer_faces(target.vertices, seen)]
     frame = IdentityFrame.of(target.vertices, seen)
@@ -116,6 +120,7 @@ def ready_target(
         ready,
         figure[pieces.of_vertex],
         faces,
+        seen,
         _notes(pieces, figure),
     )
 
