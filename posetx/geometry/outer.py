@@ -10,7 +10,7 @@ import numpy as np
 
 from posetx.arrays import Floats, Indices, Mask
 from posetx.geometry.mesh import cross_of_faces, face_areas
-from posetx.geometry.sampling import sample_surface
+from posetx.geometry.sampling import sample_surface, voxel_groups
 
 #: directions that are looked along, from both ends
 DIRECTIONS = 16
@@ -22,8 +22,20 @@ DENSE = 3.0
 STEEP = 0.55
 #: at most so many pixels behind the front one is still in front
 BEHIND = 1.0
+#: voxels along the longest edge of the box, and samples for each of their sides' areas
+VOXELS, VOXEL_DENSE = 100, 8.0
+#: voxels that a surface fills for each of their sides' areas: 1.24 where it is a person's
+CROSSED = 1.24
 #: samples that layers are counted by, and the pixel's edge in their mean distance
 FEW, COARSE = 4096, 2.5
+
+
+def covered_area(vertices: Floats, faces: Indices) -> float:
+    """The area of a surface whose copies, a voxel apart or less, count once."""
+    edge = float(np.ptp(vertices[np.unique(faces)], axis=0).max()) / VOXELS
+    count = int(VOXEL_DENSE * face_areas(vertices, faces).sum() / edge**2)
+    points, _, _ = sample_surface(vertices, faces, count)
+    return len(voxel_groups(points, edge)[0]) * edge**2 / CROSSED
 
 
 def layers(vertices: Floats, faces: Indices) -> float:

@@ -36,9 +36,11 @@ STAFF, BROOM = 0.06, 0.3
 LONGEST, THICKEST = 2.5, 0.6
 #: what hovers next to the core, as a halo does, is at most so large
 HOVERING = 0.4
-#: shoes are no longer than this and about as near, and alike to this share of their size: a core
+#: shoes are no longer than this, below the body, and alike to this share of their size: a core
 #: without them ends above them, as it does above a base, but there are two
 SHOE, ALIKE = 0.35, 0.15
+#: what stands on the ground and ends so much of the height below the top may be another thing
+TALL = 0.25
 #: rounds in which things are found that hang on things, as a tassel on a sword
 ROUNDS = 4
 
@@ -64,7 +66,7 @@ def belonging(pieces: Pieces, core: Mask, up: Floats) -> Mask:
     real = pieces.area > 0
     if real.sum() < 2:
         return np.ones(len(core), dtype=bool)
-    mine = core & ~_supports(pieces, core, up)
+    mine = core & ~_strangers(pieces, core, up)
     for _ in range(2):  # a second time from where the soles are, if the core had no feet
         mine = _around_core(pieces, mine, up)
     mine = _as_rigged(pieces, core, mine)
@@ -93,8 +95,20 @@ def _around_core(pieces: Pieces, core: Mask, up: Floats) -> Mask:
     under = m.high < UNDER
     mine = core | loose & np.where(under, m.at_soles > CLOSELY_WORN, worn)
     mine |= ~under & (carried & (m.gap < TOUCH) | hovers & (m.gap < ALONG))
-    mine |= _shoes(loose & (size[:, 0] < SHOE) & (m.gap < SHOE), size, m.low)
+    shoes = _shoes(loose & (size[:, 0] < SHOE), size, m.low)
+    mine |= shoes & _below(pieces, body, shoes, up, extent)
     return _hung(pieces, mine, ~under & loose, carried, hovers, extent)
+
+
+def _below(pieces: Pieces, body: Floats, some: Mask, up: Floats, extent: float) -> Mask:
+    """Which of ``some`` pieces (p,) are, seen from above, all where the body (n, 3) is."""
+    points, piece = pieces.samples
+    flat = cKDTree(body @ _level(up).T)
+    below = some.copy()
+    for k in np.flatnonzero(some):
+        beside = flat.query(points[piece == k] @ _level(up).T)[0]
+        below[k] = np.quantile(beside, CLOSELY_WORN) < ALONG * extent
+    return below
 
 
 def _shoes(maybe: Mask, size: Floats, low: Floats) -> Mask:
@@ -108,21 +122,23 @@ def _shoes(maybe: Mask, size: Floats, low: Floats) -> Mask:
     return found
 
 
-def _supports(pieces: Pieces, core: Mask, up: Floats) -> Mask:
-    """Which pieces (p,) of the core are under all the rest of it, as a base is, and no shoe."""
+def _strangers(pieces: Pieces, core: Mask, up: Floats) -> Mask:
+    """Which pieces (p,) of a core stand on the ground beside or below all the rest of it."""
     points, piece = pieces.samples
-    mine = core[piece]
-    points, piece = points[mine], piece[mine]
-    heights, extent = points @ up, robust_extent(points)
-    top = np.full(len(core), np.inf)
-    top[core] = -np.inf
-    np.maximum.at(top, piece, heights)
+    heights, extent = points @ up, robust_extent(points[core[piece]])
+    low = np.full(len(core), np.inf)
+    np.minimum.at(low, piece, heights)
+    high = np.full(len(core), -np.inf)
+    np.maximum.at(high, piece, heights)
+    ground, top = low[core].min(), high[core].max()
+    stands = core & (low < ground + GROUND * extent) & (high < top - TALL * (top - ground))
+    stands &= ~_shoes(stands, pieces.extents / extent, (low - ground) / extent)
     found = np.zeros(len(core), dtype=bool)
-    for k in np.flatnonzero(top < np.median(heights)):
-        own, rest = piece == k, (piece != k) & ~found[piece]
-        if rest.any() and top[k] < heights[rest].min() + UNDER * extent:
-            near = cKDTree(points[rest]).query(points[own])[0] < SOLE * extent
-            found[k] = near.mean() < CLOSELY_WORN
+    for k in np.flatnonzero(stands):
+        rest = core & ~found
+        rest[k] = False
+        if rest.any():
+            found[k] = not _around_core(pieces, rest, up)[k]
     return found
 
 

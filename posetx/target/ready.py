@@ -11,7 +11,7 @@ from posetx.errors import PosetxError
 from posetx.files.targets import Target
 from posetx.geometry.axes import axis
 from posetx.geometry.mesh import surface_area
-from posetx.geometry.outer import layers, outer_faces
+from posetx.geometry.outer import covered_area, layers, outer_faces
 from posetx.models.predictor import IdentityFrame
 from posetx.reading.reader import PoseReader
 from posetx.target.belonging import belonging
@@ -23,6 +23,8 @@ from posetx.target.prepared import Prepared, TargetFit, prepared
 FEWEST = 30
 #: a surface that a line crosses so often has something below it that nobody sees: see `layers`
 LAYERED = 2.2
+#: ... and that has so many times the area that it covers has copies of itself in itself
+COPIED = 1.5
 
 
 @dataclass
@@ -106,9 +108,13 @@ def ready_target(
     seen = faces
     if not person.measured[person.core].all():
         seen = target.faces[person.measured[pieces.of_face]]
+    copies = 1.0
     if layers(target.vertices, seen) > LAYERED:
         seen = seen[outer_faces(target.vertices, seen)]
+        copies = surface_area(target.vertices, seen) / covered_area(target.vertices, seen)
     frame = IdentityFrame.of(target.vertices, seen)
+    if copies > COPIED:
+        frame.unit /= float(np.sqrt(copies))
     normal = frame.to_normal(target.vertices) @ found.rotation.T
     ready = prepared(predictor, fit, normal, seen)
     return ReadyTarget(

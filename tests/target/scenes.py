@@ -41,7 +41,7 @@ class Figure:
 
     @property
     def mesh(self) -> trimesh.Trimesh:
-        return trimesh.Trimesh(self.rest, self.faces, process=False)
+        return trimesh.Trimesh(self.rest.copy(), self.faces.copy(), process=False)
 
 
 @dataclass
