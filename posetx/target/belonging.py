@@ -21,7 +21,7 @@ from posetx.target.pieces import Pieces
 #: what is so near lies along the core; with such a share of its area a piece is worn, with the
 #: larger one also if much of it is below the soles, as of high heels
 ALONG, WORN, CLOSELY_WORN = 0.09, 0.5, 0.8
-#: a wide gown stands off the legs by more, though all around them
+#: a wide gown stands off the legs by more, though all around them, and a shoe is so near to a shin
 GOWN = 0.2
 #: what is so near touches
 TOUCH = 0.025
@@ -95,7 +95,7 @@ def _around_core(pieces: Pieces, core: Mask, up: Floats) -> Mask:
     under = m.high < UNDER
     mine = core | loose & np.where(under, m.at_soles > CLOSELY_WORN, worn)
     mine |= ~under & (carried & (m.gap < TOUCH) | hovers & (m.gap < ALONG))
-    shoes = _shoes(loose & (size[:, 0] < SHOE), size, m.low)
+    shoes = _shoes(loose & (size[:, 0] < SHOE) & (m.gap < GOWN), size, m.low)
     mine |= shoes & _below(pieces, body, shoes, up, extent)
     return _hung(pieces, mine, ~under & loose, carried, hovers, extent)
 
@@ -107,7 +107,7 @@ def _below(pieces: Pieces, body: Floats, some: Mask, up: Floats, extent: float) 
     below = some.copy()
     for k in np.flatnonzero(some):
         beside = flat.query(points[piece == k] @ _level(up).T)[0]
-        below[k] = np.quantile(beside, CLOSELY_WORN) < ALONG * extent
+        below[k] = np.quantile(beside, CLOSELY_WORN) < SOLE * extent
     return below
 
 

@@ -51,8 +51,8 @@ SCARCE = 0.25
 #: with a whole body below 0.2 to 0.4, without one more than 0.6
 CORE, ALONE = 0.8, 0.5
 #: what is explained as well as this, relative to the best, is of the core too; another figure that
-#: is may be meant as well: then the larger one is
-RIVAL = 1.4
+#: is may be meant as well: then the larger one is, and of two alike the one at the file's origin
+RIVAL, LIKE = 1.4, 0.8
 
 
 @dataclass
@@ -153,7 +153,9 @@ class Watcher:
         best = min(tried, key=lambda look: look.badness)
         as_good = [look for look in tried if look.badness < RIVAL * best.badness]
         apart = [look for look in as_good if not (look.pieces & best.pieces).any()]
-        best = max([best, *apart], key=lambda look: float(pieces.area[look.pieces].sum()))
+        most = max(float(pieces.area[look.pieces].sum()) for look in (best, *apart))
+        alike = [look for look in (best, *apart) if pieces.area[look.pieces].sum() > LIKE * most]
+        best = min(alike, key=lambda look: _from_origin(pieces, look.pieces))
         others = [
             look for look in as_good if look is not best and (look.pieces & best.pieces).any()
         ]
@@ -191,7 +193,8 @@ def _upright_pieces(pieces: Pieces) -> Mask:
     solid: Mask = real & (thickness >= SHEET * width)
     if not solid.any():
         return real
-    return real & (solid | (pieces.area < LARGE * pieces.area[solid].max()))
+    upright: Mask = real & (solid | (pieces.area < LARGE * pieces.area[solid].max()))
+    return upright
 
 
 def _large(pieces: Pieces, every: Mask) -> list[int]:
@@ -232,6 +235,11 @@ def _others(pieces: Pieces, whole: Mask, large: list[int]) -> list[Mask]:
     sets += [{k} for k in range(len(large))]
     different = {frozenset(some): None for some in sets}
     return [whole & np.isin(place, list(some)) for some in different]
+
+
+def _from_origin(pieces: Pieces, some: Mask) -> float:
+    """How far the middle of some pieces (p,) is from where things are made in a file."""
+    return float(np.linalg.norm(pieces.points_of(some).mean(0)))
 
 
 def _thinned(points: Floats, count: int) -> Floats:
