@@ -47,11 +47,12 @@ CANDIDATES = 6
 TOP = 0.04
 """The top of a plinth has at least this times the squared extent of the rest (a slice through a
 body's hips: 0.02); ..."""
-RIM, WITHIN, ABOUT = 2, 0.3, 0.1
+RIM, WITHIN, ABOUT = 2, 0.3, 0.2
 """... what is below it is at most so many cells from its outline, but for these shares of it: the
 first of what is farther inside, as all of a body is below its back, the second outside."""
-LEAST, FILLED = 0.05, 0.4
-"""Such a share of all points is on either side of a top, and so much of it is seen."""
+LEAST, FILLED, STANDS = 0.05, 0.4, 0.4
+"""Such a share of all points is on either side of a top, so much of it is seen, and such a share of
+what is on it is farther inside."""
 FOOT = 0.06
 """A point just above the plane is kept with body above it within this share of the extent."""
 UNDER = 0.012
@@ -242,8 +243,8 @@ def _judge(
     if patch.area >= TOP * extent**2:
         sides = [points[sign * height > 2.0 * half_width] for sign in (1.0, -1.0)]
         if min(map(len, sides)) > LEAST * len(points):
-            top = patch.is_top_of(sides[1])
-            if not top and patch.is_top_of(sides[0]):
+            top = patch.is_top_of(sides[1], sides[0])
+            if not top and patch.is_top_of(sides[0], sides[1]):
                 normal, offset, height, top = -normal, -offset, -height, True
     if not top and patch.area < WIDE * extent**2:
         return None
@@ -275,8 +276,8 @@ class _Patch:
         cells: Indices = np.floor(points @ self.axes.T / self.cell).astype(np.int64)
         return cells
 
-    def is_top_of(self, points: Floats) -> bool:
-        """Whether points (n, 3) hang from the outline: the sides of what this is the top of."""
+    def is_top_of(self, below: Floats, above: Floats) -> bool:
+        """Whether points (n, 3) below hang from the outline, and those above (k, 3) stand on it."""
         # what stands on the top hides some of it
         solid = binary_fill_holes(binary_closing(self.counts > 1, iterations=RIM))
         inner, outer = (
@@ -285,9 +286,11 @@ class _Patch:
         )
         if not inner.any() or (self.counts > 1).sum() < FILLED * solid.sum():
             return False
-        cells = self._cells(points) - self.low
-        there = ((cells >= 0) & (cells < solid.shape)).all(axis=1)
-        at = tuple(cells[there].T)
-        within = inner[at].sum() / len(points)
-        about = 1 - outer[at].sum() / len(points)
-        return bool(within < WITHIN and about < ABOUT)
+
+        def share(points: Floats, where: Mask) -> float:
+            cells = self._cells(points) - self.low
+            there = ((cells >= 0) & (cells < where.shape)).all(axis=1)
+            return float(where[tuple(cells[there].T)].sum()) / len(points)
+
+        hangs = share(below, inner) < WITHIN and share(below, outer) > 1 - ABOUT
+        return hangs and share(above, inner) > STANDS
