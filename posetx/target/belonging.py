@@ -224,4 +224,4 @@ def _as_rigged(pieces: Pieces, core: Mask, mine: Mask) -> Mask:
     of_core = skeleton[core & (skeleton >= 0)]
     if not len(of_core):
         return mine
-    return (mine & (skeleton < 0)) | np.isin(skeleton, of_core) | core
+    return (mine & (skeleton < 0)) | np.isin(skeleton, of_core)

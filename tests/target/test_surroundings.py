@@ -144,6 +144,20 @@ def test_skeletons_of_a_gltf(tmp_path: Path) -> None:
     assert found[4] == -1
 
 
+def test_skeletons_go_before_what_pieces_look_like(drawn) -> None:
+    bare = drawn[1][0]
+    made = scene(bare, ["crate", "sword"])
+    pieces = Pieces.of(made.target)
+    skin = pieces.of_vertex[0]
+    crate, sword = sorted(set(pieces.of_vertex[made.figure.stop :]), key=lambda k: -pieces.area[k])
+    core = np.zeros(len(pieces.area), dtype=bool)
+    core[pieces.of_vertex[made.figure]] = True
+    moved_by = np.where(np.isin(pieces.of_face, [skin, crate]), 0, -1)
+    made.target.face_skeleton = np.where(pieces.of_face == sword, 1, moved_by)
+    mine = belonging(pieces, core, UP)
+    assert mine[skin] and mine[crate] and not mine[sword]
+
+
 def test_what_is_seen_of_a_surface(drawn) -> None:
     bare = drawn[1][0]
     assert layers(bare.rest, bare.faces) < 2.2
