@@ -41,6 +41,8 @@ HOVERING = 0.4
 SHOE, ALIKE = 0.35, 0.15
 #: what stands on the ground and ends so much of the height below the top may be another thing
 TALL = 0.25
+#: so many pieces of a core are doubted, the largest
+DOUBTED = 8
 #: rounds in which things are found that hang on things, as a tassel on a sword
 ROUNDS = 4
 
@@ -102,11 +104,10 @@ def _around_core(pieces: Pieces, core: Mask, up: Floats) -> Mask:
 
 def _below(pieces: Pieces, body: Floats, some: Mask, up: Floats, extent: float) -> Mask:
     """Which of ``some`` pieces (p,) are, seen from above, all where the body (n, 3) is."""
-    points, piece = pieces.samples
     flat = cKDTree(body @ _level(up).T)
     below = some.copy()
     for k in np.flatnonzero(some):
-        beside = flat.query(points[piece == k] @ _level(up).T)[0]
+        beside = flat.query(pieces.points_of_one(k) @ _level(up).T)[0]
         below[k] = np.quantile(beside, CLOSELY_WORN) < SOLE * extent
     return below
 
@@ -134,7 +135,8 @@ def _strangers(pieces: Pieces, core: Mask, up: Floats) -> Mask:
     stands = core & (low < ground + GROUND * extent) & (high < top - TALL * (top - ground))
     stands &= ~_shoes(stands, pieces.extents / extent, (low - ground) / extent)
     found = np.zeros(len(core), dtype=bool)
-    for k in np.flatnonzero(stands):
+    largest = np.argsort(np.where(stands, -pieces.area, 0.0), kind="stable")[:DOUBTED]
+    for k in largest[stands[largest]]:
         rest = core & ~found
         rest[k] = False
         if rest.any():
@@ -172,10 +174,9 @@ def _level(up: Floats) -> Floats:
 
 def _as_a_staff(pieces: Pieces, standing: Mask, up: Floats, extent: float) -> Mask:
     """Which of the pieces (p,) that stand on the ground have a foot like a staff's or a broom's."""
-    points, piece = pieces.samples
     slender = np.zeros(len(standing), dtype=bool)
     for k in np.flatnonzero(standing):
-        own = points[piece == k]
+        own = pieces.points_of_one(k)
         height = own @ up
         foot = own[height < height.min() + ALONG * extent] @ _level(up).T
         widths = (

@@ -220,7 +220,7 @@ def _others(pieces: Pieces, whole: Mask, large: list[int]) -> list[Mask]:
     by_distance = np.argsort(-distance, kind="stable")
     place[piece[small][by_distance]] = owner[nearest[by_distance]]  # the nearest is written last
 
-    own = [points[piece == k] for k in large]
+    own = [pieces.points_of_one(k) for k in large]
     joined = np.eye(len(large), dtype=bool)
     for i in range(len(large)):
         tree = cKDTree(own[i])

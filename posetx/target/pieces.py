@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -97,6 +98,12 @@ class Pieces:
         values = np.linalg.eigvalsh((spread / count[:, None]).reshape(-1, 3, 3))
         widths: Floats = 4 * np.sqrt(np.maximum(values[:, ::-1], 0))
         return widths
+
+    def points_of_one(self, piece: int | np.integer[Any]) -> Floats:
+        """The samples of one piece."""
+        points, of_point = self.samples
+        begin, end = np.searchsorted(of_point, [piece, piece + 1])
+        return points[begin:end]
 
     def points_of(self, pieces: Mask) -> Floats:
         """The samples of some pieces (p,)."""
