@@ -102,7 +102,7 @@ class Pieces:
     def points_of_one(self, piece: int | np.integer[Any]) -> Floats:
         """The samples of one piece."""
         points, of_point = self.samples
-        begin, end = np.searchsorted(of_point, [piece, piece + 1])
+        begin, end = np.searchsorted(of_point, [int(piece), int(piece) + 1])
         return points[begin:end]
 
     def points_of(self, pieces: Mask) -> Floats:
