@@ -49,7 +49,11 @@ def test_the_top_of_a_block_takes_the_block_along(body: BodyModel, bank: PoseBan
 
 @pytest.mark.slow
 def test_two_hundred_who_stand_are_read_upright(body: BodyModel, bank: PoseBank) -> None:
-    """Which axis is up is not told; the goal is 98 %, this is what is reached."""
+    """Which axis is up is not told. The goal is 98 %; of the first 70 the network alone has 90 %.
+
+    What is missed are crates whose top one camera hardly saw, and turntables that are seen better
+    than who stands on them.
+    """
     pipeline = Pipeline.load("posemae")
     upright = []
     for scan in standing(body, bank, 200):
