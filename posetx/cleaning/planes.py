@@ -7,7 +7,9 @@ A body has flat stretches too, a back or a palm. What makes a plane a floor or a
 * it is sharp: a curved back goes on a little above its best plane, a floor does not.
 
 A wide plane with something on both sides that is very sharp on both is a table or a bench: only
-its own points go, and not where something comes through it.
+its own points go, and not where something comes through it. But where all that is on the one side
+hangs from the plane's outline, the plane is the top of a plinth, a crate or a turntable, which goes
+with it; it need not be wide.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.ndimage import binary_closing, binary_dilation, binary_erosion, binary_fill_holes
 from scipy.spatial import cKDTree
 
-from posetx.arrays import Floats, Mask
+from posetx.arrays import Floats, Indices, Mask
 from posetx.geometry.extent import robust_extent
 from posetx.geometry.neighbours import spacing, working_set
 
@@ -39,6 +42,17 @@ SHARP = 0.3
 """Points just above the plane per point in it; a cap of a sphere has 1, a cylinder 0.41."""
 BOARD_SHARP = 0.4
 """The same for a plane amid the cloud, both sides counted together."""
+CANDIDATES = 6
+"""Planes that are looked at before there is none: four sides of a crate, its top, one more."""
+TOP = 0.04
+"""The top of a plinth has at least this times the squared extent of the rest (a slice through a
+body's hips: 0.02); ..."""
+RIM, WITHIN, ABOUT = 2, 0.3, 0.2
+"""... what is below it is at most so many cells from its outline, but for these shares of it: the
+first of what is farther inside, as all of a body is below its back, the second outside."""
+LEAST, FILLED, STANDS = 0.05, 0.4, 0.4
+"""Such a share of all points is on either side of a top, so much of it is seen, and such a share of
+what is on it is farther inside."""
 FOOT = 0.06
 """A point just above the plane is kept with body above it within this share of the extent."""
 UNDER = 0.012
@@ -51,7 +65,8 @@ SOLE = 0.4
 class Plane:
     """Points x with |normal . x - offset| <= half_width; the body lies on the positive side.
 
-    A board (a table top) has something on both sides.
+    A board (a table top) has something on both sides. ``cover`` (c, 3) are places all over what of
+    it was seen.
     """
 
     normal: Floats
@@ -59,6 +74,7 @@ class Plane:
     half_width: float
     extent: float  # of the points that are not on the plane
     area: float
+    cover: Floats
     board: bool = False
 
     def heights(self, points: Floats) -> Floats:
@@ -81,7 +97,8 @@ def find_planes(points: Floats, seed: int = 0, most: int = 4) -> list[Plane]:
         if plane is None:
             break
         rest = rest[~plane_mask(rest, plane)]
-        found.append(replace(plane, offset=plane.offset + float(plane.normal @ origin)))
+        offset = plane.offset + float(plane.normal @ origin)
+        found.append(replace(plane, offset=offset, cover=plane.cover + origin))
         if len(rest) < 50:
             return []  # nothing but planes: not for us to decide which of them is the body
     return found
@@ -138,7 +155,7 @@ def _next_plane(points: Floats, rng: np.random.Generator) -> Plane | None:
     scene = robust_extent(points)
     sample = points[np.sort(rng.permutation(len(points))[:SAMPLE])]
     gap = spacing(points)
-    for _ in range(4):
+    for _ in range(CANDIDATES):
         if len(sample) < 60:
             return None
         normal, offset = _best_hypothesis(sample, REACH * scene, rng)
@@ -221,15 +238,59 @@ def _judge(
     on = np.abs(height) <= half_width
     behind = float((height < -2.0 * half_width).sum()) / max(int((~on).sum()), 1)
     # Area: occupied cells of a grid on the plane, coarse enough to have no holes by chance.
-    axes = np.linalg.svd(normal[None])[2][1:]
-    cell = 2.0 * gap
-    cells = np.floor(points[on] @ axes.T / cell).astype(np.int64)
-    area = len(np.unique(cells, axis=0)) * cell**2
-    if area < WIDE * extent**2:
+    patch = _Patch(points[on], normal, 2.0 * gap)
+    top = False
+    if patch.area >= TOP * extent**2:
+        sides = [points[sign * height > 2.0 * half_width] for sign in (1.0, -1.0)]
+        if min(map(len, sides)) > LEAST * len(points):
+            top = patch.is_top_of(sides[1], sides[0])
+            if not top and patch.is_top_of(sides[0], sides[1]):
+                normal, offset, height, top = -normal, -offset, -height, True
+    if not top and patch.area < WIDE * extent**2:
         return None
-    board = behind > BEYOND
+    board = behind > BEYOND and not top
     beside = np.abs(height) if board else height
     shell = (beside > half_width) & (beside <= 3.0 * half_width)
     if shell.sum() > (BOARD_SHARP if board else SHARP) * on.sum():
         return None
-    return Plane(normal, float(offset), half_width, extent, float(area), board)
+    return Plane(normal, float(offset), half_width, extent, patch.area, patch.cover, board)
+
+
+class _Patch:
+    """What is seen of a plane: its points (n, 3), in cells of a grid."""
+
+    def __init__(self, points: Floats, normal: Floats, cell: float):
+        self.axes, self.cell = np.linalg.svd(normal[None])[2][1:], cell
+        cells = self._cells(points)
+        self.low = cells.min(axis=0) - 2 * RIM
+        size = cells.max(axis=0) - self.low + 2 * RIM + 1
+        self.counts = np.zeros(size, dtype=np.int64)
+        np.add.at(self.counts, tuple((cells - self.low).T), 1)
+        filled = np.argwhere(self.counts)
+        self.area = len(filled) * cell**2
+        # one point in a cell is as likely in the air
+        flat = (np.argwhere(self.counts > 1) + self.low + 0.5) * cell
+        self.cover: Floats = flat @ self.axes + np.median(points @ normal) * normal
+
+    def _cells(self, points: Floats) -> Indices:
+        cells: Indices = np.floor(points @ self.axes.T / self.cell).astype(np.int64)
+        return cells
+
+    def is_top_of(self, below: Floats, above: Floats) -> bool:
+        """Whether points (n, 3) below hang from the outline, and those above (k, 3) stand on it."""
+        # what stands on the top hides some of it
+        solid = binary_fill_holes(binary_closing(self.counts > 1, iterations=RIM))
+        inner, outer = (
+            binary_erosion(solid, iterations=RIM),
+            binary_dilation(solid, iterations=RIM),
+        )
+        if not inner.any() or (self.counts > 1).sum() < FILLED * solid.sum():
+            return False
+
+        def share(points: Floats, where: Mask) -> float:
+            cells = self._cells(points) - self.low
+            there = ((cells >= 0) & (cells < where.shape)).all(axis=1)
+            return float(where[tuple(cells[there].T)].sum()) / len(points)
+
+        hangs = share(below, inner) < WITHIN and share(below, outer) > 1 - ABOUT
+        return hangs and share(above, inner) > STANDS

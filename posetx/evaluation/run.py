@@ -91,7 +91,7 @@ class Evaluator(Subjects):
         truth, weights = pair.truth.double().numpy(), pair.weights.double().numpy()
         result = self.pipeline.give(reading, ready, restore=restore)
         turn = _to_y_up(reading, pair)
-        frame, aim = ready.frame, IdentityFrame.of(truth, faces)
+        frame, aim = ready.frame, IdentityFrame.of(truth, ready.seen)
         predicted = frame.from_normal(result.predicted @ turn)
         figures = self.errors(predicted, frame, truth, aim, weights, faces)
         figures["edge"] = edge_distortion(target, faces, predicted)

@@ -140,9 +140,9 @@ class Adversary:
         seen, metre = self._seen(before.reading), self._metre()
         on_stage("attack")
         normal = ready.ready.vertices
-        judge = victim = victim_of(self.pipeline.predictor, normal, target.faces, settings.seed)
+        judge = victim = victim_of(self.pipeline.predictor, normal, ready.faces, settings.seed)
         if self.attacker is not self.pipeline.predictor:
-            victim = victim_of(self.attacker, normal, target.faces, settings.seed)
+            victim = victim_of(self.attacker, normal, ready.faces, settings.seed)
         aim = None if wanted is None else self._aim(judge, seen, wanted, o)
         done = attack_sample(victim, seen.upright, settings, metre, aim, judge)
         moved, kept = _whole(scan, seen, done)
@@ -150,7 +150,7 @@ class Adversary:
         after = result_of(moved)
 
         first, second = (
-            (v - area_centroid(v, target.faces)) * metre / ready.frame.unit
+            (v - area_centroid(v, ready.faces)) * metre / ready.frame.unit
             for v in (before.vertices, after.vertices)
         )
         damage = np.linalg.norm(second - first, axis=1)

@@ -159,10 +159,11 @@ class Pipeline:
     ) -> Transfer:
         """Give the pose that was read to a target; the result stands where the target stood."""
         stages, target = Stages(on_stage), ready.target
-        normal, faces = ready.ready.vertices, target.faces
-        warnings = [*reading.scan.notes, *target.notes, *reading.notes]
+        normal, faces = ready.ready.vertices, ready.faces
+        warnings = [*reading.scan.notes, *target.notes, *ready.notes, *reading.notes]
         with stages("give"):
             predicted = give(self.predictor, reading.code, ready.ready, reading.noise)
+            predicted[~ready.moves] = normal[~ready.moves]
         vertices, restored = predicted, None
         if restore:
             with stages("restore"):

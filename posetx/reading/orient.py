@@ -46,7 +46,7 @@ class Orientation:
     of the body's size (the square root of its surface area); ``margin`` by how much the best
     other direction (more than 45 degrees away) is worse, as a share of ``distance``. ``rivals``
     are those other directions that are little worse, best first. ``up`` is the scan's own axis; of
-    a person who lies it is not the body's.
+    a person who lies it is not the body's. The less ``habit``, the more usual is the direction.
     """
 
     rotation: Floats  # (3, 3)
@@ -54,6 +54,7 @@ class Orientation:
     distance: float
     margin: float
     rivals: tuple[Orientation, ...] = ()
+    habit: float = 1.0
 
     @property
     def tilt(self) -> Floats:
@@ -128,33 +129,24 @@ def orient(
         its file's axes, a scan anywhere.
     lying : whether a body that is flat along a given ``up`` may also lie.
     habit : what the distances of the two usual directions, y up and facing +z or z up and facing
-        -y, are multiplied with.
+        -y, are multiplied with, and those with another axis up divided by.
 
     Raises
     ------
     FieldError : an axis that is none, or the same axis twice.
     """
     check_axes(up, front)
-    ups = list(AXES) if up == "auto" else [up]
-    turns, names, usual = [], [], []
-    for name in ups:
-        vector = axis(name, "up")
-        if front != "auto":
-            facing = axis(front, "front")
-            if abs(facing @ vector) > 0.5:
-                continue
-            turns.append(upright(vector, facing))
-            names.append(name)
-            continue
-        usual += [len(turns)] if name in ("y", "z") else []
-        turns += list(_about(headings) @ upright(vector))
-        if lying and up != "auto" and is_flat(samples, vector):
-            turns += list(_lying(vector))
-        names += [name] * (len(turns) - len(names))
-    rotations = np.stack(turns)
+    rotations, names = directions(up, front, headings)
+    weight = np.array([1.0 if name in ("y", "z") else 1 / habit for name in names])
+    if front == "auto":
+        weight[[names.index(name) for name in ("y", "z") if name in names]] *= habit
+        if lying and up != "auto" and is_flat(samples, axis(up, "up")):
+            laid = _lying(axis(up, "up"))
+            rotations, names = np.concatenate([rotations, laid]), names + [up] * len(laid)
+            weight = np.concatenate([weight, np.ones(len(laid))])
     few = samples[: COARSE_SETS * predictor.model.config.pose_points]
-    distance, heading = _try(predictor, neutral, few, rotations)
-    distance[usual] *= habit
+    raw, heading = _try(predictor, neutral, few, rotations)
+    distance = weight * raw
     picked = _distinct(rotations, distance)
     best = picked[0]
     if front == "auto" and refine:
@@ -171,11 +163,28 @@ def orient(
         final = distance_to_prediction(predictor, neutral, samples, faced[0])
     margin = float(distance[picked[1]] / distance[best] - 1) if len(picked) > 1 else math.inf
     rivals = tuple(
-        Orientation(turn, names[k], float(distance[k]), 0.0)
+        Orientation(turn, names[k], float(raw[k]), 0.0, habit=float(weight[k]))
         for turn, k in zip(faced[1:], picked[1:], strict=True)
         if distance[k] <= (1 + RIVAL_MARGIN) * distance[best]
     )
-    return Orientation(faced[0], names[best], final, margin, rivals)
+    return Orientation(faced[0], names[best], final, margin, rivals, float(weight[best]))
+
+
+def directions(up: str, front: str, headings: int) -> tuple[Floats, list[str]]:
+    """Rotations (N, 3, 3) to upright and facing +z, and the axis that is up in each.
+
+    About an axis that may be up there are so many ``headings``, the usual one first.
+    """
+    turns, names = [], []
+    for name in AXES if up == "auto" else [up]:
+        vector = axis(name, "up")
+        if front == "auto":
+            turns += list(_about(headings) @ upright(vector))
+            names += [name] * headings
+        elif abs((facing := axis(front, "front")) @ vector) < 0.5:
+            turns.append(upright(vector, facing))
+            names.append(name)
+    return np.stack(turns), names
 
 
 def is_flat(points: Floats, up: Floats) -> bool:

@@ -128,16 +128,24 @@ class PoseReader:
 
         Second is the forward axis (3,) of the pelvis fitted in it.
         """
-        assert self.fit is not None  # a reader without fits has nothing to say on this
         best, least, forward = found, math.inf, torch.zeros(3)
         for candidate in (found, *found.rivals):
-            cloud, code = self._seen(samples, candidate.rotation)
-            figure, misfit = self.fit.quick(cloud, code)
-            badness = candidate.distance * float(misfit.whole)
+            figure, misfit = self._quick(samples, candidate.rotation)
+            badness = candidate.habit * candidate.distance * misfit
             if badness < least:
                 best, least = candidate, badness
                 forward = figure.rotations[0, 0, :, 2]
         return best, forward
+
+    def misfit(self, samples: Floats, rotation: Floats) -> float:
+        """How badly a body fitted in a direction (3, 3) explains samples (P, 3): 0 to 1.6."""
+        return self._quick(samples, rotation)[1]
+
+    def _quick(self, samples: Floats, rotation: Floats) -> tuple[Figure, float]:
+        assert self.fit is not None  # a reader without fits has nothing to say on this
+        cloud, code = self._seen(samples, rotation)
+        figure, misfit = self.fit.quick(cloud, code)
+        return figure, float(misfit.whole)
 
     def pose(self, samples: Floats, rotation: Floats) -> tuple[PoseCode, float | None]:
         """The pose of a scan that ``rotation`` (3, 3) turns upright and to the front.

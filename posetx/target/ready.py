@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from posetx.arrays import Floats
+import numpy as np
+
+from posetx.arrays import Floats, Indices, Mask
 from posetx.errors import PosetxError
 from posetx.files.targets import Target
-from posetx.geometry.sampling import sample_surface
-from posetx.models.predictor import IdentityFrame, pose_sample
-from posetx.reading.orient import distance_to_prediction, orient
+from posetx.geometry.axes import axis
+from posetx.geometry.mesh import surface_area
+from posetx.geometry.outer import covered_area, layers, outer_faces
+from posetx.models.predictor import IdentityFrame
 from posetx.reading.reader import PoseReader
+from posetx.target.belonging import belonging
+from posetx.target.person import Watcher
+from posetx.target.pieces import Pieces
 from posetx.target.prepared import Prepared, TargetFit, prepared
 
-#: points of a target's surface that its own orientation is found from
-TARGET_SAMPLES = 4096
 #: vertices that the roughest figure has: a box for each of trunk, head, arms and legs
 FEWEST = 30
-#: characters mostly face where their format's programs have the front: see `orient`
-HABIT = 0.9
+#: a surface that a line crosses so often has something below it that nobody sees: see `layers`
+LAYERED = 2.2
+#: ... and that has so many times the area that it covers has copies of itself in itself
+COPIED = 1.5
 
 
 @dataclass
@@ -33,6 +39,10 @@ class ReadyTarget:
     distance : of its surface to what the model makes of it, see `Orientation`
     frame : its normalised frame's place in the file's
     ready : its vertices in that frame, own pose, joints and skinning weights
+    moves : (n,) which of its vertices are the figure's; the others stay where they are
+    faces : (m, 3) the figure's triangles
+    seen : (s, 3) those of them that the body is measured by, as its frame is
+    notes : what a user should know about what was taken for the figure
     seconds : how long preparing took, by stage
     """
 
@@ -42,11 +52,19 @@ class ReadyTarget:
     distance: float
     frame: IdentityFrame
     ready: Prepared
+    moves: Mask
+    faces: Indices
+    seen: Indices
+    notes: list[str]
     seconds: dict[str, float] = field(default_factory=dict)
 
     def to_file(self, vertices: Floats) -> Floats:
-        """Vertices (n, 3) of the normalised frame, upright, in the file's."""
-        return self.frame.from_normal(vertices @ self.rotation)
+        """Vertices (n, 3) of the normalised frame, upright, in the file's; others where they were.
+
+        Theirs of what is not the figure are not looked at.
+        """
+        placed = self.frame.from_normal(vertices @ self.rotation)
+        return np.where(self.moves[:, None], placed, self.target.vertices)
 
 
 def ready_target(
@@ -72,24 +90,50 @@ def ready_target(
     UsageError : an axis that is none, or the same axis twice
     """
     predictor = swift.predictor
-    try:
-        frame = IdentityFrame.of(target.vertices, target.faces)
-        surface, _, _ = sample_surface(target.vertices, target.faces, TARGET_SAMPLES)
-    except (ValueError, PosetxError) as error:
-        raise PosetxError(f"{target.path}: {error}") from None
+    if not surface_area(target.vertices, target.faces) > 0:
+        raise PosetxError(
+            f"{target.path}: the target's surface has no area; it needs triangles or polygons"
+        )
     places = len(target.welds()[0])
     if places < FEWEST:
         raise PosetxError(
             f"{target.path}: has {places} vertices, too few for arms and legs; give a character"
         )
-    sample = pose_sample(surface, predictor.model.config.pose_points)
-    found = orient(
-        predictor, swift.neutral, sample, up, front, headings=4, refine=False, habit=HABIT
-    )
-    distance = found.distance
-    if thorough is not None and found.rivals:
-        found, _ = thorough.settled(sample, found)
-        distance = distance_to_prediction(predictor, swift.neutral, sample, found.rotation)
+    pieces = Pieces.of(target)
+    watcher = Watcher(swift, thorough, up, front)
+    person = watcher.person(pieces)
+    found = person.found
+    figure = belonging(pieces, person.core, axis(found.up, "up"))
+    faces = target.faces[figure[pieces.of_face]]
+    seen = faces
+    if not person.measured[person.core].all():
+        seen = target.faces[person.measured[pieces.of_face]]
+    copies = 1.0
+    if layers(target.vertices, seen) > LAYERED:
+        seen = seen[outer_faces(target.vertices, seen)]
+        copies = surface_area(target.vertices, seen) / covered_area(target.vertices, seen)
+    frame = IdentityFrame.of(target.vertices, seen)
+    if copies > COPIED:
+        frame.unit /= float(np.sqrt(copies))
     normal = frame.to_normal(target.vertices) @ found.rotation.T
-    ready = prepared(predictor, fit, normal, target.faces)
-    return ReadyTarget(target, found.up, found.rotation, distance, frame, ready)
+    ready = prepared(predictor, fit, normal, seen)
+    return ReadyTarget(
+        target,
+        found.up,
+        found.rotation,
+        found.distance,
+        frame,
+        ready,
+        figure[pieces.of_vertex],
+        faces,
+        seen,
+        _notes(pieces, figure),
+    )
+
+
+def _notes(pieces: Pieces, figure: Mask) -> list[str]:
+    """What stays where it is, by its name where the file has one."""
+    others = pieces.names(~figure)
+    if not others:
+        return []
+    return [f"not of the figure, and left as it is: {', '.join(others)}"]

@@ -81,7 +81,7 @@ class Gltf(GltfData):
         """(nodes, 4, 4): each node's frame in the world."""
         nodes = self.entries("nodes")
         worlds = np.tile(np.eye(4), (len(nodes), 1, 1))
-        parent = {c: i for i, node in enumerate(nodes) for c in node.get("children", [])}
+        parent = self._parent
         done: set[int] = set()
         for start in range(len(nodes)):
             chain: dict[int, None] = {}  # ordered, and quick to ask: a damaged file may hold cycles
@@ -141,6 +141,42 @@ class Gltf(GltfData):
     def _joints(self) -> dict[int, np.ndarray]:
         """The joints' matrices (j, 4, 4) by skin."""
         return {}
+
+    def skeleton(self, node: int) -> int:
+        """Which skeleton moves the mesh at a node: its skin's, or the one it hangs on; -1 none."""
+        skin = self.entries("nodes")[node].get("skin")
+        if skin is not None:
+            return self._skeleton_of_joint[self.entries("skins")[skin]["joints"][0]]
+        return self._skeleton_of_joint.get(self._joint_above(node), -1)
+
+    def _joint_above(self, node: int) -> int:
+        """The nearest joint that a node hangs on; -1 none."""
+        seen: set[int] = set()  # a damaged file may hold a cycle
+        above: int | None = node
+        while above is not None and above not in seen:
+            if above in self._skeleton_of_joint:
+                return above
+            seen.add(above)
+            above = self._parent.get(above)
+        return -1
+
+    @cached_property
+    def _parent(self) -> dict[int, int]:
+        nodes = self.entries("nodes")
+        return {c: i for i, node in enumerate(nodes) for c in node.get("children", [])}
+
+    @cached_property
+    def _skeleton_of_joint(self) -> dict[int, int]:
+        """The skeletons' numbers by their joints: skins that share a joint are of one."""
+        found: dict[int, int] = {}
+        for number, skin in enumerate(self.entries("skins")):
+            joints = skin["joints"]
+            known = {found[j] for j in joints if j in found}
+            least = min(known, default=number)
+            found.update(dict.fromkeys(joints, least))
+            if len(known) > 1:
+                found.update({j: least for j, k in found.items() if k in known})
+        return found
 
     def _joint_matrices(self, index: int) -> np.ndarray:
         if index not in self._joints:

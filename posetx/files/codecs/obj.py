@@ -39,6 +39,10 @@ class ObjText:
         triangles as indices of `v` and `vn`; -1 where a corner has no (or no such) normal
     polygon_sizes : (p,) int64
         corners of each `f` line
+    object_starts, object_ends : (o,) int64
+        byte range of the name of each object, or of each group in a file without objects
+    face_object : (m,) int64
+        which of them each triangle is of; -1 before the first
     libraries : list of str
         the names after `mtllib`
     has_uv, has_materials : bool
@@ -55,6 +59,9 @@ class ObjText:
     faces: np.ndarray
     face_normals: np.ndarray
     polygon_sizes: np.ndarray
+    object_starts: np.ndarray
+    object_ends: np.ndarray
+    face_object: np.ndarray
     libraries: list[str]
     has_uv: bool
     has_materials: bool
@@ -117,6 +124,11 @@ def _decode(data: bytes, tokens: Tokens, path: Path) -> ObjText:
         normal_indices[with_normal] = given
 
     triangles = fan(indices, counts)
+    object_lines = tokens.lines_starting_with(b"o")
+    if not len(object_lines):
+        object_lines = tokens.lines_starting_with(b"g")
+    object_first, object_counts = tokens.line_first[object_lines], tokens.line_count[object_lines]
+    face_object = np.searchsorted(object_first, f_first) - 1
     library_lines = tokens.lines_starting_with(b"mtllib")
     return ObjText(
         data=data,
@@ -130,6 +142,9 @@ def _decode(data: bytes, tokens: Tokens, path: Path) -> ObjText:
         faces=indices[triangles],
         face_normals=normal_indices[triangles],
         polygon_sizes=counts,
+        object_starts=tokens.ends[object_first],
+        object_ends=tokens.ends[object_first + object_counts - 1],
+        face_object=np.repeat(face_object, np.maximum(counts - 2, 0)),
         libraries=[_rest_of_line(tokens, int(line)) for line in library_lines],
         has_uv=has_uv,
         has_materials=len(library_lines) > 0,

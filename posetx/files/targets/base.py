@@ -48,6 +48,10 @@ class Target(ABC):
         where it was read
     notes : list of str
         what a user should know about how the file was understood
+    face_object : (m,) int64
+        which of the file's objects or nodes each triangle is of, see `object_name`; -1 none
+    face_skeleton : (m,) int64 or None
+        which of the file's skeletons moves each triangle, -1 none; None in a file without any
     """
 
     # The suffixes that are written without loss, and what only those can hold.
@@ -60,6 +64,8 @@ class Target(ABC):
         self.vertices = np.ascontiguousarray(vertices, dtype=np.float64).reshape(-1, 3)
         self.faces = np.ascontiguousarray(faces, dtype=np.int64).reshape(-1, 3)
         self.notes = list(notes or [])
+        self.face_object = np.full(len(self.faces), -1)
+        self.face_skeleton: np.ndarray | None = None
         # What a plain triangle format cannot hold: "quads", "materials".
         self.extras: list[str] = []
         self._check()
@@ -87,6 +93,10 @@ class Target(ABC):
                 f"vertex {unusable[0] + 1} of {n} is not a finite number",
                 "repair the mesh and export it again",
             )
+
+    def object_name(self, index: int) -> str:
+        """What the file calls an object of `face_object`; "" if nothing."""
+        return ""
 
     def welds(self) -> tuple[np.ndarray, np.ndarray]:
         """Vertices that stand at exactly the same place, joined.

@@ -71,9 +71,18 @@ class GltfTarget(Target):
         faces = np.concatenate([b.triangles() + b.begin for b in self._blocks])
         super().__init__(path, vertices, faces, notes)
         document = gltf.document
+        sizes = [sum(map(len, block.faces)) for block in self._blocks]
+        self.face_object = np.repeat([block.node for block in self._blocks], sizes)
+        if document.get("skins"):
+            skeletons = [gltf.skeleton(block.node) for block in self._blocks]
+            self.face_skeleton = np.repeat(skeletons, sizes)
         for key in ("materials", "skins", "animations"):
             if document.get(key):
                 self.extras.append(key)
+
+    def object_name(self, index: int) -> str:
+        node = self._gltf.entries("nodes")[index]
+        return str(node.get("name") or self._gltf.entries("meshes")[node["mesh"]].get("name") or "")
 
     def _write(self, path: Path, vertices: np.ndarray) -> list[str]:
         groups: dict[int, list[Block]] = {}

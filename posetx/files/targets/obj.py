@@ -23,6 +23,7 @@ class ObjTarget(Target):
     def __init__(self, text: ObjText, path: Path) -> None:
         super().__init__(path, text.vertices, text.faces)
         self._text = text
+        self.face_object = text.face_object
         if len(text.polygon_sizes) and text.polygon_sizes.max() > 3:
             self.extras.append("quads and larger polygons")
         if text.has_uv:
@@ -33,6 +34,11 @@ class ObjTarget(Target):
             self.extras.append("vertex colours")
         if (text.polygon_sizes < 3).any():
             self.notes.append("faces with fewer than three corners are kept but not used")
+
+    def object_name(self, index: int) -> str:
+        text = self._text
+        name = text.data[text.object_starts[index] : text.object_ends[index]]
+        return name.decode("utf-8", "replace").strip()
 
     def _write(self, path: Path, vertices: np.ndarray) -> list[str]:
         text = self._text
