@@ -125,70 +125,14 @@ class Anchors(nn.Module):
         return exponent.exp()
 
 
-class PointNet(nn.Module):
+class MiniPointNet(nn.Module):
     """Per-point features, all points' pooled, joined back, an MLP (B, N, 3) -> (B, N, C).
 
-    Also names the body part of each point, and with ``clutter`` says whether it is of a body.
+    Points are known by the anchors that they are near to. Pooled is how full it is around each
+    anchor: a mean that levels off, so that no single point decides, and a few make an anchor nearly
+    as full as many do. Also names the body part of each point, with ``clutter`` says whether it is
+    of a body, and with ``around`` makes use of its surroundings.
     """
-
-    joined: nn.Linear
-    context: nn.Linear
-    #: what it makes of :func:`posetx.models.surroundings.surroundings`
-    around: AroundPoint | None
-
-    def _end(self, width: int, parts: int, clutter: bool) -> None:
-        """The layers after points and what is pooled were joined."""
-        self.last = nn.Linear(width, width)
-        self.parts = nn.Linear(width, parts)
-        self.clutter = nn.Linear(width, 1) if clutter else None
-        if self.clutter is not None:
-            nn.init.zeros_(self.clutter.weight)
-            nn.init.constant_(self.clutter.bias, -1.0)
-
-    def near(self, points: Tensor) -> Tensor:
-        """Features of each point by itself, (B, N, A)."""
-        raise NotImplementedError
-
-    def pooled(self, local: Tensor) -> Tensor:
-        """What points with these features (B, N, A) have together, (B, 1, A)."""
-        raise NotImplementedError
-
-    def _context(self, pooled: Tensor) -> Tensor:
-        """It as :meth:`with_context` adds it, (B, 1, C)."""
-        context: Tensor = self.context(pooled)
-        return context
-
-    def pooled_over(self, points: Tensor) -> Tensor:
-        """:meth:`pooled` of points (B, N, 3)."""
-        return self.pooled(self.near(points))
-
-    def forward(
-        self, points: Tensor, sample: int | None = None, around: Tensor | None = None
-    ) -> PointFeatures:
-        """Features of all points; only the first ``sample`` of them enter what is pooled."""
-        local = self.near(points)
-        return self.with_context(local, self.pooled(local[:, :sample]), around)
-
-    def with_context(
-        self, local: Tensor, pooled: Tensor, around: Tensor | None = None
-    ) -> PointFeatures:
-        hidden = self.joined(local) + self._context(pooled)
-        if around is not None and self.around is not None:
-            hidden = hidden + self.around(around)
-        hidden = F.relu(hidden)
-        hidden = F.relu(self.last(hidden))
-        clutter = None if self.clutter is None else SHARPNESS * self.clutter(hidden)
-        return PointFeatures(hidden, SHARPNESS * self.parts(hidden), clutter)
-
-
-class MiniPointNet(PointNet):
-    """A PointNet that knows points by the anchors they are near to.
-
-    Pooled is how full it is around each anchor: a mean that levels off, so that no single point
-    decides, and a few make an anchor nearly as full as many do.
-    """
-
-    local: Anchors
 
     def __init__(self, width: int, parts: int, clutter: bool = False, around: bool = False):
         super().__init__()
@@ -198,51 +142,60 @@ class MiniPointNet(PointNet):
         self.joined = nn.Linear(width, width)
         self.context_in = nn.Linear(width, width)
         self.context = nn.Linear(width, width, bias=False)
-        self._end(width, parts, clutter)
+        self.last = nn.Linear(width, width)
+        self.parts = nn.Linear(width, parts)
+        self.clutter = nn.Linear(width, 1) if clutter else None
+        if self.clutter is not None:
+            nn.init.zeros_(self.clutter.weight)
+            nn.init.constant_(self.clutter.bias, -1.0)
 
     def near(self, points: Tensor) -> Tensor:
+        """Features of each point by itself, (B, N, A)."""
         near: Tensor = self.local(points)
         return near
 
     def pooled(self, local: Tensor) -> Tensor:
+        """What points with these features (B, N, A) have together, (B, 1, A)."""
         mean = local.mean(1, keepdim=True)
         return mean / (mean + self.log_half.exp())
 
-    def _context(self, pooled: Tensor) -> Tensor:
-        return super()._context(F.relu(self.context_in(pooled)))
+    def pooled_over(self, points: Tensor) -> Tensor:
+        """:meth:`pooled` of points (B, N, 3)."""
+        return self.pooled(self.near(points))
 
+    def forward(
+        self, points: Tensor, sample: int | None = None, around: Tensor | None = None
+    ) -> PointFeatures:
+        """Features of all points; only the first ``sample`` of them enter what is pooled.
 
-class ReluPointNet(PointNet):
-    """What MiniPointNet was in earlier weights: an MLP of the coordinates, and a maximum."""
+        ``around`` is what :func:`posetx.models.surroundings.surroundings` says of them.
+        """
+        local = self.near(points)
+        return self.with_context(local, self.pooled(local[:, :sample]), around)
 
-    def __init__(self, width: int, parts: int, clutter: bool = False, around: bool = False):
-        super().__init__()
-        self.around = None
-        half = width // 2
-        self.first = nn.Linear(3, half // 2)
-        self.second = nn.Linear(half // 2, half)
-        self.joined = nn.Linear(half, width)
-        self.context = nn.Linear(half, width, bias=False)
-        self._end(width, parts, clutter)
-
-    def near(self, points: Tensor) -> Tensor:
-        return F.relu(self.second(F.relu(self.first(points))))
-
-    def pooled(self, local: Tensor) -> Tensor:
-        return local.amax(1, keepdim=True)
+    def with_context(
+        self, local: Tensor, pooled: Tensor, around: Tensor | None = None
+    ) -> PointFeatures:
+        """Features of points from :meth:`near` and what was :meth:`pooled`."""
+        hidden = self.joined(local) + self.context(F.relu(self.context_in(pooled)))
+        if self.around is not None and around is not None:
+            hidden = hidden + self.around(around)
+        hidden = F.relu(hidden)
+        hidden = F.relu(self.last(hidden))
+        clutter = None if self.clutter is None else SHARPNESS * self.clutter(hidden)
+        return PointFeatures(hidden, SHARPNESS * self.parts(hidden), clutter)
 
 
 def part_moments(
-    points: Tensor, values: Tensor, share: Tensor, log_reach: Tensor | None = None
+    points: Tensor, values: Tensor, share: Tensor, log_reach: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What the points (B, N, 3) of each part have together, by the parts' shares (B, N, K).
 
     Returns the sum of their shares (B, K), their mean position (B, K, 3), the mean of their
     ``values`` (B, N, V), and the covariance (B, K, CROSS, 3) of the first CROSS of these with the
-    position; with ``log_reach`` (K,) by :func:`trimmed` shares.
+    position, by shares that are :func:`trimmed` by ``log_reach`` (K,).
     """
-    if log_reach is not None:
-        share = trimmed(points, share, log_reach)
+    share = trimmed(points, share, log_reach)
     mass = share.sum(1)
     weight = (share / (mass.unsqueeze(1) + 1e-3)).transpose(1, 2)  # (B, K, N)
     cross = (values[..., :CROSS, None] * points[..., None, :]).flatten(2)
@@ -258,7 +211,7 @@ def trimmed(points: Tensor, share: Tensor, log_reach: Tensor) -> Tensor:
     ``log_reach`` (K,) is the logarithm of the distance at which half is left.
     """
     with torch.autocast(points.device.type, enabled=False):
-        share = share.float()
+        share = full_precision(share)
         mean = share.transpose(1, 2) @ points / (share.sum(1).unsqueeze(-1) + 1e-3)
         return share / (1 - 2 * nearness(points, mean, log_reach).clamp_max(0))
 
@@ -277,11 +230,11 @@ class PartPool(nn.Module):
     cross-covariance from which a rigid fit (Procrustes) would read the part's rotation.
     """
 
-    def __init__(self, width: int, values: int, parts: int, bounded: bool):
+    def __init__(self, width: int, values: int, parts: int):
         super().__init__()
         self.values = nn.Linear(width, values)
         self.size = 1 + 3 + values + 3 * CROSS
-        self.log_reach = part_reaches(parts) if bounded else None
+        self.log_reach = part_reaches(parts)
 
     def forward(self, points: Tensor, features: PointFeatures) -> Tensor:
         values = self.values(features.hidden)
@@ -289,9 +242,7 @@ class PartPool(nn.Module):
         mass = mass / points.shape[1]
         per_part = [4.0 * mass.unsqueeze(-1), where, mean, 4.0 * product.flatten(2)]
         pooled = torch.cat(per_part, 2).flatten(1)
-        hidden = features.hidden
-        whole = hidden.amax(1) if self.log_reach is None else hidden.mean(1)
-        return torch.cat([pooled, whole], 1)
+        return torch.cat([pooled, features.hidden.mean(1)], 1)
 
 
 class ResidualMLP(nn.Module):
@@ -340,12 +291,11 @@ class MultiScaleEncoder(nn.Module):
         scales: int,
         depth: int,
         clutter: bool = False,
-        bounded: bool = True,
         around: bool = False,
     ):
         super().__init__()
-        self.net = (MiniPointNet if bounded else ReluPointNet)(width, parts, clutter, around)
-        self.pool = PartPool(width, values, parts, bounded)
+        self.net = MiniPointNet(width, parts, clutter, around)
+        self.pool = PartPool(width, values, parts)
         latent = parts * self.pool.size + width
         self.join = nn.ModuleList([nn.Linear(latent, code) for _ in range(scales)])
         self.blocks = nn.Sequential(*[ResidualMLP(code) for _ in range(depth)])

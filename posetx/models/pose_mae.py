@@ -25,7 +25,6 @@ from posetx.geometry.frames import normalise_pose
 from posetx.geometry.rotations import full_precision, matrix_from_6d
 from posetx.models.decoder import Decoder, Statistics
 from posetx.models.encoder import (
-    MiniPointNet,
     MultiScaleEncoder,
     PointFeatures,
     PoseHead,
@@ -57,10 +56,6 @@ class PoseMAEConfig:
     refine_depth: int = 1
     #: how often the second look is taken, with the same weights
     looks: int = 2
-    #: False in weights from before points came in as Gaussians and were pooled by means
-    bounded: bool = True
-    #: whether the pose encoder sees what lies around each point
-    around: bool = True
     decoder_width: int = 64
     decoder_blocks: int = 2
     pose_points: int = 128
@@ -125,14 +120,12 @@ class PoseMAE(nn.Module):
         self.config = c = config or PoseMAEConfig()
         parts = len(JOINTS)
         self.pose_encoder = MultiScaleEncoder(
-            c.width, parts, c.values, c.code, c.scales, c.depth, c.clutter, c.bounded, c.around
+            c.width, parts, c.values, c.code, c.scales, c.depth, c.clutter, around=True
         )
-        self.identity_encoder = MultiScaleEncoder(
-            c.width, parts, c.values, c.code, 1, 1, bounded=c.bounded
-        )
+        self.identity_encoder = MultiScaleEncoder(c.width, parts, c.values, c.code, 1, 1)
         self.pose_head = PoseHead(c.code, parts)
         self.identity_head = PoseHead(c.code, parts)
-        self.pose_refiner = self._refiner(places=c.bounded)
+        self.pose_refiner = self._refiner(places=True)
         self.identity_refiner = self._refiner(places=False)
         both = 2 * c.code + 24 * parts
         self.motion_in = nn.Linear(both, c.code)
@@ -153,15 +146,13 @@ class PoseMAE(nn.Module):
             parts,
             c.refine_width,
             c.refine_depth,
-            trimmed=c.bounded,
             places=places,
         )
 
     def begin_on(self, body: BodyModel) -> None:
         """Before training: spread the encoders' anchors, and lay those of looks over a body."""
         for encoder in (self.pose_encoder, self.identity_encoder):
-            if isinstance(encoder.net, MiniPointNet):
-                encoder.net.local.begin()
+            encoder.net.local.begin()
         corners = body.template[body.faces]
         cross = torch.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0], dim=-1)
         units = {
@@ -182,12 +173,10 @@ class PoseMAE(nn.Module):
         set by set, and the codes averaged. The further looks see all of the points.
         """
         count, size = points.shape[1], self.config.pose_points
-        encoded = min(sets * size, count) if self.config.bounded else count
+        encoded = min(sets * size, count)
         clouds = points[:, :encoded].reshape(len(points) * sets, -1, 3)
-        around = None
-        if self.config.around:
-            around = surroundings(points[:, :encoded], points)
-            around = around.reshape(len(clouds), -1, *around.shape[2:])
+        around = surroundings(points[:, :encoded], points)
+        around = around.reshape(len(clouds), -1, *around.shape[2:])
         code, features = self.pose_encoder(clouds, mask_ratio, around=around)
         # a mask keeps the first points of each set
         shown = clouds[:, : features.parts.shape[1]].reshape(len(points), -1, 3)

@@ -186,7 +186,7 @@ class PlaceHead(nn.Module):
         with torch.autocast(hidden.device.type, enabled=False):
             near = seen[..., :-WORDS].unflatten(2, (parts, 4))
             there = near[..., 3:] + 1e-3
-            share = features.shares.float().unsqueeze(-1) * near[..., 3:] / there
+            share = full_precision(features.shares).unsqueeze(-1) * near[..., 3:] / there
             places = self.joints + near[..., :3] / there
             place = (share * places).sum(2) / share.sum(2).clamp_min(1e-3)
             return Places(
@@ -215,14 +215,13 @@ class PartRefiner(nn.Module):
         parts: int,
         width: int,
         depth: int,
-        trimmed: bool,
         places: bool,
     ):
         super().__init__()
         self.look = PartLook(parts)
         self.values = nn.Linear(features, values)
         self.enter = PartLinear(parts, 1 + 3 + values + 3 * CROSS + 4 * LOOK + 24, width)
-        self.log_reach = part_reaches(parts) if trimmed else None
+        self.log_reach = part_reaches(parts)
         self.places = PlaceHead(features, parts) if places else None
         self.code = nn.Linear(code, width)
         self.exchange = nn.Sequential(*[PartExchange(width) for _ in range(depth)])

@@ -35,11 +35,6 @@ CONFIGS: dict[str, Config] = {
 MOST_POINTS, MOST_CHANNELS, MOST_REPEATED = 65_536, 8_192, 100
 REPEATED = ("depth", "blocks", "scales", "iterations", "looks")
 
-#: sizes of files from before these were invented
-BEFORE: dict[str, dict[str, Any]] = {
-    "PoseMAE": {"refine": False, "clutter": False, "bounded": False, "looks": 1, "around": False}
-}
-
 
 def config_named(name: str, **sizes: Any) -> Config:
     """A network's sizes, some of them changed.
@@ -62,7 +57,7 @@ def config_named(name: str, **sizes: Any) -> Config:
 
 def config_of(architecture: str, sizes: dict[str, Any]) -> Config:
     """The sizes that a file tells. Raises KeyError, TypeError or ValueError for those of none."""
-    config = ARCHITECTURES[architecture][1](**{**BEFORE.get(architecture, {}), **sizes})
+    config = ARCHITECTURES[architecture][1](**sizes)
     check_sizes(config)
     return config
 

@@ -57,7 +57,7 @@ class AroundPoint(nn.Module):
 
     def __init__(self, hidden: int, width: int):
         super().__init__()
-        self.log_half = nn.Parameter(torch.tensor(HALF_FULL).log())
+        self.log_half = nn.Parameter(torch.tensor([math.log(share) for share in HALF_FULL]))
         self.enter = nn.Linear(WIDTHS * MOMENTS, hidden)
         self.out = nn.Linear(hidden, width)
         nn.init.zeros_(self.out.weight)

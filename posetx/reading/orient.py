@@ -129,7 +129,7 @@ def orient(
         its file's axes, a scan anywhere.
     lying : whether a body that is flat along a given ``up`` may also lie.
     habit : what the distances of the two usual directions, y up and facing +z or z up and facing
-        -y, are multiplied with, and those with another axis up divided by.
+        -y, are multiplied with, and those with another axis up divided by, twice.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def orient(
     """
     check_axes(up, front)
     rotations, names = directions(up, front, headings)
-    weight = np.array([1.0 if name in ("y", "z") else 1 / habit for name in names])
+    weight = np.array([1.0 if name in ("y", "z") else habit**-2 for name in names])
     if front == "auto":
         weight[[names.index(name) for name in ("y", "z") if name in names]] *= habit
         if lying and up != "auto" and is_flat(samples, axis(up, "up")):

@@ -32,7 +32,7 @@ from posetx.target.pieces import Pieces
 SAMPLES, FITTED = 4096, 256
 #: characters mostly stand upright and face where their format's programs have the front: see
 #: `orient`
-HABIT = 0.8
+HABIT = 0.9
 #: pieces are large that have this share of the largest one's area, or of its triangles; at most so
 #: many are told apart
 LARGE, MOST = 0.1, 10

@@ -82,9 +82,9 @@ def test_gradient_is_that_of_finite_differences(model, batch) -> None:
     clouds = batch.pose.double()
     grad = slope(objective)(clouds)[1]
     direction = Budget("l2", 1.0).steepest(grad)
-    step = 1e-6 * direction
+    step = 1e-8 * direction  # so small that no ReLU turns between
     with torch.no_grad():
-        rise = (objective(clouds + step) - objective(clouds - step)) / 2e-6
+        rise = (objective(clouds + step) - objective(clouds - step)) / 2e-8
     assert torch.allclose(rise, (grad * direction).sum((1, 2)), rtol=0.01)
 
 
@@ -139,7 +139,7 @@ def test_the_smallest_displacement_that_does_the_harm(model, batch) -> None:
     objective, budget = objective_of(model, batch), Budget("l2", 0.2)
     strong = pgd(objective, batch.pose, Budget("l2", 0.03), generator(), steps=20)
     goal = float(harm_of(objective, strong.clouds).median())
-    result = cw(objective, batch.pose, budget, goal, steps=20, searches=4)
+    result = cw(objective, batch.pose, budget, goal, steps=60, searches=4)
     harm, size = harm_of(objective, result.clouds), budget.size(result.clouds - batch.pose)
     assert (harm >= goal - 1e-4).all()
     assert size.median() < 0.03 and (size <= 0.2001).all()

@@ -73,7 +73,7 @@ def test_what_is_pooled_points_to_where_the_surface_is(look: PartLook, body: Bod
 
 def test_order_of_points_does_not_matter_and_the_first_estimate_gets_no_gradient() -> None:
     torch.manual_seed(0)
-    refiner = PartRefiner(32, 12, 16, PARTS, 32, 1, trimmed=True, places=True)
+    refiner = PartRefiner(32, 12, 16, PARTS, 32, 1, places=True)
     torch.nn.init.normal_(refiner.out.weight, std=0.1)
     points = torch.randn(2, 40, 3) * 0.3
     features = PointFeatures(torch.randn(2, 40, 32), torch.randn(2, 40, PARTS))
@@ -93,7 +93,7 @@ def test_order_of_points_does_not_matter_and_the_first_estimate_gets_no_gradient
 def test_clutter_is_in_no_part() -> None:
     """Points that are surely clutter change nothing that is pooled over the parts' points."""
     torch.manual_seed(0)
-    pool = PartPool(16, 12, PARTS, bounded=True)
+    pool = PartPool(16, 12, PARTS)
     points, hidden, parts = torch.randn(2, 30, 3), torch.rand(2, 30, 16), torch.randn(2, 30, PARTS)
     clutter = torch.full((2, 30, 1), -30.0)
     clutter[:, 20:] = 30.0

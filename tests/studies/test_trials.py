@@ -139,10 +139,10 @@ def test_grouped_points_are_pooled_together() -> None:
     torch.manual_seed(0)
     points, hidden = torch.randn(2, 32, 3), torch.rand(2, 32, 16)
     features = PointFeatures(hidden, 3 * torch.randn(2, 32, len(JOINTS)))
-    part = PartPool(16, 8, len(JOINTS), bounded=True)
+    part = PartPool(16, 8, len(JOINTS))
 
     def pooled(groups: tuple[int, ...], features: PointFeatures = features) -> torch.Tensor:
-        group = GroupPool(16, 8, groups, bounded=True)
+        group = GroupPool(16, 8, groups)
         group.values.load_state_dict(part.values.state_dict())
         return untrimmed(group, features, max(groups) + 1)
 

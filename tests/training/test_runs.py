@@ -114,7 +114,7 @@ def test_a_model_of_no_numbers_is_refused(tmp_path: Path) -> None:
         {"width": -1}, {"width": 8000}, {"decoder_blocks": 90}, {"width": 0}, {"width": "x"},
         {"head": "none"}, {"head": None}, {"head": 1}, {"refine": "yes"}, {"refine": 1},
         {"mask_ratio": 7.5}, {"mask_ratio": float("nan")}, {"mask_ratio": "0.2"},
-        {"depth": 2.5}, {"depth": True}, {"looks": 10_000}, {"bounded": None},
+        {"depth": 2.5}, {"depth": True}, {"looks": 10_000}, {"clutter": None},
     ],
 )  # fmt: skip
 def test_values_beyond_any_sense_are_refused_before_a_network_is_built(

@@ -120,7 +120,6 @@ TRIALS = (
     ),
     Trial("looks-1", "one further look", _network(looks=1)),
     Trial("looks-3", "three further looks", _network(looks=3)),
-    Trial("maximum", "points as ReLUs, pooled by a maximum", _network(bounded=False)),
     Trial("bare", "nobody is dressed", stream=_dressed(0.0, 0.0)),
     Trial("dressed-0.6", "60 % of either side is dressed", stream=_dressed(0.6, 0.6)),
     Trial("l1", "L1 loss of positions", learner=Learner(loss=absolute_error)),

@@ -51,8 +51,8 @@ class GroupPool(PartPool):
 
     member: Tensor  # (K, groups), 1 where the part is of the group
 
-    def __init__(self, width: int, values: int, groups: tuple[int, ...], bounded: bool):
-        super().__init__(width, values, max(groups) + 1, bounded)
+    def __init__(self, width: int, values: int, groups: tuple[int, ...]):
+        super().__init__(width, values, max(groups) + 1)
         self.register_buffer("member", F.one_hot(torch.tensor(groups)).float(), persistent=False)
 
     def forward(self, points: Tensor, features: PointFeatures) -> Tensor:
@@ -73,7 +73,7 @@ class FewerParts(PoseMAE):
 
     def _regroup(self, encoder: MultiScaleEncoder, groups: tuple[int, ...]) -> None:
         c = self.config
-        encoder.pool = pool = GroupPool(c.width, c.values, groups, c.bounded)
+        encoder.pool = pool = GroupPool(c.width, c.values, groups)
         latent = (max(groups) + 1) * pool.size + c.width
         encoder.join = nn.ModuleList([nn.Linear(latent, c.code) for _ in encoder.join])
 
