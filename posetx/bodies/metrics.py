@@ -14,6 +14,7 @@ from posetx.arrays import Floats
 #: name in JSON -> (heading of the table's column, factor to the printed unit, definition)
 METRICS = {
     "pmd": ("PMD ×1e-4", 1e4, "mean squared coordinate difference, boxes centred, m²"),
+    "pmd_median": ("median PMD ×1e-4", 1e4, "half of the pairs are below"),
     "pmd_uncentred": ("PMD uncentred ×1e-4", 1e4, "the same without centring, m²"),
     "pmd_surface": ("PMD by surface ×1e-4", 1e4, "as PMD, vertices by the surface round each"),
     "follower": ("follower ×1e-4", 1e4, "PMD of whoever follows the attacked points part by part"),

@@ -61,7 +61,8 @@ class Evaluator(Subjects):
             rows.append(self._pair(PROTOCOLS[name], pair, restore=index < restored))
             on_pair()
         self.details[name] = rows
-        return {"pairs": len(rows), **means(rows)}
+        median = float(np.median([row["pmd"] for row in rows]))
+        return {"pairs": len(rows), "pmd_median": median, **means(rows)}
 
     def _pair(self, protocol: Protocol, pair: Pair, restore: bool) -> dict[str, float]:
         if protocol.attack:

@@ -114,8 +114,10 @@ def _made(
     figures = {by: _figures(found, by) for by in (PIPELINE, NETWORK)}
     for by, of_protocols in figures.items():
         write_figures(options.model, of_protocols, found["poses"], by == PIPELINE)
-    scans = [one for name in _names(found, PIPELINE) for one in found["measured"][name]["details"]]
-    reliability = calibrate_pairs(options.model, [one for one in scans if "distance" in one])
+    # the last one is what the documents show
+    for by in (NETWORK, PIPELINE):
+        if scans := _scans(found, by):
+            reliability = calibrate_pairs(options.model, scans)
     tables = {by: figures_markdown(of_protocols) for by, of_protocols in figures.items()}
     tables[RELIABILITY] = markdown(reliability)
     if options.attacked:
@@ -170,6 +172,12 @@ def _measured(
 
 def _names(found: dict[str, Any], by: str) -> list[str]:
     return [one.name for one in MEASUREMENTS if one.by == by and one.name in found["measured"]]
+
+
+def _scans(found: dict[str, Any], by: str) -> list[dict[str, Any]]:
+    """The pairs of scans, which have a confidence."""
+    pairs = [one for name in _names(found, by) for one in found["measured"][name]["details"]]
+    return [one for one in pairs if "distance" in one]
 
 
 def _figures(found: dict[str, Any], by: str) -> dict[str, dict[str, float]]:
