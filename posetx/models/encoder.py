@@ -180,8 +180,7 @@ class MiniPointNet(nn.Module):
         hidden = self.joined(local) + self.context(F.relu(self.context_in(pooled)))
         if self.around is not None and around is not None:
             hidden = hidden + self.around(around)
-        hidden = F.relu(hidden)
-        hidden = F.relu(self.last(hidden))
+        hidden = F.relu(self.last(F.relu(hidden)))
         clutter = None if self.clutter is None else SHARPNESS * self.clutter(hidden)
         return PointFeatures(hidden, SHARPNESS * self.parts(hidden), clutter)
 

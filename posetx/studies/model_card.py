@@ -113,7 +113,7 @@ def _made(
     found = _measured(options, sha256, on_pair)
     figures = {by: _figures(found, by) for by in (PIPELINE, NETWORK)}
     for by, of_protocols in figures.items():
-        write_figures(options.model, of_protocols, found["poses"], by == PIPELINE)
+        write_figures(options.model, of_protocols, found["setup"]["poses"], by == PIPELINE)
     # the last one is what the documents show
     for by in (NETWORK, PIPELINE):
         if scans := _scans(found, by):
@@ -132,18 +132,17 @@ def _measured(
 ) -> dict[str, Any]:
     """What the folder has, with all measurements that it did not have."""
     kept = options.folder / "figures.json"
-    poses = "clips" if options.mocap else "prior"
     setup = {
         "model": options.model,
         "model_sha256": sha256,
         "pairs": options.pairs,
-        "poses": poses,
+        "poses": "clips" if options.mocap else "prior",
         "seed": options.seed,
     }
     found = None if options.overwrite else read(kept, "a model's figures")
     if found is not None and found.get("setup") != setup:
         raise UsageError(f"{kept}: figures of another model or setup; pass `overwrite`")
-    found = found or {"setup": setup, "poses": poses, "measured": {}}
+    found = found or {"setup": setup, "measured": {}}
     for one in MEASUREMENTS:
         if one.name in found["measured"]:
             continue
@@ -170,20 +169,22 @@ def _measured(
     return found
 
 
-def _names(found: dict[str, Any], by: str) -> list[str]:
-    return [one.name for one in MEASUREMENTS if one.by == by and one.name in found["measured"]]
+def _measurements(found: dict[str, Any], by: str) -> dict[str, dict[str, Any]]:
+    """What was measured by the pipeline or the network, by protocol."""
+    kept = found["measured"]
+    mine = [one for one in MEASUREMENTS if one.by == by and one.name in kept]
+    return {one.protocol: kept[one.name] for one in mine}
 
 
 def _scans(found: dict[str, Any], by: str) -> list[dict[str, Any]]:
     """The pairs of scans, which have a confidence."""
-    pairs = [one for name in _names(found, by) for one in found["measured"][name]["details"]]
-    return [one for one in pairs if "distance" in one]
+    measured = _measurements(found, by).values()
+    return [pair for one in measured for pair in one["details"] if "distance" in pair]
 
 
 def _figures(found: dict[str, Any], by: str) -> dict[str, dict[str, float]]:
     """The figures by protocol."""
-    measured = found["measured"]
-    return {name.partition(" ")[2]: measured[name]["figures"] for name in _names(found, by)}
+    return {name: one["figures"] for name, one in _measurements(found, by).items()}
 
 
 def _attacks(options: CardOptions) -> TablesOptions:
