@@ -21,13 +21,12 @@ from posetx.bodies.body import BodyModel
 from posetx.bodies.skeleton import JOINTS
 from posetx.fit.figure import JOINT_COUNT, Figure, FreeBody, Placed
 from posetx.fit.limbs import LimbSearch, Misfit, squared_distances
+from posetx.fit.seen import Seen
 from posetx.fit.sides import Sides
 from posetx.models.pose_mae import PoseCode
 from posetx.models.refine import Estimate
 
 HEAD = (JOINTS.index("neck"), JOINTS.index("head"))
-#: where the network takes a smaller share of the points for a body's, it is not believed
-LEAST_BODY = 0.3
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,11 @@ class FitSettings:
     #: keeps parts near the network's rotations where no points say otherwise
     pose_weight: float = 5e-4
     #: that of neck and head, relative to the other parts': a hat turns no head
-    head_weight: float = 1.0
+    head_weight: float = 10.0
+    #: that of all parts of a dressed figure, relative to a bare one's
+    dressed: float = 4.0
+    #: distance off the skin at which a point counts half
+    doubt: float = 0.1
     #: distance beyond which a point pulls no more, at first and in the end
     reach: tuple[float, float] = (0.2, 0.03)
     #: what a match with a part that the network does not see in the point costs, at first; the
@@ -65,6 +68,8 @@ class FitSettings:
     rounds: int = 3
     #: how much better (a share of the misfit) another start has to be
     margin: float = 0.01
+    #: ... of a dressed figure, where the misfit says less
+    margin_dressed: float = 0.1
     #: misfit of cloud and body (see :class:`Misfit`) below which every limb is where it should be,
     #: and no other place is tried. Right fits of 16 whole surfaces have 0.051 and 0.019 at most,
     #: which is what samples miss between them; with a forearm half a radian off, of all limbs
@@ -98,13 +103,10 @@ class BodyFit:
         :func:`posetx.models.predictor.pose_sample` makes them. Each cloud is fitted by itself;
         the result is the same every time.
         """
-        shares = pose.features.shares
         return Figure.joined(
             [
-                self._fitted(
-                    *_of_body(clouds[i : i + 1], shares[i : i + 1]), pose.estimate[i : i + 1]
-                )
-                for i in range(len(clouds))
+                self._fitted(Seen.of(clouds, pose.features, row), pose.estimate[row : row + 1])
+                for row in range(len(clouds))
             ]
         )
 
@@ -114,69 +116,71 @@ class BodyFit:
 
         No other places for limbs are tried.
         """
-        figure, _, sides = self._nearest(*_of_body(cloud, pose.features.shares), pose.estimate)
-        return figure, self.search.misfit(figure, cloud, sides)
+        seen = Seen.of(cloud, pose.features)
+        figure, _, sides = self._nearest(seen, pose.estimate)
+        return figure, self.search.misfit(figure, seen, sides)
 
-    def _nearest(
-        self, cloud: Tensor, seen: Tensor, estimate: Estimate
-    ) -> tuple[Figure, Figure, Sides | None]:
+    def _nearest(self, seen: Seen, estimate: Estimate) -> tuple[Figure, Figure, Sides | None]:
         """One cloud's figure next to the estimate, the one at it, and the sides that are shown."""
         s = self.settings
         start = self.fine.begin(estimate)
-        figure = self._solve(self.fine, start, start, cloud, s.iterations, s.reach, None, seen)
+        figure = self._solve(self.fine, start, start, seen, s.iterations, s.reach, None, True)
         placed = self.fine.place(figure)
-        sides = Sides(placed, squared_distances(cloud, placed.surface).amin(1))
+        sides = Sides(placed, squared_distances(seen.points, placed.surface).amin(1))
         if sides.all_shown:
             return figure, start, None
-        figure = self._solve(self.fine, start, start, cloud, s.iterations, s.reach, sides, seen)
+        figure = self._solve(self.fine, start, start, seen, s.iterations, s.reach, sides, True)
         return figure, start, sides
 
-    def _fitted(self, cloud: Tensor, seen: Tensor, estimate: Estimate) -> Figure:
-        """One cloud's (1, N, 3) figure."""
+    def _fitted(self, seen: Seen, estimate: Estimate) -> Figure:
+        """One cloud's figure."""
         s = self.settings
-        figure, start, sides = self._nearest(cloud, seen, estimate)
-        few = cloud[:, : s.trial_points]
-        best = self.search.misfit(figure, cloud, sides)
+        figure, start, sides = self._nearest(seen, estimate)
+        few = seen.few(s.trial_points)
+        best = self.search.misfit(figure, seen, sides)
         leaders = figure
         clear = bool((best.cloud < s.clear[0]) & (best.body < s.clear[1]))
         rounds = 0 if clear else s.rounds
+        margin = s.margin_dressed if seen.dressed else s.margin
         for _ in range(rounds):
             first = leaders[:1]
             # without the network's word on whose points are whose: it may be why a limb went wrong
             others = self.search.starts(first, few, s.starts)
             others = self._solve(self.coarse, others, start, few, s.trials, s.trial_reach, sides)
             others = Figure.joined([first, others])
-            whole = self.search.misfit(others, cloud, sides).whole
+            whole = self.search.misfit(others, seen, sides).whole
             leaders = others[whole.topk(2, largest=False).indices]
-            if not whole.min() < (1 - s.margin) * whole[0]:
+            if not whole.min() < (1 - margin) * whole[0]:
                 break
         if rounds:
             reach = (s.trial_reach[1], s.reach[1])
             steps = s.iterations // 2
-            leaders = self._solve(self.fine, leaders, start, cloud, steps, reach, sides)
-            misfit = self.search.misfit(leaders, cloud, sides)
+            leaders = self._solve(self.fine, leaders, start, seen, steps, reach, sides)
+            misfit = self.search.misfit(leaders, seen, sides)
             winner = int(misfit.whole.argmin())
-            if misfit[winner].beats(best, s.margin):
+            if misfit[winner].beats(best, margin):
                 figure = leaders[winner : winner + 1]
-        return self.search.returned(figure, start, cloud, s.worth)
+        return self.search.returned(figure, start, seen, s.worth)
 
     def _solve(
         self,
         body: FreeBody,
         figure: Figure,
         start: Figure,
-        cloud: Tensor,
+        seen: Seen,
         iterations: int,
         reach: tuple[float, float],
         sides: Sides | None,
-        seen: Tensor | None = None,
+        by_part: bool = False,
     ) -> Figure:
-        """Gauss-Newton steps from ``figure`` on, all of its batch for the same cloud (1, N, 3).
+        """Gauss-Newton steps from ``figure`` on, all of its batch for the same cloud.
 
-        ``start`` is the network's word on the pose, ``seen`` (1, N, 19) that on the points' parts.
+        ``start`` is the network's word on the pose; with ``by_part`` that on the points' parts
+        counts too.
         """
-        s = self.settings
-        strange = None if seen is None else s.part_distance**2 * (1 - seen[:, :, body.part])
+        s, cloud = self.settings, seen.points
+        strange = s.part_distance**2 * (1 - seen.parts[:, :, body.part]) if by_part else None
+        doubt = 1 / (1 + (seen.lift[0] / s.doubt).square())
         for iteration in range(iterations):
             left = 1 - iteration / max(iterations - 1, 1)
             far = reach[1] + left * (reach[0] - reach[1])
@@ -187,23 +191,29 @@ class BodyFit:
             matched = _Matched(placed)
             apart = placed.surface - cloud[0, to_scan]
             shown = 1.0 if sides is None else sides.weights(placed.normals)
-            matched.add(apart, far, s.body_to_scan * shown)
-            apart = placed.surface.gather(1, to_body.unsqueeze(-1).expand(-1, -1, 3)) - cloud
-            matched.add(apart, far, 1.0, to_body)
-            normal, aim = self._priors(figure, start, body)
+            apart = apart + seen.lift[0, to_scan].unsqueeze(-1) * placed.normals
+            matched.add(apart, far, s.body_to_scan * shown * doubt[to_scan])
+            which = to_body.unsqueeze(-1).expand(-1, -1, 3)
+            apart = placed.surface.gather(1, which) - cloud
+            apart = apart + seen.lift.unsqueeze(-1) * placed.normals.gather(1, which)
+            matched.add(apart, far, doubt, to_body)
+            normal, aim = self._priors(figure, start, body, seen.dressed)
             by_points = matched.normal_equations(jacobian, s.along)
             step = torch.linalg.solve(normal + by_points[0], aim + by_points[1])
             figure = body.moved(figure, -step)
         return figure
 
-    def _priors(self, figure: Figure, start: Figure, body: FreeBody) -> tuple[Tensor, Tensor]:
+    def _priors(
+        self, figure: Figure, start: Figure, body: FreeBody, dressed: bool
+    ) -> tuple[Tensor, Tensor]:
         """Normal matrix (B, P, P) and gradient (B, P) of all that is not about points."""
         s, turns = self.settings, 3 * JOINT_COUNT
         batch = len(figure.size)
         normal = torch.eye(body.columns, device=figure.size.device) * (s.damping / JOINT_COUNT)
         normal = normal.repeat(batch, 1, 1)
         aim = normal.new_zeros(batch, body.columns)
-        weights = torch.full((JOINT_COUNT, 1), s.pose_weight / JOINT_COUNT, device=normal.device)
+        word = s.pose_weight * (s.dressed if dressed else 1.0) / JOINT_COUNT
+        weights = torch.full((JOINT_COUNT, 1), word, device=normal.device)
         weights[list(HEAD)] *= s.head_weight
         said = body.turned_back(figure.rotations, start.rotations, weights)
         normal[:, :turns, :turns] += said[0]
@@ -212,18 +222,6 @@ class BodyFit:
         normal.diagonal(dim1=1, dim2=2)[:, turns + 4 :] += weight
         aim[:, turns + 4 :] = weight * figure.shape
         return normal, aim
-
-
-def _of_body(cloud: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
-    """The points (1, M, 3) of a cloud that the network takes for a body's, and their parts.
-
-    All of them where it has no word on that, or takes hardly any for a body's.
-    """
-    body = shares.sum(-1)
-    own = body[0] > 0.5
-    if own.float().mean() < LEAST_BODY:
-        own = torch.ones_like(own)
-    return cloud[:, own], (shares / body.unsqueeze(-1).clamp_min(1e-6))[:, own]
 
 
 class _Matched:

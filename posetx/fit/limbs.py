@@ -12,6 +12,7 @@ from posetx.bodies.body import forward_kinematics, global_rotations, relative_ro
 from posetx.bodies.skeleton import ARMS, LEGS
 from posetx.data.prior import draw_prior
 from posetx.fit.figure import Figure, FreeBody
+from posetx.fit.seen import Seen
 from posetx.fit.sides import Sides
 
 LEFT_ARM, RIGHT_ARM, LEFT_LEG, RIGHT_LEG = ARMS[:4], ARMS[4:], LEGS[:3], LEGS[3:]
@@ -72,53 +73,55 @@ class LimbSearch:
         self.samples = [_samples(body, limb) for limb in LIMBS]
         self.chain_samples = [_samples(body, chain) for chain in CHAINS]
 
-    def misfit(self, figures: Figure, cloud: Tensor, sides: Sides | None = None) -> Misfit:
-        """How badly each figure (B) explains the cloud (1, N, 3); of it the ``sides`` count."""
+    def misfit(self, figures: Figure, seen: Seen, sides: Sides | None = None) -> Misfit:
+        """How badly each figure (B) explains what is seen; of it the ``sides`` count."""
         placed = self.body.place(figures)
-        squared = squared_distances(cloud, placed.surface)
-        misfit = _unexplained(squared.amin(2), squared.amin(1))
+        squared = squared_distances(seen.points, placed.surface)
+        to_cloud, which = squared.min(1)
+        to_cloud = _short(to_cloud, seen.lift[0, which])
+        misfit = _unexplained(_short(squared.amin(2), seen.lift), to_cloud)
         if sides is not None:
             shown = sides.weights(placed.normals)
-            far = 1 - _explained(squared.amin(1))
+            far = 1 - _explained(to_cloud)
             misfit.body = (shown * far).sum(1) / shown.sum(1)
         return misfit
 
-    def starts(self, figure: Figure, cloud: Tensor, count: int) -> Figure:
+    def starts(self, figure: Figure, seen: Seen, count: int) -> Figure:
         """``count`` figures like ``figure`` (1) with limbs elsewhere: the best of each of LIMBS."""
         each = max(count // len(LIMBS), 1)
-        squared = squared_distances(cloud, self.body.place(figure).surface)[0]  # (N, M)
+        squared = squared_distances(seen.points, self.body.place(figure).surface)[0]  # (N, M)
         local = relative_rotations(figure.rotations)
         rotations = []
         for limb, samples in zip(LIMBS, self.samples, strict=True):
             others = local.repeat(CANDIDATES, 1, 1, 1)
             others[:, list(limb)] = self.local[:, list(limb)]
             others = global_rotations(others)
-            misfit = self._misfits(figure, others, cloud, squared, samples).whole
+            misfit = self._misfits(figure, others, seen, squared, samples).whole
             rotations.append(others[misfit.topk(each, largest=False).indices])
         starts = figure.repeated(each * len(LIMBS))
         starts.rotations = torch.cat(rotations)
         return starts
 
-    def returned(self, figure: Figure, start: Figure, cloud: Tensor, worth: float) -> Figure:
+    def returned(self, figure: Figure, start: Figure, seen: Seen, worth: float) -> Figure:
         """``figure`` (1) with those limbs as in ``start`` (1) that explain no points.
 
         Where a scan lacks a limb, the pull of each body's point to the next point of the scan
         takes it into the trunk. A limb stays if the cloud would be explained worse without it, by
         the share ``worth`` of what it is of the body.
         """
-        squared = squared_distances(cloud, self.body.place(figure).surface)
-        explained = _explained(squared.amin(2))
+        squared = squared_distances(seen.points, self.body.place(figure).surface)
+        explained = _explained(_short(squared.amin(2), seen.lift))
         own, other = relative_rotations(figure.rotations), relative_rotations(start.rotations)
         for chain, samples in zip(CHAINS, self.chain_samples, strict=True):
             kept = torch.ones(squared.shape[2], dtype=torch.bool, device=squared.device)
             kept[samples] = False
-            saved = (explained - _explained(squared[:, :, kept].amin(2))).mean()
+            saved = (explained - _explained(_short(squared[:, :, kept].amin(2), seen.lift))).mean()
             if saved < worth * len(samples) / len(kept):
                 own[:, list(chain)] = other[:, list(chain)]
         return replace(figure, rotations=global_rotations(own))
 
     def _misfits(
-        self, figure: Figure, rotations: Tensor, cloud: Tensor, squared: Tensor, samples: Tensor
+        self, figure: Figure, rotations: Tensor, seen: Seen, squared: Tensor, samples: Tensor
     ) -> Misfit:
         """Of the figure with other ``rotations`` (C, 19, 3, 3) of the limb with ``samples``."""
         body, count = self.body, len(rotations)
@@ -127,13 +130,18 @@ class LimbSearch:
         placed = forward_kinematics(joints, rotations)
         limb = skin(rest[:, samples], body.weights[samples], joints, placed, rotations)
         limb = figure.size * limb + figure.where
-        apart = squared_distances(cloud, limb)  # (C, N, limb samples)
+        apart = squared_distances(seen.points, limb)  # (C, N, limb samples)
         kept = torch.ones(squared.shape[1], dtype=torch.bool, device=squared.device)
         kept[samples] = False
         # a cloud's point is explained by the limb or by the rest, which stays where it is
         to_body = torch.minimum(apart.amin(2), squared[:, kept].amin(1))
-        still = squared[:, kept].amin(0).expand(count, -1)
-        return _unexplained(to_body, torch.cat([still, apart.amin(1)], 1))
+        lift = seen.lift[0]
+        still, which = squared[:, kept].min(0)
+        still = _short(still, lift[which]).expand(count, -1)
+        limbs, which = apart.min(1)
+        return _unexplained(
+            _short(to_body, seen.lift), torch.cat([still, _short(limbs, lift[which])], 1)
+        )
 
 
 @lru_cache(maxsize=1)
@@ -148,6 +156,11 @@ def squared_distances(cloud: Tensor, surface: Tensor) -> Tensor:
     theirs = surface.square().sum(-1).unsqueeze(1)
     cloud = cloud.expand(len(surface), -1, -1)
     return torch.baddbmm(theirs, cloud, surface.transpose(1, 2), alpha=-2).add_(ours)
+
+
+def _short(squared: Tensor, lift: Tensor) -> Tensor:
+    """Squared distances (B, N) short of what is between the skin and the point that they are to."""
+    return (squared.clamp_min(0).sqrt() - lift).clamp_min(0).square()
 
 
 def _samples(body: FreeBody, joints: tuple[int, ...]) -> Tensor:

@@ -13,10 +13,11 @@ from scipy.spatial import cKDTree
 
 from posetx.arrays import Floats, Mask
 from posetx.bodies.body import BodyModel
-from posetx.fit.cloud import LEAST_BODY, BodyFit
+from posetx.fit.cloud import BodyFit
 from posetx.fit.dense import DenseFit
 from posetx.fit.figure import Figure
 from posetx.fit.limbs import squared_distances
+from posetx.fit.seen import LEAST_BODY, Seen, lifts
 from posetx.fit.sides import Sides
 from posetx.geometry.frames import normalise_pose
 from posetx.geometry.rotations import matrix_from_yaw
@@ -37,6 +38,8 @@ IN_PLACE = 0.04
 #: the fit's last stage takes one point of each voxel of this size (the cloud's frame): 4,000 of
 #: a whole body
 VOXEL = 0.02
+#: samples next to a point that tell how far it lies off the skin
+ABOUT = 3
 #: ways to leave a piece of the scan out that are tried
 GUESSES = 2
 #: the network's word on a point's being no body's, from which on the scan is tried without it
@@ -84,18 +87,30 @@ class PoseReading:
 class _Body:
     """A body fitted to a scan: what share of it is far from the scan, points of it (M, 3).
 
-    They are in the scan's frame, in which an adult's metre is ``metre`` long.
+    They are in the scan's frame, in which an adult's metre is ``metre`` long; so are the samples
+    (P, 3) of the scan that it was fitted to, and ``lift`` (P,), see :class:`Seen`.
     """
 
     figure: Figure
     missed: float
     surface: Floats
     metre: float
+    samples: Floats
+    lift: Floats
 
     def near(self, points: Floats) -> Mask:
-        """Which of the scan's points (n, 3) may be of it."""
-        near: Mask = cKDTree(self.surface).query(points)[0] < FAR * self.metre
+        """Which of the scan's points (n, 3) may be of it, or of what it wears."""
+        away = cKDTree(self.surface).query(points)[0] - self.lifts(points)
+        near: Mask = away < FAR * self.metre
         return near
+
+    def lifts(self, points: Floats) -> Floats:
+        """How far each of the scan's points (n, 3) lies off the skin."""
+        if not self.lift.any():
+            return np.zeros(len(points))
+        index = cKDTree(self.samples).query(points, k=ABOUT)[1]
+        lifts: Floats = self.lift[index].mean(1)
+        return lifts
 
 
 class PoseReader:
@@ -256,10 +271,11 @@ class PoseReader:
     def _fitted(self, fit: BodyFit, samples: Floats, rotation: Floats) -> tuple[PoseCode, _Body]:
         cloud, code = self._seen(samples, rotation)
         figure = fit.figures(cloud, code)
-        missed = float(fit.search.misfit(figure, cloud).body)
+        missed = float(fit.search.misfit(figure, Seen.of(cloud, code.features)).body)
         surface = fit.fine.place(figure).surface[0].double().cpu().numpy()
-        metre = _metre(samples)
-        body = _Body(figure, missed, metre * (surface @ rotation) + samples.mean(0), metre)
+        metre, lift = _metre(samples), lifts(code.features)[0].double().cpu().numpy()
+        surface = metre * (surface @ rotation) + samples.mean(0)
+        body = _Body(figure, missed, surface, metre, samples, metre * lift)
         return fit.posed(code, figure), body
 
     def _ended(
@@ -282,8 +298,13 @@ class PoseReader:
         placed = fit.fine.place(body.figure)
         seen = cloud.to(placed.surface)
         sides = Sides(placed, squared_distances(seen, placed.surface).amin(1))
-        near = near[voxel_thin(near, VOXEL)]
-        ended = self.end.ended(body.figure, near, sides=None if sides.all_shown else sides)
+        few = voxel_thin(near, VOXEL)
+        ended = self.end.ended(
+            body.figure,
+            near[few],
+            sides=None if sides.all_shown else sides,
+            lift=body.lifts(points[few]) / body.metre,
+        )
         return fit.posed(code, ended.figure), ended.noise
 
     def _seen(self, samples: Floats, rotation: Floats) -> tuple[torch.Tensor, PoseCode]:

@@ -18,6 +18,7 @@ from posetx.data.splits import training_poses
 from posetx.fit.cloud import BodyFit, FitSettings
 from posetx.fit.figure import Figure, FreeBody
 from posetx.fit.limbs import LIMBS, LimbSearch
+from posetx.fit.seen import Seen
 from posetx.geometry.frames import normalise_pose
 from posetx.geometry.rotations import matrix_from_axis_angle
 from posetx.models.encoder import PointFeatures
@@ -107,7 +108,9 @@ def test_limbs_are_tried_where_people_have_them(limbs: tuple[int, ...], body: Bo
     local = relative_rotations(rotations)
     local[:, list(limbs)] = search.local[7, list(limbs)]
     elsewhere = replace(figure, rotations=global_rotations(local))
-    starts = search.starts(figure, free.place(elsewhere).surface, 16)
+    points = free.place(elsewhere).surface
+    seen = Seen.of(points, PointFeatures(torch.zeros(1, 400, 1), torch.zeros(1, 400, len(JOINTS))))
+    starts = search.starts(figure, seen, 16)
     apart = free.place(starts).joints - free.place(elsewhere).joints
     assert apart.norm(dim=-1).amax(1).min() < 1e-4
 
