@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
+from posetx.arrays import Floats
 from posetx.models.encoder import PointFeatures
 
 #: where the network takes a smaller share of the points for a body's, it is not believed
@@ -15,6 +18,8 @@ LEAST_BODY = 0.3
 #: error to be expected: of 16 bare ones each of `unseen`, `scan`, `front` the farthest has 0.003,
 #: of `noise` 0.006, and half of `dressed`, those in wide clothes, have more
 DRESSED = 0.007
+#: samples next to a point that tell how far it lies off the skin
+ABOUT = 3
 
 
 @dataclass
@@ -63,3 +68,12 @@ def lifts(features: PointFeatures, row: int = 0) -> Tensor:
     share = features.shares[rows].sum(-1)
     mean = ((said - error).clamp_min(0) * share).sum() / share.sum().clamp_min(1e-6)
     return said * (mean > DRESSED)
+
+
+def lifts_at(points: Floats, samples: Floats, lift: Floats) -> Floats:
+    """How far points (n, 3) lie off the skin, if so far (P,) the samples (P, 3) about them do."""
+    if not lift.any():
+        return np.zeros(len(points))
+    index = cKDTree(samples).query(points, k=ABOUT)[1]
+    found: Floats = lift[index].mean(1)
+    return found

@@ -17,7 +17,7 @@ from posetx.fit.cloud import BodyFit
 from posetx.fit.dense import DenseFit
 from posetx.fit.figure import Figure
 from posetx.fit.limbs import squared_distances
-from posetx.fit.seen import LEAST_BODY, Seen, lifts
+from posetx.fit.seen import LEAST_BODY, Seen, lifts, lifts_at
 from posetx.fit.sides import Sides
 from posetx.geometry.frames import normalise_pose
 from posetx.geometry.rotations import matrix_from_yaw
@@ -38,8 +38,6 @@ IN_PLACE = 0.04
 #: the fit's last stage takes one point of each voxel of this size (the cloud's frame): 4,000 of
 #: a whole body
 VOXEL = 0.02
-#: samples next to a point that tell how far it lies off the skin
-ABOUT = 3
 #: ways to leave a piece of the scan out that are tried
 GUESSES = 2
 #: the network's word on a point's being no body's, from which on the scan is tried without it
@@ -106,11 +104,7 @@ class _Body:
 
     def lifts(self, points: Floats) -> Floats:
         """How far each of the scan's points (n, 3) lies off the skin."""
-        if not self.lift.any():
-            return np.zeros(len(points))
-        index = cKDTree(self.samples).query(points, k=ABOUT)[1]
-        lifts: Floats = self.lift[index].mean(1)
-        return lifts
+        return lifts_at(points, self.samples, self.lift)
 
 
 class PoseReader:
