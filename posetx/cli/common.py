@@ -29,6 +29,9 @@ TERMINATED = 143
 
 COMMON = "Common options"
 
+MOST = 10**9
+"""Of anything that is counted: whoever asks for more has mistyped."""
+
 
 def choice(names: Iterable[str], *flags: str, help: str) -> Any:
     """An option of one or several of the library's names: in the help, completed, checked.

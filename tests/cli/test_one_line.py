@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ import torch
 from typer.testing import CliRunner
 
 from posetx.bodies.body import BodyModel
-from posetx.cli import app
+from posetx.cli import COMMANDS, app
 from posetx.data.bvh import read_bvh
 from posetx.errors import MissingError, PosetxError
 from posetx.models.checkpoint import save_model
@@ -86,6 +88,75 @@ ATTACK = ("attack", "s.npy", "t.obj", "-o", "o.ply")
 def test_odd_values_name_their_option(here: Path, arguments: tuple[str, ...], says: str) -> None:
     code, line = one_line(*arguments)
     assert code == 2 and says in line
+
+
+def int_options() -> list[tuple[str, str]]:
+    """All options of all commands that take whole numbers."""
+    found = []
+    for command in COMMANDS:
+        python = command.replace("-", "_")
+        function = getattr(importlib.import_module(f"posetx.cli.{python}"), python)
+        for name, hint in get_type_hints(function, include_extras=True).items():
+            if isinstance(hint, type) or get_origin(hint) is not Annotated:
+                continue
+            kind, option = get_args(hint)[:2]
+            if int in (kind, *get_args(kind)) or list[int] in get_args(kind):
+                found.append((command, (option.param_decls or [f"--{name.replace('_', '-')}"])[-1]))
+    return found
+
+
+def test_whole_numbers_beyond_any_sense_name_their_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No box, no overflow: most options give way somewhere within the run, if at all."""
+    monkeypatch.chdir(tmp_path)
+    options = int_options()
+    assert {("transfer", "--seed"), ("attack", "--frame"), ("attack-dataset", "--steps"),
+            ("bodies", "--count"), ("trials", "--samples")} <= {*options}  # fmt: skip
+    for command, option in options:
+        for value in (str(2**64), str(-(2**64)), "9" * 5000, "1e3", "0x10", "", "nan", "many"):
+            code, line = one_line(command, option, value)
+            assert code == 2 and line.count("\n") == 1, (command, option, value, line)
+            assert line.startswith(f"error: {option}"), (command, option, value, line)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["transfer", "a", "b", "--sed", "1"], "No such option: --sed"),
+        (["transfer", "a", "b"], "Missing option '-o' / '--output'"),
+        (["transfer", "a", "b", "-o"], "Option '-o' requires an argument"),
+        (["transfer", "a", "b", "-o", "c", "--heading", "up"], "--heading: 'up' is not one of"),
+        (["clean"], "Missing argument 'SCAN...'; posetx clean -h tells more"),
+        (["models", "all"], "Too many arguments: (all); posetx models -h tells more"),
+        (["models", "--json=3"], "Option '--json' does not take a value"),
+        (["tranfer"], "No such command 'tranfer'. Did you mean 'transfer'?; posetx -h tells more"),
+        (["-x"], "No such option: -x; posetx -h tells more"),
+        (["attack-dataset", "seen", "--epsilon", "-1"], "--epsilon: "),
+    ],
+)
+def test_calls_that_cannot_be_read_are_one_line(arguments: list[str], says: str) -> None:
+    code, line = one_line(*arguments)
+    assert code == 2 and line.startswith("error: ") and line.count("\n") == 1
+    assert says in line
+
+
+def test_no_arguments_show_the_help() -> None:
+    assert "Give the pose of a scan to a target mesh." in CliRunner().invoke(app, []).output
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_the_help_fills_its_lines(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source's line breaks are not the terminal's."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = CliRunner().invoke(app, ["evaluate", "--help"]).output
+    words = text[text.index("What is measured") : text.index("The targets are")]
+    lines = [line.strip() for line in words.strip().splitlines()]
+    following = [line.split(" ")[0] for line in lines[1:]]
+    assert len(lines) > 1
+    for line, word in zip(lines, following, strict=False):
+        assert len(f" {line} {word} ") > width
 
 
 def a_model(name: str, card: str | None = None) -> None:
