@@ -34,6 +34,7 @@ from posetx.cli.common import (
     emit_json,
     emit_table,
     json_text,
+    table_width,
 )
 from posetx.evaluation.protocol_table import PLAIN
 from posetx.system.console import progress_bar
@@ -136,5 +137,5 @@ def attack_dataset(
     elif markdown:
         typer.echo("\n\n".join([as_markdown(found), *map(parts_markdown, parts)]))
     else:
-        for shown in (*tables(found), *map(parts_table, parts)):
+        for shown in (*tables(found, table_width()), *map(parts_table, parts)):
             emit_table(shown)

@@ -151,6 +151,11 @@ def emit_table(table: Table) -> None:
     Console(markup=False, emoji=False).print(table)
 
 
+def table_width() -> int:
+    """Characters that a line of a table may have."""
+    return Console().width
+
+
 def guarded(function: Callable[..., Any]) -> Callable[..., None]:
     """The function as a command: every failure is one line on stderr and an exit code.
 
