@@ -56,7 +56,7 @@ def check_curves(card: Mapping[str, Any]) -> None:
             continue
         try:
             told = np.array([*measured["curve"], measured["farthest"]], dtype=np.float64)
-        except (TypeError, KeyError):
+        except (TypeError, KeyError, OverflowError):
             raise ValueError(f"the curve {name!r} is none") from None
         if told.shape != (size + 1,) or not np.isfinite(told).all() or not told[-1] > 0:
             raise ValueError(f"the curve {name!r} is none")

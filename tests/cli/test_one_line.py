@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, get_args, get_origin, get_type_hints
@@ -77,12 +78,17 @@ ATTACK = ("attack", "s.npy", "t.obj", "-o", "o.ply")
         ((*TRANSFER, "--seed", str(2**64)), "--seed"),
         ((*TRANSFER, "--device", "cuda:99999999999999999999"), "--device cuda:9999"),
         ((*TRANSFER, "--device", "cuda:300"), "--device cuda:300"),
+        ((*TRANSFER, "--device", "cuda:٣"), "--device cuda:"),
+        ((*TRANSFER, "--device", "cuda:01"), "--device cuda:01"),
         ((*ATTACK, "--epsilon", "inf"), "--epsilon inf"),
         ((*ATTACK, "--epsilon", "nan"), "--epsilon"),
         ((*ATTACK, "--success", "inf"), "--success inf"),
         (("attack-dataset", "seen", "--epsilon", "inf"), "--epsilon inf"),
         (("train", "run", "--samples", "8", "--lr", "inf"), "--lr inf"),
         (("train", "run", "--max-minutes", "inf"), "--max-minutes inf"),
+        (("attack-dataset", "seen", "--turn", "3", "--turn", "nan"), "--turn nan"),
+        ((*ATTACK, "--turn", "-inf"), "--turn -inf"),
+        (("bench", "run", "--max-minutes", "inf"), "--max-minutes inf"),
     ],
 )
 def test_odd_values_name_their_option(here: Path, arguments: tuple[str, ...], says: str) -> None:
@@ -215,6 +221,8 @@ def test_odd_files_are_named(here: Path, name: str) -> None:
         bvh("-1"), bvh("0"), bvh("99999999999999999999"), bvh("1e3"), bvh("1", 1e300),
         bvh("1", float("nan")), bvh("1", offset="1e300 0 0"), bvh("1", offset="0 0"),
         bvh().replace("ROOT", "JOINT"), bvh().replace("}", ""), bvh().replace("OFFSET", "END"),
+        bvh("1", offset="nan 10 0"),
+        "HIERARCHY\nROOT hip\n{\nOFFSET 0 0 0\n}\nMOTION\nFrames: 1000000000\nFrame Time: 1\n",
         "", "HIERARCHY", "{" * 1000, bvh().replace("3 Z", "-1 Z"), bvh().replace("Zrotation", "Q"),
     ],
 )  # fmt: skip
@@ -232,6 +240,23 @@ def test_bones_without_a_length_turn_nothing(tmp_path: Path) -> None:
     (tmp_path / "c.bvh").write_text(bvh("1", offset="0 0 0"))
     found = read_bvh(tmp_path / "c.bvh", BodyModel.load().joint_template.numpy())
     np.testing.assert_allclose(found, np.broadcast_to(np.eye(3), found.shape), atol=1e-6)
+
+
+def test_a_clip_takes_no_more_memory_than_its_size_justifies(tmp_path: Path) -> None:
+    """Joints that do not turn cost a file few bytes, and would cost 72 a frame."""
+    still = "JOINT a\n{\nOFFSET 0 1 0\n" * 4000 + "}\n" * 4000
+    one = bvh("20000").splitlines()[-1]
+    text = bvh("20000").replace("MOTION", f"{still}MOTION", 1) + f"{one}\n" * 19_999
+    (tmp_path / "c.bvh").write_text(text)
+    joints = BodyModel.load().joint_template.numpy()
+    tracemalloc.start()
+    assert len(read_bvh(tmp_path / "c.bvh", joints)) == 20_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e9
+    (tmp_path / "c.bvh").write_text(bvh().replace("MOTION", f"{still}{still}MOTION", 1))
+    with pytest.raises(PosetxError, match=r"c\.bvh: not a complete BVH"):
+        read_bvh(tmp_path / "c.bvh", joints)
 
 
 # Words
@@ -275,6 +300,41 @@ def test_a_name_is_not_taken_for_a_folder(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "posemae").mkdir()
     assert find_model("posemae").name == "posemae.safetensors"
     assert find_model("posemae").parent != tmp_path / "posemae"
+
+
+def test_a_home_of_nobody_is_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    code, line = one_line(*TRANSFER, "-m", "~nobody-here/m")
+    assert code in (1, 3) and "Traceback" not in line
+    monkeypatch.setenv("POSETX_HOME", "~nobody-here")
+    assert CliRunner().invoke(app, ["models"]).exit_code == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+def test_names_and_terminals_that_are_no_utf8(here: Path) -> None:
+    odd = os.fsdecode(b"s\xff.npy")
+    os.rename("s.npy", odd)
+    arguments = ["clean", odd, "-o", "o.ply", "--summary", "s.json", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "posetx", *arguments], capture_output=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for document in (done.stdout, Path("s.json").read_bytes()):
+        assert json.loads(document)["scan"] == odd
+    listed = subprocess.run(
+        [sys.executable, "-m", "posetx", "models"], capture_output=True, check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii",
+             "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert listed.returncode == 0 and b"posemae" in listed.stdout, listed.stderr
+
+
+def test_pairs_of_two_kinds_make_no_curve(tmp_path: Path) -> None:
+    a_model(str(tmp_path / "m"))
+    pairs = [{"pmd": 1e-3, "distance": 0.02, "missed": missed} for missed in (0.1, 0.2, None)]
+    (tmp_path / "d.json").write_text(json.dumps({"scan": pairs}))
+    code, line = one_line("calibrate", str(tmp_path / "m.safetensors"), str(tmp_path / "d.json"))
+    assert code == 1 and "d.json: pairs of fitted poses and pairs of the network alone" in line
 
 
 def test_a_picture_that_cannot_be_drawn_is_said_before_the_work(
