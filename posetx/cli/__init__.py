@@ -96,10 +96,15 @@ def misuse(error: Any) -> str:
     """The line for a call that Typer cannot read, instead of its box: the option comes first."""
     text = error.format_message().rstrip(".")
     text = re.sub(r"^Got unexpected extra argument\S*", "Too many arguments:", text)
-    option = max(getattr(getattr(error, "param", None), "opts", [""]), key=len)
+    param = getattr(error, "param", None)
+    option = max(getattr(param, "opts", [""]), key=len)
     if text.startswith("Invalid value for"):
         told = error.message.removeprefix("Value error, ").rstrip(".")
         text = f"{option}: {told[:1].lower()}{told[1:]}"
+    elif error.ctx and getattr(param, "param_type_name", "") == "argument":
+        # which one is missing Typer only guesses, where the first takes as many as there are
+        given = [p for p in error.ctx.command.params if p.param_type_name == "argument"]
+        text = "Missing argument: give " + " ".join(p.metavar or p.name.upper() for p in given)
     return f"{text}; {error.ctx.command_path} -h tells more" if error.ctx else text
 
 
