@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 import warnings
@@ -14,6 +15,9 @@ def main() -> None:
     """Run the command line; a Ctrl-C while it is still being imported gets its line, too."""
     if not sys.warnoptions:  # numbers of damaged files overflow; what comes of it is told in words
         warnings.simplefilter("ignore", RuntimeWarning)
+    for stream in (sys.stdout, sys.stderr):  # which may be ASCII, or a name may be no UTF-8
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, terminate)
     try:
         from posetx.cli import main as command

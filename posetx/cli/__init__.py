@@ -9,7 +9,10 @@ heavy libraries are better imported in the function: `posetx NAME --help` stays 
 from __future__ import annotations
 
 import importlib
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Annotated, Any
 
@@ -18,7 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from posetx import __version__
 from posetx.cli.common import fail, guarded
-from posetx.errors import PosetxError
+from posetx.errors import PosetxError, UsageError
 
 COMMANDS = {
     "transfer": "Give the pose of a scan to a target mesh.",
@@ -40,6 +43,9 @@ COMMANDS = {
 PROGRAM = "posetx"
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+#: What Typer raises for a call that it cannot read; it has no public name of its own.
+MISUSE: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 class LazyGroup(TyperGroup):
@@ -64,17 +70,42 @@ class LazyGroup(TyperGroup):
 
     def make_context(self, *arguments: Any, **settings: Any) -> Any:
         """Ctrl-C while arguments are looked at: Typer would end without a word."""
-        try:
+        with one_line():
             return super().make_context(*arguments, **settings)
-        except KeyboardInterrupt as error:
-            raise typer.Exit(fail(error)) from None
 
     def invoke(self, ctx: Any) -> Any:
-        """What happens outside a command's function: Ctrl-C, a choice that is none."""
-        try:
+        """What happens outside a command's function: Ctrl-C, a choice that is none, a typo."""
+        with one_line():
             return super().invoke(ctx)
-        except (KeyboardInterrupt, PosetxError) as error:
-            raise typer.Exit(fail(error)) from None
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Makes a line and an exit code of what ends a call before its command runs."""
+    try:
+        yield
+    except (KeyboardInterrupt, PosetxError) as error:
+        raise typer.Exit(fail(error)) from None
+    except MISUSE as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            raise  # its message is the help
+        raise typer.Exit(fail(UsageError(misuse(error)))) from None
+
+
+def misuse(error: Any) -> str:
+    """The line for a call that Typer cannot read, instead of its box: the option comes first."""
+    text = error.format_message().rstrip(".")
+    text = re.sub(r"^Got unexpected extra argument\S*", "Too many arguments:", text)
+    param = getattr(error, "param", None)
+    option = max(getattr(param, "opts", [""]), key=len)
+    if text.startswith("Invalid value for"):
+        told = error.message.removeprefix("Value error, ").rstrip(".")
+        text = f"{option}: {told[:1].lower()}{told[1:]}"
+    elif error.ctx and getattr(param, "param_type_name", "") == "argument":
+        # which one is missing Typer only guesses, where the first takes as many as there are
+        given = [p for p in error.ctx.command.params if p.param_type_name == "argument"]
+        text = "Missing argument: give " + " ".join(p.metavar or p.name.upper() for p in given)
+    return f"{text}; {error.ctx.command_path} -h tells more" if error.ctx else text
 
 
 def load_command(name: str) -> Any:
@@ -85,8 +116,14 @@ def load_command(name: str) -> Any:
     except Exception as error:
         raise typer.Exit(fail(error, verbose="-v" in sys.argv or "--verbose" in sys.argv)) from None
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    single.command(name, context_settings=CONTEXT)(guarded(function))
+    told = unwrapped(function.__doc__)
+    single.command(name, help=told, context_settings=CONTEXT)(guarded(function))
     return typer.main.get_command(single)
+
+
+def unwrapped(text: str) -> str:
+    """A paragraph a line, for terminals of any width: Typer would keep the breaks of the source."""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
 
 
 app = typer.Typer(

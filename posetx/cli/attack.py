@@ -14,6 +14,7 @@ from posetx.attacks.methods import METHODS
 from posetx.attacks.settings import AttackSettings, usual_norm
 from posetx.cli.common import (
     DEFAULT_MODEL,
+    MOST,
     DeviceOption,
     JsonOption,
     ModelOption,
@@ -47,7 +48,7 @@ NormOption = Annotated[
     str | None, choice(NORMS, help="Root mean square a coordinate, each point, or each x, y, z.")
 ]
 DefenceOption = Annotated[str | None, choice(DEFENCES, help="Also measure behind a defence.")]
-RestartsOption = Annotated[int, typer.Option(min=1, help="Random starts of pgd.")]
+RestartsOption = Annotated[int, typer.Option(min=1, max=MOST, help="Random starts of pgd.")]
 ShareOption = Annotated[float, typer.Option(help="Of the points that drop takes.")]
 SuccessOption = Annotated[
     float, typer.Option(help="PMD (m²) from which on it is another result; the goal of cw.")
@@ -136,7 +137,7 @@ def attack(
         float, typer.Option(min=0.0, help="How far points may move, in metres of an adult.")
     ] = 0.02,
     norm: NormOption = None,
-    steps: Annotated[int, typer.Option(min=1, help="Of an iterative attack.")] = 20,
+    steps: Annotated[int, typer.Option(min=1, max=MOST, help="Of an iterative attack.")] = 20,
     restarts: RestartsOption = 1,
     share: ShareOption = 0.1,
     success: SuccessOption = 1e-3,
@@ -144,7 +145,10 @@ def attack(
         Path | None,
         typer.Option(help="Want the pose of this scan or BVH clip, instead of any harm."),
     ] = None,
-    frame: Annotated[int, typer.Option(help="Of the clip of --toward; -1 is the last one.")] = 0,
+    frame: Annotated[
+        int,
+        typer.Option(min=-MOST, max=MOST, help="Of the clip of --toward; -1 is the last one."),
+    ] = 0,
     turn: Annotated[
         float | None, typer.Option(help="Want the own pose turned by so many degrees.")
     ] = None,

@@ -21,6 +21,7 @@ from posetx.cli.attack import (
 )
 from posetx.cli.common import (
     DEFAULT_MODEL,
+    MOST,
     DeviceOption,
     JsonOption,
     MocapOption,
@@ -33,6 +34,7 @@ from posetx.cli.common import (
     emit_json,
     emit_table,
     json_text,
+    table_width,
 )
 from posetx.evaluation.protocol_table import PLAIN
 from posetx.system.console import progress_bar
@@ -59,7 +61,7 @@ def attack_dataset(
     ] = [0.02],  # noqa: B006
     norm: NormOption = None,
     steps: Annotated[
-        list[int], typer.Option(min=1, help="Of an iterative attack; may be repeated.")
+        list[int], typer.Option(min=1, max=MOST, help="Of an iterative attack; may be repeated.")
     ] = [20],  # noqa: B006
     restarts: RestartsOption = 1,
     share: ShareOption = 0.1,
@@ -69,9 +71,10 @@ def attack_dataset(
         typer.Option(help="Want the own pose turned by so many degrees; may be repeated."),
     ] = None,
     views: Annotated[
-        list[int] | None, typer.Option(min=1, help="Cameras of the scanner; may be repeated.")
+        list[int] | None,
+        typer.Option(min=1, max=8, help="Cameras of the scanner; may be repeated."),
     ] = None,
-    pairs: Annotated[int, typer.Option(min=1, help="So many.")] = 64,
+    pairs: Annotated[int, typer.Option(min=1, max=MOST, help="So many.")] = 64,
     surrogate: SurrogateOption = None,
     defence: DefenceOption = None,
     adaptive: AdaptiveOption = False,
@@ -134,5 +137,5 @@ def attack_dataset(
     elif markdown:
         typer.echo("\n\n".join([as_markdown(found), *map(parts_markdown, parts)]))
     else:
-        for shown in (*tables(found), *map(parts_table, parts)):
+        for shown in (*tables(found, table_width()), *map(parts_table, parts)):
             emit_table(shown)

@@ -9,6 +9,7 @@ import typer
 
 from posetx.cli.common import (
     DEFAULT_MODEL,
+    MOST,
     DeviceOption,
     JsonOption,
     MocapOption,
@@ -31,7 +32,10 @@ def attack_tables(
         list[str] | None, choice(TABLES, "-t", "--table", help="All without; may be repeated.")
     ] = None,
     pairs: Annotated[
-        int, typer.Option(min=1, help="Of each table; half as many where an attack takes long.")
+        int,
+        typer.Option(
+            min=1, max=MOST, help="Of each table; half as many where an attack takes long."
+        ),
     ] = 16,
     mocap: MocapOption = None,
     into: Annotated[

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from posetx.cli.common import (
+    MOST,
     DeviceOption,
     JsonOption,
     MocapOption,
@@ -31,13 +32,13 @@ def bench(
         choice(NETWORKS, "-n", "--network", help="All without; may be repeated."),
     ] = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="Instead of the preset's, of each training.")
+        int | None, typer.Option(min=1, max=MOST, help="Instead of the preset's, of each training.")
     ] = None,
     pairs: Annotated[
-        int | None, typer.Option(min=1, help="Instead of the preset's, of each protocol.")
+        int | None, typer.Option(min=1, max=MOST, help="Instead of the preset's, of each protocol.")
     ] = None,
     mocap: MocapOption = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads.")] = None,
     max_minutes: Annotated[
         float | None, typer.Option(min=0.01, help="Begin nothing new after so long.")
     ] = None,

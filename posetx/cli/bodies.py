@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from posetx.cli.common import (
+    MOST,
     JsonOption,
     OverwriteOption,
     QuietOption,
@@ -25,7 +26,9 @@ def bodies(
     ],
     count: Annotated[
         int,
-        typer.Option("-n", "--count", min=1, help="Bodies; with --layout npt, poses of each."),
+        typer.Option(
+            "-n", "--count", min=1, max=MOST, help="Bodies; with --layout npt, poses of each."
+        ),
     ] = 16,
     poses: Annotated[
         Poses | None,
@@ -39,7 +42,8 @@ def bodies(
         Layout, typer.Option(help="body_0000 and so on, or SMPL-NPT's id0_0.obj.")
     ] = "plain",
     identities: Annotated[
-        int, typer.Option(min=1, help="People, each in every pose; only for --layout npt.")
+        int,
+        typer.Option(min=1, max=MOST, help="People, each in every pose; only for --layout npt."),
     ] = 16,
     file_format: Annotated[
         Format | None, typer.Option("--format", help="Of the meshes; npt is always obj.")

@@ -9,6 +9,7 @@ import typer
 
 from posetx.cli.common import (
     DEFAULT_MODEL,
+    MOST,
     DeviceOption,
     JsonOption,
     MocapOption,
@@ -28,10 +29,12 @@ def card(
     model: ModelOption = DEFAULT_MODEL,
     mocap: MocapOption = None,
     pairs: Annotated[
-        int | None, typer.Option(min=1, help="Of any protocol at most; 40 to 120 without.")
+        int | None,
+        typer.Option(min=1, max=MOST, help="Of any protocol at most; 40 to 120 without."),
     ] = None,
     attacked: Annotated[
-        int, typer.Option(min=0, help="Pairs of each table of attacks; 0: no such tables.")
+        int,
+        typer.Option(min=0, max=MOST, help="Pairs of each table of attacks; 0: no such tables."),
     ] = 16,
     into: Annotated[
         list[Path] | None,

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from posetx.cleaning.settings import CleanSettings, Sampling
 from posetx.cli.common import (
+    MOST,
     JsonOption,
     OverwriteOption,
     QuietOption,
@@ -70,7 +71,7 @@ def clean(
         bool, typer.Option("--no-clusters", help="Leave other objects and crumbs in.")
     ] = False,
     points: Annotated[
-        int | None, typer.Option(min=1, help="Thin the result to at most so many points.")
+        int | None, typer.Option(min=1, max=MOST, help="Thin the result to at most so many points.")
     ] = None,
     sampling: Annotated[
         Sampling, typer.Option(help="With --points: evenly and fast, or farthest points.")

@@ -6,11 +6,12 @@ import contextlib
 import functools
 import importlib.util
 import json
+import math
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,9 @@ TERMINATED = 143
 """That of a command that was asked to end, by `kill` or a scheduler: 128 + SIGTERM."""
 
 COMMON = "Common options"
+
+MOST = 10**9
+"""Of anything that is counted: whoever asks for more has mistyped."""
 
 
 def choice(names: Iterable[str], *flags: str, help: str) -> Any:
@@ -112,7 +116,9 @@ def emit_json(document: Any) -> None:
 
 def json_text(document: Any) -> str:
     """A document with paths and arrays in it, as it is shown and as it is written to files."""
-    return json.dumps(document, indent=2, ensure_ascii=False, default=_plain)
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=_plain)
+    # bytes of a file's name that are no UTF-8: as JSON spells them
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _plain(value: Any) -> Any:
@@ -148,6 +154,11 @@ def emit_table(table: Table) -> None:
     Console(markup=False, emoji=False).print(table)
 
 
+def table_width() -> int:
+    """Characters that a line of a table may have."""
+    return Console().width
+
+
 def guarded(function: Callable[..., Any]) -> Callable[..., None]:
     """The function as a command: every failure is one line on stderr and an exit code.
 
@@ -161,6 +172,7 @@ def guarded(function: Callable[..., Any]) -> Callable[..., None]:
         console.quiet = bool(options.get("quiet")) or quiet_before
         try:
             with json_only() if options.get("as_json") else contextlib.nullcontext():
+                check_finite(options)
                 function(*args, **options)
         except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
             raise  # Typer's own business
@@ -170,6 +182,14 @@ def guarded(function: Callable[..., Any]) -> Callable[..., None]:
             console.quiet = quiet_before
 
     return command
+
+
+def check_finite(options: Mapping[str, Any]) -> None:
+    """Raises FieldError for an option that is no number, or an infinite one."""
+    for name, value in options.items():
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, float) and not math.isfinite(one):
+                raise FieldError(name, one, "give a finite number")
 
 
 def fail(error: BaseException, verbose: bool = False) -> int:

@@ -9,6 +9,7 @@ import typer
 
 from posetx.cli.common import (
     DEFAULT_MODEL,
+    MOST,
     DeviceOption,
     JsonOption,
     MocapOption,
@@ -39,9 +40,10 @@ def evaluate(
         ),
     ] = None,
     mocap: MocapOption = None,
-    pairs: Annotated[int, typer.Option(min=1, help="Pairs of each protocol.")] = 400,
+    pairs: Annotated[int, typer.Option(min=1, max=MOST, help="Pairs of each protocol.")] = 400,
     restored: Annotated[
-        int, typer.Option(min=0, help="How many of them also go through detail restoration.")
+        int,
+        typer.Option(min=0, max=MOST, help="How many of them also go through detail restoration."),
     ] = 40,
     refine: Annotated[
         bool, typer.Option(help="With the fits that transfer makes: 2 s a pair; or without.")

@@ -65,6 +65,9 @@ def do_many(
             f"{len(old)} results that are there already are older than their scans or target; "
             "--overwrite makes them anew"
         )
+    left = len(jobs) - len(there)
+    if left and not console.is_terminal:  # which has a bar
+        say(f"{output}: {left} scans, begun, take some seconds each")
     outcomes: list[Outcome] = []
     try:
         with progress_bar() as bar:

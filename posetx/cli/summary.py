@@ -38,7 +38,8 @@ class Summary:
         check_outputs({"summary": path}, [], overwrite or before is not None)
         if before is not None:
             self.earlier = {str(row.get("output")): row for row in before["results"]}
-            was = before.get("asked") or {}
+            was = before.get("asked")
+            was = was if isinstance(was, dict) else {}
             self.changed = [k for k in self.asked if k in was and was[k] != self.asked[k]]
 
     def difference(self) -> str:

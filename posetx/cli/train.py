@@ -9,6 +9,7 @@ import typer
 
 from posetx.attacks.methods import METHODS
 from posetx.cli.common import (
+    MOST,
     DeviceOption,
     JsonOption,
     MocapOption,
@@ -52,7 +53,7 @@ def train(
         ),
     ] = False,
     max_minutes: Annotated[float | None, typer.Option(min=0.01, help="Time budget.")] = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="Sample budget.")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, max=10**12, help="Sample budget.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the folder's checkpoint.")] = False,
     init_from: Annotated[
         str | None, typer.Option(help="Begin with the weights of a model, by name or path.")
@@ -67,23 +68,30 @@ def train(
         ),
     ] = "",
     width: Annotated[
-        int | None, typer.Option(min=8, help="The network's width; the paper's without.")
+        int | None, typer.Option(min=8, max=8_192, help="The network's width; the paper's without.")
     ] = None,
     head: Annotated[
         str | None, choice(("skin", "coords"), help="Of posemae; skin by default.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=2, help="Of all processes together.")] = 192,
+    batch: Annotated[
+        int, typer.Option(min=2, max=1_000_000, help="Of all processes together.")
+    ] = 192,
     lr: Annotated[float, typer.Option(min=0.0, help="Muon's; AdamW has half of it.")] = 2e-3,
     pose_points: Annotated[
-        int, typer.Option(min=32, help="Points of a pose source that are encoded at once.")
+        int,
+        typer.Option(min=32, max=65_536, help="Points of a pose source that are encoded at once."),
     ] = 128,
     seen_points: Annotated[
         int | None,
         typer.Option(
-            min=32, help="Points of a pose source in all; of posemae by default four times as many."
+            min=32,
+            max=65_536,
+            help="Points of a pose source in all; of posemae by default four times as many.",
         ),
     ] = None,
-    identity_points: Annotated[int, typer.Option(min=32, help="Points of an identity.")] = 128,
+    identity_points: Annotated[
+        int, typer.Option(min=32, max=65_536, help="Points of an identity.")
+    ] = 128,
     scan_share: Annotated[
         float | None,
         typer.Option(
@@ -103,7 +111,7 @@ def train(
     adversarial_from: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of the run that is clean before.")
     ] = 0.0,
-    adversarial_steps: Annotated[int, typer.Option(min=1, help="Of pgd.")] = 3,
+    adversarial_steps: Annotated[int, typer.Option(min=1, max=MOST, help="Of pgd.")] = 3,
     adversarial_alignment: Annotated[
         float,
         typer.Option(
@@ -114,7 +122,7 @@ def train(
     ] = 0.0,
     precision: Annotated[str, choice(("auto", "bf16", "fp32"), help="Of products.")] = "auto",
     checkpoint_minutes: Annotated[float, typer.Option(min=0.01)] = 3.0,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="CPU threads.")] = None,
     device: DeviceOption = "auto",
     seed: SeedOption = 0,
     overwrite: OverwriteOption = False,

@@ -136,7 +136,7 @@ def _transfer_one(
     confidence = report["confidence"]
     trust = "" if confidence is None else f", confidence {confidence:.2f}"
     say(
-        f"{output}: {report['vertices']} vertices posed from {points}, "
+        f"{output}: {report['vertices']:,} vertices posed from {points}, "
         f"scan's {report['scan_up']} up{trust}"
     )
     return report

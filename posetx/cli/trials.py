@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from posetx.cli.common import (
+    MOST,
     JsonOption,
     MocapOption,
     OverwriteOption,
@@ -35,9 +36,9 @@ def names_of_trials(incomplete: str) -> list[str]:
 def trials(
     folder: Annotated[Path, typer.Argument(help="Where trials.json goes.")],
     mocap: MocapOption = None,
-    samples: Annotated[int, typer.Option(help="Of a run.")] = 24000,
-    batch: Annotated[int, typer.Option(help="Few, for many steps.")] = 64,
-    validation: Annotated[int, typer.Option(help="Samples of each kind.")] = 512,
+    samples: Annotated[int, typer.Option(min=1, max=MOST, help="Of a run.")] = 24000,
+    batch: Annotated[int, typer.Option(min=1, max=1_000_000, help="Few, for many steps.")] = 64,
+    validation: Annotated[int, typer.Option(min=1, max=MOST, help="Samples of each kind.")] = 512,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -46,7 +47,7 @@ def trials(
             help="Just this trial and the baseline; may be repeated.",
         ),
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="CPU threads.")] = 1,
     table: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what ran as Markdown.")
     ] = None,

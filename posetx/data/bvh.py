@@ -17,6 +17,8 @@ from posetx.files.checks import read_bytes
 
 #: angles and lengths beyond this are damage
 LARGEST = 1e9
+#: so many no skeleton has, fingers, face and helpers counted
+MOST_JOINTS = 5_000
 
 
 def read_bvh(path: Path, rest_joints: np.ndarray) -> np.ndarray:
@@ -40,14 +42,16 @@ def read_bvh(path: Path, rest_joints: np.ndarray) -> np.ndarray:
     rotations: list[np.ndarray] = []
     column = 0
     for joint, parent in enumerate(parents):
-        own = Rotation.identity(frames)
+        own: Rotation | None = None
         for channel in channels[joint]:
             if channel.endswith("rotation"):
                 angle = motion[:, column : column + 1]
-                own = own * Rotation.from_euler(channel[0].lower(), angle, degrees=True)
+                turn = Rotation.from_euler(channel[0].lower(), angle, degrees=True)
+                own = turn if own is None else own * turn
             column += 1
-        matrix = own.as_matrix()
-        rotations.append(matrix if parent < 0 else rotations[parent] @ matrix)
+        # a joint that does not turn takes no memory: a file has room for very many of them
+        above = rotations[parent] if parent >= 0 else np.broadcast_to(np.eye(3), (frames, 3, 3))
+        rotations.append(above if own is None else above @ own.as_matrix())
 
     found = _match(path, names)
     turns = _rest_turns(found, parents, offsets, rest_joints)
@@ -97,8 +101,10 @@ def _parse(
         numbers = np.array(values[start : start + frames * width], np.float64)
         motion = numbers.reshape(frames, width)
         places = np.array(offsets).reshape(len(names), 3)
-        largest = max(np.abs(motion).max(initial=0.0), np.abs(places).max(initial=0.0))
-        if frames < 0 or not largest < LARGEST:
+        largest = np.maximum(np.abs(motion).max(initial=0.0), np.abs(places).max(initial=0.0))
+        if frames < 0 or not largest < LARGEST or len(names) > MOST_JOINTS:
+            raise ValueError
+        if not width:  # then any number of frames is there
             raise ValueError
         if any(c[0] not in "XYZ" for joint in channels for c in joint):
             raise ValueError

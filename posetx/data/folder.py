@@ -157,7 +157,7 @@ def about_centroid(mesh: Target) -> tuple[Floats, float, Floats]:
     """
     area = face_areas(mesh.vertices, mesh.faces)
     whole = float(area.sum())
-    if not 0 < whole < np.inf:
+    if not 0 < np.float32(whole**0.5) < np.inf:  # units are kept so
         raise problem(mesh.path, "its surface has no area", "export it again")
     unit = whole**0.5
     centred = mesh.vertices - area_centroid(mesh.vertices, mesh.faces)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Literal
 
 from rich.table import Table
@@ -59,26 +59,47 @@ def title(document: Row) -> str:
     return ", ".join(told)
 
 
-def tables(document: Row) -> list[Table]:
-    """The rows for the terminal; what the whole pipeline makes of them is a table of its own."""
-    names = _shown(document["rows"])
-    whole = [name for name in names if name.startswith("whole_")]
-    found = [_table(document, [name for name in names if name not in whole])]
-    if whole:
-        attack = names[: names.index("pmd")]
-        found.append(_table(document, attack + whole))
+def tables(document: Row, width: int = 80) -> list[Table]:
+    """The rows for a terminal of a width: as many tables as it takes, each with the attacks.
+
+    What the whole pipeline makes of them is a table of its own in any case.
+    """
+    rows = document["rows"]
+    names = _shown(rows)
+    place = names.index("pmd")
+    attack, figures = names[:place], names[place:]
+    needed = {
+        name: max(map(len, [*COLUMNS[name][0].split(), *(_text(name, row) for row in rows)]))
+        for name in names
+    }
+    left = width - sum(needed[name] + 1 for name in attack)
+    whole = [name for name in figures if name.startswith("whole_")]
+    parts = [*_split([n for n in figures if n not in whole], needed, left)]
+    parts += _split(whole, needed, left)
+    found: list[Table] = []
+    for part in parts:
+        # above the first: the others are of the same
+        table = Table(title=None if found else title(document), title_justify="left", box=None)
+        table.padding = (0, 1, 0, 0)
+        for name in (*attack, *part):
+            side: Literal["left", "right"] = "left" if name in WORDS else "right"
+            table.add_column(COLUMNS[name][0], justify=side, width=needed[name])
+        for row in rows:
+            table.add_row(*[_text(name, row) for name in (*attack, *part)])
+        found.append(table)
     return found
 
 
-def _table(document: Row, names: list[str]) -> Table:
-    found = Table(title=title(document), title_justify="left", box=None, padding=(0, 1, 0, 0))
+def _split(names: list[str], needed: dict[str, int], width: int) -> Iterator[list[str]]:
+    """The names in groups whose columns fit into a width, each of one name at least."""
+    part: list[str] = []
     for name in names:
-        side: Literal["left", "right"] = "left" if name in WORDS else "right"
-        # in a narrow terminal headings fold, and figures stay whole
-        found.add_column(COLUMNS[name][0], justify=side, overflow="fold", min_width=5)
-    for row in document["rows"]:
-        found.add_row(*[_text(name, row) for name in names])
-    return found
+        if part and sum(needed[n] + 1 for n in (*part, name)) > width:
+            yield part
+            part = []
+        part.append(name)
+    if part:
+        yield part
 
 
 def markdown(document: Row, without: Collection[str] = ()) -> str:

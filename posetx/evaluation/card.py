@@ -24,7 +24,7 @@ def write_figures(
     name = "figures_refined" if refined else "figures"
 
     def put(card: dict[str, Any]) -> None:
-        card[name] = {**card.get(name, {}), **figures}
+        card[name] = {**section(card, name), **figures}
         card[f"{name}_measured"] = {
             "date": datetime.date.today().isoformat(),
             "command": shlex.join(["posetx", *sys.argv[1:]]),
@@ -32,6 +32,12 @@ def write_figures(
         }
 
     update_card(model, put)
+
+
+def section(card: dict[str, Any], name: str) -> dict[str, Any]:
+    """A part of a card; empty where it has none, or what is none."""
+    found = card.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def update_card(model: str, change: Callable[[dict[str, Any]], None]) -> None:

@@ -23,6 +23,8 @@ RIGHT = 30e-4
 DISTANCE, MISSED = 0.02, 0.1
 #: with each such share that a scan is farther than the farthest measured one, it falls to 1/e
 BEYOND = 0.15
+#: numbers of curves beyond this are damage
+LARGEST = 1e6
 #: the card's curves: that of the network alone and that of fitted poses
 KINDS = ("network", "fitted")
 
@@ -56,9 +58,10 @@ def check_curves(card: Mapping[str, Any]) -> None:
             continue
         try:
             told = np.array([*measured["curve"], measured["farthest"]], dtype=np.float64)
-        except (TypeError, KeyError):
+        except (TypeError, KeyError, ValueError, OverflowError):
             raise ValueError(f"the curve {name!r} is none") from None
-        if told.shape != (size + 1,) or not np.isfinite(told).all() or not told[-1] > 0:
+        sensible = told.shape == (size + 1,) and bool((np.abs(told) < LARGEST).all())
+        if not sensible or not told[-1] > 0:
             raise ValueError(f"the curve {name!r} is none")
 
 

@@ -26,7 +26,7 @@ from posetx.models.checkpoint import load_network
 from posetx.models.predictor import Predictor, predictor_of
 from posetx.studies.attack_catalogue import TABLES, TableOf
 from posetx.studies.documents import has_place, put_tables
-from posetx.studies.results import read, save
+from posetx.studies.results import read, save, understood
 from posetx.system.device import resolve_device
 
 #: left out of documents: it differs from machine to machine
@@ -86,6 +86,8 @@ def make_tables(options: TablesOptions, on_step: Callable[[int, int, str], None]
     if found is not None and any(found.get(key) != value for key, value in setup.items()):
         raise UsageError(f"{options.file}: tables of another model or setup; pass `overwrite`")
     found = found or {**setup, "tables": {}}
+    with understood(options.file, "attack tables"):
+        tables_markdown(found)
     for name in options.tables or TABLES:
         if name in found["tables"] or (TABLES[name].more.get("whole") and not whole):
             continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from scipy.optimize import minimize
 
 from posetx.arrays import Floats, Mask
 from posetx.errors import PosetxError
-from posetx.evaluation.card import update_card
+from posetx.evaluation.card import section, update_card
+from posetx.files.checks import read_bytes
 from posetx.pipeline.confidence import KINDS, RIGHT, confidence, inputs, kind
 from posetx.studies.results import header
 
@@ -86,23 +87,44 @@ def markdown(table: list[dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def calibrate_card(model: str, paths: Iterable[Path]) -> list[dict[str, float]]:
+def calibrate_card(model: str, paths: Sequence[Path]) -> list[dict[str, float]]:
     """As :func:`calibrate_pairs`, of the pairs in files of details.
 
     Raises PosetxError where a file is none of details, or none of its pairs is a scan's.
     """
     details = []
     for path in paths:
+        data = read_bytes(path)
         try:
-            for pairs in json.loads(path.read_text(encoding="utf-8")).values():
-                details += [pair for pair in pairs if "distance" in pair]
-                for pair in details:
-                    float(pair["pmd"]), inputs(pair["distance"], pair.get("missed"))
-        except (OSError, ValueError, AttributeError, TypeError, KeyError, RecursionError):
+            for pairs in json.loads(data).values():
+                details += of_scans(pairs)
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+            RecursionError,
+        ):
             raise PosetxError(f"{path}: not what `posetx evaluate --details` writes") from None
+    names = ", ".join(map(str, paths))
     if len(details) < 2:
-        raise PosetxError("no pairs of scans in these files; evaluate protocols with scans")
+        raise PosetxError(f"{names}: no pairs of scans; evaluate protocols with scans")
+    if len({kind(pair.get("missed")) for pair in details}) > 1:
+        raise PosetxError(
+            f"{names}: pairs of fitted poses and pairs of the network alone; calibrate with either"
+        )
     return calibrate_pairs(model, details)
+
+
+def of_scans(pairs: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those pairs that have a confidence. Raises what damaged ones do, not one kind of error."""
+    found = [pair for pair in pairs if "distance" in pair]
+    for pair in found:
+        numbers = [float(pair["pmd"]), *inputs(pair["distance"], pair.get("missed"))]
+        if not np.isfinite(numbers).all():
+            raise ValueError
+    return found
 
 
 def calibrate_pairs(model: str, details: list[dict[str, Any]]) -> list[dict[str, float]]:
@@ -110,9 +132,9 @@ def calibrate_pairs(model: str, details: list[dict[str, Any]]) -> list[dict[str,
     name, measured, table = calibrate(details)
 
     def put(card: dict[str, Any]) -> None:
-        kept = {k: v for k, v in card.get("confidence", {}).items() if k in KINDS}
+        kept = {k: v for k, v in section(card, "confidence").items() if k in KINDS}
         card["confidence"] = {**kept, name: measured}
-        card["reliability"] = {**card.get("reliability", {}), name: table}
+        card["reliability"] = {**section(card, "reliability"), name: table}
 
     update_card(model, put)
     return table

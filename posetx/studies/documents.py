@@ -12,6 +12,7 @@ from pathlib import Path
 
 from posetx.errors import PosetxError
 from posetx.files.atomic import write_text_atomic
+from posetx.files.checks import read_bytes
 
 
 def _places(kind: str) -> re.Pattern[str]:
@@ -42,6 +43,6 @@ def put_tables(path: Path, kind: str, tables: Mapping[str, str]) -> None:
 def read_document(path: Path) -> str:
     """A document. Raises PosetxError where it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise PosetxError(f"{path}: cannot be read: {error}") from None
+        return read_bytes(path).decode()
+    except UnicodeDecodeError:
+        raise PosetxError(f"{path}: is no text in UTF-8; save it as such") from None

@@ -23,9 +23,9 @@ from posetx.models.checkpoint import load_network
 from posetx.models.pose_mae import PoseMAE
 from posetx.studies.attack_tables import KIND as ATTACKS
 from posetx.studies.attack_tables import TablesOptions, make_tables
-from posetx.studies.calibrate import calibrate_pairs, markdown
+from posetx.studies.calibrate import calibrate_pairs, markdown, of_scans
 from posetx.studies.documents import has_place, put_tables
-from posetx.studies.results import read, save
+from posetx.studies.results import read, save, understood
 from posetx.system.device import resolve_device
 from posetx.system.paths import find_model
 
@@ -114,6 +114,7 @@ def _made(
     figures = {by: _figures(found, by) for by in (PIPELINE, NETWORK)}
     for by, of_protocols in figures.items():
         write_figures(options.model, of_protocols, found["setup"]["poses"], by == PIPELINE)
+    reliability: list[dict[str, float]] = []
     # the last one is what the documents show
     for by in (NETWORK, PIPELINE):
         if scans := _scans(found, by):
@@ -143,6 +144,10 @@ def _measured(
     if found is not None and found.get("setup") != setup:
         raise UsageError(f"{kept}: figures of another model or setup; pass `overwrite`")
     found = found or {"setup": setup, "measured": {}}
+    with understood(kept, "a model's figures"):
+        for by in (PIPELINE, NETWORK):
+            figures_markdown(_figures(found, by))
+            _scans(found, by)
     for one in MEASUREMENTS:
         if one.name in found["measured"]:
             continue
@@ -179,7 +184,7 @@ def _measurements(found: dict[str, Any], by: str) -> dict[str, dict[str, Any]]:
 def _scans(found: dict[str, Any], by: str) -> list[dict[str, Any]]:
     """The pairs of scans, which have a confidence."""
     measured = _measurements(found, by).values()
-    return [pair for one in measured for pair in one["details"] if "distance" in pair]
+    return [pair for one in measured for pair in of_scans(one["details"])]
 
 
 def _figures(found: dict[str, Any], by: str) -> dict[str, dict[str, float]]:

@@ -30,6 +30,15 @@ def read(path: Path, told: str) -> dict[str, Any] | None:
     return document
 
 
+@contextmanager
+def understood(path: Path, told: str) -> Iterator[None]:
+    """Whatever goes wrong while what was kept is looked through is the file's fault."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        raise PosetxError(f"{path}: not a file of {told}; move it away") from None
+
+
 def save(path: Path, document: dict[str, Any]) -> None:
     """Keep what there is by now, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,8 +10,8 @@ from posetx.errors import MissingError, UsageError
 if TYPE_CHECKING:
     import torch
 
-#: torch counts devices in a byte
-DEVICE_PATTERN = re.compile(r"auto|cpu|mps|cuda(:\d{1,2})?")
+#: torch counts devices in a byte, without zeros before the number
+DEVICE_PATTERN = re.compile(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]?))?")
 
 
 def resolve_device(name: str = "auto") -> torch.device:

@@ -30,8 +30,13 @@ def weights_dir() -> Path:
 def weights_dirs() -> list[Path]:
     """All folders in which a model is looked for, in this order; those that exist."""
     extra = os.environ.get(HOME_VARIABLE)
-    folders = [Path(extra).expanduser()] if extra else []
+    folders = [_expanded(extra)] if extra else []
     return [folder for folder in [*folders, weights_dir()] if folder.is_dir()]
+
+
+def _expanded(name: str | os.PathLike[str]) -> Path:
+    """The path without its ~; one of a user that is not known here stays as it is."""
+    return Path(os.path.expanduser(name))
 
 
 def find_model(name: str | os.PathLike[str]) -> Path:
@@ -42,7 +47,7 @@ def find_model(name: str | os.PathLike[str]) -> Path:
     MissingError
         If there is no such file.
     """
-    path = Path(name).expanduser()
+    path = _expanded(name)
     if path.is_dir() and (len(path.parts) > 1 or not _named(str(name))):
         return _model_in(path)
     if path.suffix == ".safetensors" or len(path.parts) > 1:

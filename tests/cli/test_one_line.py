@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
@@ -16,7 +19,7 @@ import torch
 from typer.testing import CliRunner
 
 from posetx.bodies.body import BodyModel
-from posetx.cli import app
+from posetx.cli import COMMANDS, app
 from posetx.data.bvh import read_bvh
 from posetx.errors import MissingError, PosetxError
 from posetx.models.checkpoint import save_model
@@ -75,17 +78,93 @@ ATTACK = ("attack", "s.npy", "t.obj", "-o", "o.ply")
         ((*TRANSFER, "--seed", str(2**64)), "--seed"),
         ((*TRANSFER, "--device", "cuda:99999999999999999999"), "--device cuda:9999"),
         ((*TRANSFER, "--device", "cuda:300"), "--device cuda:300"),
+        ((*TRANSFER, "--device", "cuda:٣"), "--device cuda:"),
+        ((*TRANSFER, "--device", "cuda:01"), "--device cuda:01"),
         ((*ATTACK, "--epsilon", "inf"), "--epsilon inf"),
         ((*ATTACK, "--epsilon", "nan"), "--epsilon"),
         ((*ATTACK, "--success", "inf"), "--success inf"),
         (("attack-dataset", "seen", "--epsilon", "inf"), "--epsilon inf"),
         (("train", "run", "--samples", "8", "--lr", "inf"), "--lr inf"),
         (("train", "run", "--max-minutes", "inf"), "--max-minutes inf"),
+        (("attack-dataset", "seen", "--turn", "3", "--turn", "nan"), "--turn nan"),
+        ((*ATTACK, "--turn", "-inf"), "--turn -inf"),
+        (("bench", "run", "--max-minutes", "inf"), "--max-minutes inf"),
     ],
 )
 def test_odd_values_name_their_option(here: Path, arguments: tuple[str, ...], says: str) -> None:
     code, line = one_line(*arguments)
     assert code == 2 and says in line
+
+
+def int_options() -> list[tuple[str, str]]:
+    """All options of all commands that take whole numbers."""
+    found = []
+    for command in COMMANDS:
+        python = command.replace("-", "_")
+        function = getattr(importlib.import_module(f"posetx.cli.{python}"), python)
+        for name, hint in get_type_hints(function, include_extras=True).items():
+            if isinstance(hint, type) or get_origin(hint) is not Annotated:
+                continue
+            kind, option = get_args(hint)[:2]
+            if int in (kind, *get_args(kind)) or list[int] in get_args(kind):
+                found.append((command, (option.param_decls or [f"--{name.replace('_', '-')}"])[-1]))
+    return found
+
+
+def test_whole_numbers_beyond_any_sense_name_their_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No box, no overflow: most options give way somewhere within the run, if at all."""
+    monkeypatch.chdir(tmp_path)
+    options = int_options()
+    assert {("transfer", "--seed"), ("attack", "--frame"), ("attack-dataset", "--steps"),
+            ("bodies", "--count"), ("trials", "--samples")} <= {*options}  # fmt: skip
+    for command, option in options:
+        for value in (str(2**64), str(-(2**64)), "9" * 5000, "1e3", "0x10", "", "nan", "many"):
+            code, line = one_line(command, option, value)
+            assert code == 2 and line.count("\n") == 1, (command, option, value, line)
+            assert line.startswith(f"error: {option}"), (command, option, value, line)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["transfer", "a", "b", "--sed", "1"], "No such option: --sed"),
+        (["transfer", "a", "b"], "Missing option '-o' / '--output'"),
+        (["transfer", "a", "b", "-o"], "Option '-o' requires an argument"),
+        (["transfer", "a", "b", "-o", "c", "--heading", "up"], "--heading: 'up' is not one of"),
+        (["clean", "-o", "a"], "Missing argument: give SCAN...; posetx clean -h tells more"),
+        (["transfer", "a", "-o", "b"], "Missing argument: give SCAN... TARGET; posetx transfer -h"),
+        (["train"], "Missing argument: give FOLDER; "),
+        (["models", "all"], "Too many arguments: (all); posetx models -h tells more"),
+        (["models", "--json=3"], "Option '--json' does not take a value"),
+        (["tranfer"], "No such command 'tranfer'. Did you mean 'transfer'?; posetx -h tells more"),
+        (["-x"], "No such option: -x; posetx -h tells more"),
+        (["attack-dataset", "seen", "--epsilon", "-1"], "--epsilon: "),
+    ],
+)
+def test_calls_that_cannot_be_read_are_one_line(arguments: list[str], says: str) -> None:
+    code, line = one_line(*arguments)
+    assert code == 2 and line.startswith("error: ") and line.count("\n") == 1
+    assert says in line
+
+
+def test_no_arguments_show_the_help() -> None:
+    assert "Give the pose of a scan to a target mesh." in CliRunner().invoke(app, []).output
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_the_help_fills_its_lines(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source's line breaks are not the terminal's."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = CliRunner().invoke(app, ["evaluate", "--help"]).output
+    words = text[text.index("What is measured") : text.index("The targets are")]
+    lines = [line.strip() for line in words.strip().splitlines()]
+    following = [line.split(" ")[0] for line in lines[1:]]
+    assert len(lines) > 1
+    for line, word in zip(lines, following, strict=False):
+        assert len(f" {line} {word} ") > width
 
 
 def a_model(name: str, card: str | None = None) -> None:
@@ -144,6 +223,8 @@ def test_odd_files_are_named(here: Path, name: str) -> None:
         bvh("-1"), bvh("0"), bvh("99999999999999999999"), bvh("1e3"), bvh("1", 1e300),
         bvh("1", float("nan")), bvh("1", offset="1e300 0 0"), bvh("1", offset="0 0"),
         bvh().replace("ROOT", "JOINT"), bvh().replace("}", ""), bvh().replace("OFFSET", "END"),
+        bvh("1", offset="nan 10 0"),
+        "HIERARCHY\nROOT hip\n{\nOFFSET 0 0 0\n}\nMOTION\nFrames: 1000000000\nFrame Time: 1\n",
         "", "HIERARCHY", "{" * 1000, bvh().replace("3 Z", "-1 Z"), bvh().replace("Zrotation", "Q"),
     ],
 )  # fmt: skip
@@ -161,6 +242,23 @@ def test_bones_without_a_length_turn_nothing(tmp_path: Path) -> None:
     (tmp_path / "c.bvh").write_text(bvh("1", offset="0 0 0"))
     found = read_bvh(tmp_path / "c.bvh", BodyModel.load().joint_template.numpy())
     np.testing.assert_allclose(found, np.broadcast_to(np.eye(3), found.shape), atol=1e-6)
+
+
+def test_a_clip_takes_no_more_memory_than_its_size_justifies(tmp_path: Path) -> None:
+    """Joints that do not turn cost a file few bytes, and would cost 72 a frame."""
+    still = "JOINT a\n{\nOFFSET 0 1 0\n" * 4000 + "}\n" * 4000
+    one = bvh("20000").splitlines()[-1]
+    text = bvh("20000").replace("MOTION", f"{still}MOTION", 1) + f"{one}\n" * 19_999
+    (tmp_path / "c.bvh").write_text(text)
+    joints = BodyModel.load().joint_template.numpy()
+    tracemalloc.start()
+    assert len(read_bvh(tmp_path / "c.bvh", joints)) == 20_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e9
+    (tmp_path / "c.bvh").write_text(bvh().replace("MOTION", f"{still}{still}MOTION", 1))
+    with pytest.raises(PosetxError, match=r"c\.bvh: not a complete BVH"):
+        read_bvh(tmp_path / "c.bvh", joints)
 
 
 # Words
@@ -204,6 +302,41 @@ def test_a_name_is_not_taken_for_a_folder(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "posemae").mkdir()
     assert find_model("posemae").name == "posemae.safetensors"
     assert find_model("posemae").parent != tmp_path / "posemae"
+
+
+def test_a_home_of_nobody_is_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    code, line = one_line(*TRANSFER, "-m", "~nobody-here/m")
+    assert code in (1, 3) and "Traceback" not in line
+    monkeypatch.setenv("POSETX_HOME", "~nobody-here")
+    assert CliRunner().invoke(app, ["models"]).exit_code == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+def test_names_and_terminals_that_are_no_utf8(here: Path) -> None:
+    odd = os.fsdecode(b"s\xff.npy")
+    os.rename("s.npy", odd)
+    arguments = ["clean", odd, "-o", "o.ply", "--summary", "s.json", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "posetx", *arguments], capture_output=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for document in (done.stdout, Path("s.json").read_bytes()):
+        assert json.loads(document)["scan"] == odd
+    listed = subprocess.run(
+        [sys.executable, "-m", "posetx", "models"], capture_output=True, check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii",
+             "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert listed.returncode == 0 and b"posemae" in listed.stdout, listed.stderr
+
+
+def test_pairs_of_two_kinds_make_no_curve(tmp_path: Path) -> None:
+    a_model(str(tmp_path / "m"))
+    pairs = [{"pmd": 1e-3, "distance": 0.02, "missed": missed} for missed in (0.1, 0.2, None)]
+    (tmp_path / "d.json").write_text(json.dumps({"scan": pairs}))
+    code, line = one_line("calibrate", str(tmp_path / "m.safetensors"), str(tmp_path / "d.json"))
+    assert code == 1 and "d.json: pairs of fitted poses and pairs of the network alone" in line
 
 
 def test_a_picture_that_cannot_be_drawn_is_said_before_the_work(

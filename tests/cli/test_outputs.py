@@ -144,6 +144,7 @@ def test_many_scans_are_cleaned_into_a_folder(files: Path) -> None:
     arguments = ["clean", "scans", "-o", "out", "--format", "obj", "--summary", "s.json"]
     run = CliRunner().invoke(app, arguments)
     assert run.exit_code == 1, run.output
+    assert "2 scans, begun" in run.stderr.splitlines()[0]
     assert "1 done, 0 there already, 1 failed" in run.stderr
     rows = json.loads((files / "s.json").read_text())["results"]
     assert [row["status"] for row in rows] == ["done", "failed"]

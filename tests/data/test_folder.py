@@ -43,6 +43,11 @@ def ellipsoid(identity: int, pose: int) -> np.ndarray:
     return BALL * SIZES[identity] * [0.3, TALLER[pose], 0.3] + [5.0, identity, pose]
 
 
+def tiny() -> bytes:
+    points = "".join(f"v {x:.9e} {y:.9e} {z:.9e}\n" for x, y, z in 1e-60 * BALL)
+    return (points + "".join(f"f {a} {b} {c}\n" for a, b, c in BALL_FACES + 1)).encode()
+
+
 def ellipsoids(folder: Path, names: list[tuple[int, int]] | None = None) -> Path:
     encode = obj_encoder(BALL_FACES)
     folder.mkdir(exist_ok=True)
@@ -121,6 +126,8 @@ def disjoint(path: Path) -> None:
         (with_file("id1_1.obj", obj_encoder(BALL_FACES[:9])(BALL[:-1])), "id1_1.obj", "vertices"),
         (with_file("id1_1.obj", obj_encoder(BALL_FACES[::-1])(BALL)), "id1_1.obj", "other faces"),
         (with_file("id1_1.obj", obj_encoder(BALL_FACES)(0 * BALL)), "id1_1.obj", "no area"),
+        # its unit would be 0 in single precision, and a batch what is no number
+        (with_file("id1_1.obj", tiny()), "id1_1.obj", "no area"),
         (with_file("id1_1.obj", b"v 0 0\n"), "id1_1.obj", "three numbers"),
         (with_file("id1_01.off", b"OFF"), "id1_1.obj", "the same body as id1_01.off"),
         (emptied, "", "has no meshes id0_0.obj"),

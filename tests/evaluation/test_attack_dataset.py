@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import io
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from posetx.attacks.settings import AttackSettings
 from posetx.errors import FieldError, PosetxError, UsageError
 from posetx.evaluation.attack_dataset import DatasetAttack
 from posetx.evaluation.attack_grid import AttackGrid, Harmed
-from posetx.evaluation.attack_tables import markdown, parts_markdown, tables, title
+from posetx.evaluation.attack_tables import (
+    COLUMNS,
+    COMMON,
+    WORDS,
+    markdown,
+    parts_markdown,
+    tables,
+    title,
+)
 from posetx.evaluation.protocols import pairs
 from posetx.evaluation.run import Evaluator
 from posetx.evaluation.whole import WholePipeline
@@ -191,3 +202,21 @@ def test_the_terminal_has_the_whole_pipeline_in_a_table_of_its_own() -> None:
     assert [column.header for column in whole.columns][-1] == "whole: unnoticed"
     assert "whole: unnoticed" not in [column.header for column in network.columns]
     assert list(whole.columns[-1].cells) == ["", "0.25"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_no_word_of_the_tables_is_broken_or_lost(width: int) -> None:
+    numbers = {n: 1.234 for n in COLUMNS if n not in (*WORDS, *COMMON)}
+    common = dict.fromkeys(COMMON, 3) | {"norm": "l2"}
+    rows = [{"method": "none"} | numbers, {"method": "igsm-t", "defence": "sor"} | numbers | common]
+    document = {**DOCUMENT, "rows": rows}
+    stream = io.StringIO()
+    console = Console(file=stream, width=width)
+    for table in tables(document, width):
+        console.print(table)
+    lines = stream.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    words = Counter(" ".join(lines).split())
+    shown = [*"".join(COLUMNS[name][0] + " " for name in numbers).split(), *title(document).split()]
+    assert {*shown, "igsm-t", "sor", "1234"} <= {*words}
+    assert words["1.23"] >= 2 * sum(COLUMNS[name][1] == 1 for name in numbers)

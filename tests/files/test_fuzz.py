@@ -214,11 +214,11 @@ def aimed(name: str, count: int, seed: int) -> Iterator[bytes]:
         for _ in range(count):
             wrong = copy.deepcopy(document)
             for _ in range(int(generator.integers(1, 3))):
-                _spoil(wrong, generator)
+                spoil(wrong, generator)
             yield encode_glb(wrong, chunk, []) if binary else json.dumps(wrong).encode()
 
 
-def _spoil(document: Any, generator: np.random.Generator) -> None:
+def spoil(document: Any, generator: np.random.Generator) -> None:
     """Replace, drop or double one value somewhere in a JSON document."""
     places: list[tuple[Any, Any]] = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from posetx.cli import app
-from posetx.pipeline.confidence import RIGHT, confidence, inputs
+from posetx.pipeline.confidence import RIGHT, check_curves, confidence, inputs
 from posetx.studies.calibrate import calibrate, markdown
 
 CURVE = np.array([2.0, -6.0, -1.5])
@@ -81,3 +82,11 @@ def test_the_command_writes_the_card(tmp_path: Path) -> None:
     assert 0.5 < confidence(card, 0.02, 0.1) < 1.0
     assert sum(row["pairs"] for row in card["reliability"]["fitted"]) == 150
     assert "| confidence |" in run.stdout
+
+
+@pytest.mark.parametrize(
+    "curve", [[1e308, -1e308, 1.0], [10**400, 1, 1], [math.nan, 1, 1], [1, 1], "abc", None, [[1]]]
+)
+def test_a_curve_of_no_numbers_is_refused(curve: object) -> None:
+    with pytest.raises(ValueError, match="the curve 'fitted' is none"):
+        check_curves({"confidence": {"fitted": {"curve": curve, "farthest": 0.1}}})

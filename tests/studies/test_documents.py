@@ -28,5 +28,11 @@ def test_a_file_gets_its_tables(tmp_path: Path) -> None:
     assert has_place(path, "card") and not has_place(path, "attacks")
     put_tables(path, "card", {"network": "| new |"})
     assert path.read_text() == "<!-- card: network -->\n\n| new |\n\n<!-- /card --> words"
-    with pytest.raises(PosetxError, match=r"none\.md: cannot be read"):
+    path.write_bytes(b"a\r\n<!-- card: network --><!-- /card -->\r\n")
+    put_tables(path, "card", {"network": "| new |"})
+    assert path.read_bytes().startswith(b"a\r\n") and path.read_bytes().endswith(b"-->\r\n")
+    path.write_bytes(b"\xff")
+    with pytest.raises(PosetxError, match=r"d\.md: is no text in UTF-8"):
+        has_place(path, "card")
+    with pytest.raises(PosetxError, match=r"none\.md: does not exist"):
         has_place(tmp_path / "none.md", "card")

@@ -11,7 +11,8 @@ from typing import Any
 from posetx.files.alone import alone_in
 from posetx.studies.bench.presets import NETWORKS, PRESETS
 from posetx.studies.bench.study import Study
-from posetx.studies.results import cpu_threads
+from posetx.studies.bench.tables import markdown
+from posetx.studies.results import cpu_threads, understood
 from posetx.system.device import resolve_device
 
 
@@ -50,7 +51,9 @@ def run(
     with alone_in(options.folder), cpu_threads(options.threads):
         device = resolve_device(options.device)
         study = Study(options.folder, plan, options.mocap, options.seed, device)
-        steps = study.steps(options.networks)
+        with understood(study.path, "a bench"):
+            markdown(study.results)
+            steps = study.steps(options.networks)
         for done, (told, step) in enumerate(steps):
             if options.max_minutes and time.monotonic() - begin > 60 * options.max_minutes:
                 return study.results, False

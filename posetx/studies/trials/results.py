@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from posetx.errors import PosetxError
-from posetx.studies.results import as_kept, read, save
+from posetx.studies.results import as_kept, read, save, understood
 from posetx.studies.trials.catalogue import Trial
 from posetx.training.loop import TrainSettings
 
@@ -118,8 +118,11 @@ class Results:
 def _read(path: Path) -> list[Run]:
     """Raises PosetxError where there is a file, but none of runs."""
     document = read(path, "trials")
-    try:
-        runs = document["runs"] if document is not None else []
-        return [Run(**{**run, "plan": Plan(**run["plan"])}) for run in runs]
-    except (KeyError, TypeError):
-        raise PosetxError(f"{path}: not a file of trials; move it away") from None
+    with understood(path, "trials"):
+        kept = document["runs"] if document is not None else []
+        runs = [Run(**{**run, "plan": Plan(**run["plan"])}) for run in kept]
+        for run in runs:
+            if not (run.samples > 0 and 0 < run.rate < math.inf):
+                raise ValueError
+            sum(run.pmd.values())
+    return runs

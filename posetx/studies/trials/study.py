@@ -11,7 +11,7 @@ from posetx.data.splits import pose_banks
 from posetx.errors import FieldError
 from posetx.files.alone import alone_in
 from posetx.files.atomic import write_text_atomic
-from posetx.studies.results import cpu_threads
+from posetx.studies.results import cpu_threads, understood
 from posetx.studies.trials.catalogue import TRIALS
 from posetx.studies.trials.results import Plan, Results, Run
 from posetx.studies.trials.search import DEVICE, search
@@ -72,7 +72,9 @@ def _run(options: TrialsOptions, command: str, on_run: Callable[[Run], None]) ->
             search(results, chosen(options.only), banks, on_run)
     finally:
         if options.table and results.find(results.baseline, "samples"):
-            write_text_atomic(options.table, table(results, command))
+            with understood(results.path, "trials"):
+                told = table(results, command)
+            write_text_atomic(options.table, told)
     return results
 
 
