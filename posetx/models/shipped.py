@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,12 @@ class ShippedModel:
         protocols = self.card.get("figures")
         if not isinstance(protocols, dict):
             return {}
-        return {
-            protocol: float(row["pmd"])
-            for protocol, row in protocols.items()
-            if isinstance(row, dict) and isinstance(row.get("pmd"), (int, float))
-        }
+        found = {}
+        for protocol, row in protocols.items():
+            if isinstance(row, dict) and isinstance(row.get("pmd"), (int, float)):
+                with suppress(OverflowError):  # an integer beyond any float
+                    found[protocol] = float(row["pmd"])
+        return found
 
 
 def shipped_models() -> list[ShippedModel]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +32,10 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 def load_state(path: Path, device: torch.device) -> dict[str, Any]:
     """Read a checkpoint; executes no code from it. Raises PosetxError when it is none."""
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        with warnings.catch_warnings():
+            # a damaged one makes torch warn of its own old formats
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
         raise PosetxError(f"{path}: no checkpoint here; start without `resume`") from None
     except Exception:
@@ -49,6 +53,13 @@ def understood(path: Path) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError:
         raise
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PosetxError(f"{path}: of another posetx, or damaged ({reason}); start anew") from None

@@ -143,9 +143,10 @@ class Trainer:
             raise PosetxError("`init_from`: none of that model's weights fits this network")
         self.model.load_state_dict(fitting, strict=False)
         self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        earlier, last = card.get("earlier"), card.get("training")
         self.earlier = [
-            *card.get("earlier", []),
-            {**card.get("training", {}), "sha256": card.get("sha256")},
+            *(earlier if isinstance(earlier, list) else []),
+            {**(last if isinstance(last, dict) else {}), "sha256": card.get("sha256")},
         ]
         return len(fitting)
 

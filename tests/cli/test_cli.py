@@ -256,7 +256,10 @@ def test_models(add_model: Callable[..., Path], capsys: pytest.CaptureFixture[st
     assert "wrong.safetensors" in captured.err
 
 
-@pytest.mark.parametrize("card", ["", "[]", "{", '{"figures": [], "sha256": 3}'])
+HUGE = '{"figures": {"seen": {"pmd": 1%s}}}' % (400 * "0")
+
+
+@pytest.mark.parametrize("card", ["", "[]", "{", '{"figures": [], "sha256": 3}', HUGE])
 def test_a_broken_card_is_bad(
     card: str, add_model: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -74,6 +74,14 @@ def test_a_finished_run_goes_on_from_before_its_rate_fell(tmp_path: Path, data) 
     assert same.samples == 8 * 8
 
 
+@pytest.mark.parametrize("card", [{}, {"earlier": 3, "training": "much"}, {"earlier": {"a": 1}}])
+def test_a_run_begins_with_weights_whatever_their_card_says(tmp_path: Path, data, card) -> None:
+    first = trainer(tmp_path / "first", data, 8)
+    second = trainer(tmp_path / "second", data, 8)
+    assert second.start_from(first.model.state_dict(), card) == len(first.model.state_dict())
+    assert second.earlier == [{"sha256": None}]
+
+
 def test_schedule_warms_up_stays_and_falls() -> None:
     factors = [learning_rate_factor(i / 100) for i in range(101)]
     assert factors[0] < 0.1 and factors[2] == factors[70] == 1.0 and factors[100] == 0.0
