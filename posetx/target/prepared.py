@@ -45,10 +45,11 @@ FACING, LEAST_FACING = 4, 0.02
 #: distance from the body at which its word counts for 1/e; in the identity's frame, ~1.3 m
 TRUST = 0.06
 CHUNK = 32_768
-#: characters wear hats and hair, have proportions that no body has, and rarely a limb where the
-#: network does not see it. With its word and the early stages' end counted as much as they are for
-#: scans (5e-4 and 0.12) 11 of `characters` have a mean of 22e-4 for 18e-4, bare bodies are the same
-SETTINGS = FitSettings(pose_weight=5e-3, rounds=1, margin=0.03)
+#: characters rarely have a limb where the network does not see it
+SETTINGS = FitSettings(rounds=1, margin=0.03)
+#: ... and proportions that no body has: with the early stages' end counted as much as it is for
+#: scans (0.12) 11 of `characters` had a mean of 21e-4 for 18e-4, and bare bodies are the same. (The
+#: network's word counted ten times as much then, which takes arms of `reposed` where they are not.)
 END = DenseSettings(early=0.06)
 
 
