@@ -135,6 +135,7 @@ def test_harm_rises_with_steps_and_with_the_budget(model, batch) -> None:
     assert harm(0.01, 10) < harm(0.03, 10) < harm(0.1, 10)
 
 
+@pytest.mark.slow
 def test_the_smallest_displacement_that_does_the_harm(model, batch) -> None:
     objective, budget = objective_of(model, batch), Budget("l2", 0.2)
     strong = pgd(objective, batch.pose, Budget("l2", 0.03), generator(), steps=20)
