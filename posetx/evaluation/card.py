@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from posetx.files.atomic import write_text_atomic
-from posetx.models.shipped import read_card
+from posetx.models.shipped import read_card, section
 from posetx.system.paths import find_model
 
 
@@ -32,12 +32,6 @@ def write_figures(
         }
 
     update_card(model, put)
-
-
-def section(card: dict[str, Any], name: str) -> dict[str, Any]:
-    """A part of a card; empty where it has none, or what is none."""
-    found = card.get(name)
-    return found if isinstance(found, dict) else {}
 
 
 def update_card(model: str, change: Callable[[dict[str, Any]], None]) -> None:

@@ -105,8 +105,10 @@ class BodyFit:
         """
         return Figure.joined(
             [
-                self._fitted(Seen.of(clouds, pose.features, row), pose.estimate[row : row + 1])
-                for row in range(len(clouds))
+                self._fitted(
+                    Seen.of(cloud, pose.features.of_cloud(row)), pose.estimate[row : row + 1]
+                )
+                for row, cloud in enumerate(clouds.split(1))
             ]
         )
 

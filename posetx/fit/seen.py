@@ -35,19 +35,18 @@ class Seen:
     lift: Tensor  # (1, M) in the cloud's frame
 
     @classmethod
-    def of(cls, clouds: Tensor, features: PointFeatures, row: int = 0) -> Seen:
-        """Those of one of the clouds (B, N, 3) that the network takes for a body's.
+    def of(cls, cloud: Tensor, features: PointFeatures) -> Seen:
+        """Those of a cloud (1, N, 3) with these features that the network takes for a body's.
 
         All of them where it has no word on that, or takes hardly any for a body's.
         """
-        rows = slice(row, row + 1)
-        shares = features.shares[rows]
+        shares = features.shares
         body = shares.sum(-1)
         own = body[0] > 0.5
         if own.float().mean() < LEAST_BODY:
             own = torch.ones_like(own)
         parts = (shares / body.unsqueeze(-1).clamp_min(1e-6))[:, own]
-        return cls(clouds[rows][:, own], parts, lifts(features, row)[:, own])
+        return cls(cloud[:, own], parts, lifts(features)[:, own])
 
     @property
     def dressed(self) -> bool:
@@ -59,13 +58,13 @@ class Seen:
         return Seen(self.points[:, :count], self.parts[:, :count], self.lift[:, :count])
 
 
-def lifts(features: PointFeatures, row: int = 0) -> Tensor:
-    """(1, N) how far the points of one of the clouds lie off the skin; see :class:`Seen`."""
-    rows, places = slice(row, row + 1), features.places
+def lifts(features: PointFeatures) -> Tensor:
+    """(1, N) how far the points of a cloud with these lie off the skin; see :class:`Seen`."""
+    places = features.places
     if places is None:
-        return torch.zeros_like(features.parts[rows, :, 0])
-    said, error = places.lift[rows], places.spread[rows, :, 1]
-    share = features.shares[rows].sum(-1)
+        return torch.zeros_like(features.parts[..., 0])
+    said, error = places.lift, places.spread[..., 1]
+    share = features.shares.sum(-1)
     mean = ((said - error).clamp_min(0) * share).sum() / share.sum().clamp_min(1e-6)
     return said * (mean > DRESSED)
 

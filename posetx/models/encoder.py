@@ -71,6 +71,16 @@ class PointFeatures:
         clutter = None if self.clutter is None else self.clutter[:, points]
         return PointFeatures(self.hidden[:, points], self.parts[:, points], clutter)
 
+    def of_cloud(self, row: int) -> PointFeatures:
+        """All features of the points of one cloud, a batch of one."""
+        one, clutter, places = slice(row, row + 1), self.clutter, self.places
+        return PointFeatures(
+            self.hidden[one],
+            self.parts[one],
+            None if clutter is None else clutter[one],
+            None if places is None else Places(*(x[one] for x in vars(places).values())),
+        )
+
     @property
     def logits(self) -> Tensor:
         """(B, N, K + 1) of the parts and of clutter, or (B, N, K)."""

@@ -37,11 +37,8 @@ class ShippedModel:
     @property
     def figures(self) -> dict[str, float]:
         """The measured PMD of each protocol that the card names."""
-        protocols = self.card.get("figures")
-        if not isinstance(protocols, dict):
-            return {}
         found = {}
-        for protocol, row in protocols.items():
+        for protocol, row in section(self.card, "figures").items():
             if isinstance(row, dict) and isinstance(row.get("pmd"), (int, float)):
                 with suppress(OverflowError):  # an integer beyond any float
                     found[protocol] = float(row["pmd"])
@@ -79,6 +76,12 @@ def read_card(path: Path) -> dict[str, Any] | None:
     except (PosetxError, ValueError, RecursionError):
         return {}
     return card if isinstance(card, dict) else {}
+
+
+def section(card: dict[str, Any], name: str) -> dict[str, Any]:
+    """A part of a card; empty where it has none, or what is none."""
+    found = card.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def file_sha256(path: Path) -> str:

@@ -17,8 +17,9 @@ from scipy.optimize import minimize
 
 from posetx.arrays import Floats, Mask
 from posetx.errors import PosetxError
-from posetx.evaluation.card import section, update_card
+from posetx.evaluation.card import update_card
 from posetx.files.checks import read_bytes
+from posetx.models.shipped import section
 from posetx.pipeline.confidence import KINDS, RIGHT, confidence, inputs, kind
 from posetx.studies.results import header
 

@@ -18,6 +18,7 @@ from posetx.data.sources import TOLD, PoseSource, make_stream
 from posetx.data.stream import Batch, StreamSettings
 from posetx.errors import PosetxError
 from posetx.models.registry import Config, architecture_of, config_of
+from posetx.models.shipped import section
 from posetx.training import distributed
 from posetx.training.adversarial import AdversarialSettings, attacked, misaligned
 from posetx.training.checkpoint import load_state, save_state, understood
@@ -143,10 +144,10 @@ class Trainer:
             raise PosetxError("`init_from`: none of that model's weights fits this network")
         self.model.load_state_dict(fitting, strict=False)
         self.ema = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
-        earlier, last = card.get("earlier"), card.get("training")
+        earlier = card.get("earlier")
         self.earlier = [
             *(earlier if isinstance(earlier, list) else []),
-            {**(last if isinstance(last, dict) else {}), "sha256": card.get("sha256")},
+            {**section(card, "training"), "sha256": card.get("sha256")},
         ]
         return len(fitting)
 

@@ -8,10 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import re
-import resource
-import subprocess
 import sys
 import tempfile
 import warnings
@@ -43,7 +39,7 @@ from posetx.studies.trials.catalogue import TRIALS
 from posetx.studies.trials.results import Plan, Results, Run, setup
 from posetx.studies.trials.table import KINDS, table
 from posetx.training.checkpoint import load_state
-from tests.files.test_fuzz import MEMORY, mutations, no_hang, spoil
+from tests.files.test_fuzz import ends_well, limit_memory, mutations, no_hang, spoil
 from tests.files.test_targets import CUBE
 
 FEW, MANY = 15, 300
@@ -273,8 +269,7 @@ def at_length(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         subject = kind(Path(folder))
         subject.use()
-        now = int(re.findall(r"VmSize:\s+(\d+)", Path("/proc/self/status").read_text())[0]) * 1024
-        resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, now + MEMORY))
+        limit_memory()
         sys.stdout.write(f"{name}: {dict(check(subject, MANY, 2))}\n")
 
 
@@ -282,16 +277,7 @@ def at_length(name: str) -> None:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the limits of Linux")
 @pytest.mark.parametrize("kind", SUBJECTS, ids=lambda kind: kind.__name__)
 def test_damaged_at_length(kind: type[Subject]) -> None:
-    child = subprocess.run(
-        [sys.executable, __file__, kind.__name__],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=3600,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-    sys.stdout.write(child.stdout)
-    assert child.returncode == 0, child.stdout + child.stderr
+    ends_well(__file__, kind.__name__)
 
 
 if __name__ == "__main__":

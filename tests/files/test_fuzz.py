@@ -379,12 +379,31 @@ def command_ends(folder: Path, name: str, files: Iterable[bytes], role: str) -> 
     return ends
 
 
+def limit_memory() -> None:
+    """This process gets MEMORY more than it has now, and no more."""
+    now = int(re.findall(r"VmSize:\s+(\d+)", Path("/proc/self/status").read_text())[0]) * 1024
+    resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, now + MEMORY))
+
+
+def ends_well(file: str, name: str) -> None:
+    """Runs a test file with an argument in a process of its own, whose memory it may limit."""
+    child = subprocess.run(
+        [sys.executable, file, name],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=3600,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    sys.stdout.write(child.stdout)
+    assert child.returncode == 0, child.stdout + child.stderr
+
+
 def at_length(name: str) -> None:
     """What `test_damaged_at_length` runs in a process with MEMORY more than it has at first."""
     for word in ("torch", "posetx.cli.transfer", "posetx.pipeline.pipeline"):
         importlib.import_module(word)
-    now = int(re.findall(r"VmSize:\s+(\d+)", Path("/proc/self/status").read_text())[0]) * 1024
-    resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, now + MEMORY))
+    limit_memory()
     warnings.simplefilter("error", RuntimeWarning)
     data = SEEDS[name]
     with tempfile.TemporaryDirectory() as folder:
@@ -409,17 +428,7 @@ def at_length(name: str) -> None:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the limits of Linux")
 @pytest.mark.parametrize("name", SEEDS)
 def test_damaged_at_length(name: str) -> None:
-    """In a process of its own, whose memory is limited."""
-    child = subprocess.run(
-        [sys.executable, __file__, name],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=3600,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-    sys.stdout.write(child.stdout)
-    assert child.returncode == 0, child.stdout + child.stderr
+    ends_well(__file__, name)
 
 
 if __name__ == "__main__":
