@@ -3,7 +3,8 @@
 A joint is right whose place, and the ends of the bones that begin there, are within 5 cm of the
 truth. Four things say it of each part of the body, and one of the whole:
 
-* which share of the part's skin has points of the scan beside it that are nearest to this part;
+* which share of its skin has points of the scan beside it that the network takes for this part: a
+  limb that is not in the scan may lie in the fitted body's trunk, whose points are not the limb's;
 * how far the points that are nearest to it are from it, in the mean;
 * how much of the scan the network takes for it, relative to its share of the body's skin;
 * which error the network expects of its word on those points;
@@ -28,7 +29,7 @@ from posetx.bodies.body import BodyModel
 from posetx.bodies.skeleton import JOINTS
 from posetx.geometry.mesh import vertex_areas
 from posetx.geometry.sampling import voxel_thin
-from posetx.models.pose_mae import PoseCode
+from posetx.models.encoder import PointFeatures
 
 #: a joint is right that is, with the bones from it on, within so many metres of an adult
 RIGHT = 0.05
@@ -38,6 +39,8 @@ SHOWN = 0.03
 VOXEL = 0.01
 #: added to shares before their logarithm is taken
 LEAST = 0.02
+#: samples next to a point that tell whose it is to the network
+ABOUT = 3
 #: of a part without points, how far they are (metres of an adult)
 NONE_NEAR = 0.05
 #: where a network has no word on its error: what it usually is
@@ -71,40 +74,60 @@ class Evidence:
         return np.stack([np.ones(len(JOINTS)), *said], 1)
 
 
+@dataclass
+class Word:
+    """What the network says of an even sample of a scan.
+
+    ``samples`` (P, 3) in the scan's frame, ``shares`` (P, 19) of whose each is, ``spread`` (P,) the
+    error that it expects of that, in metres.
+    """
+
+    samples: Floats
+    shares: Floats
+    spread: Floats
+
+    @classmethod
+    def of(cls, samples: Floats, features: PointFeatures) -> Word:
+        """By the features of the samples."""
+        shares = features.shares[0].detach().double().cpu().numpy()
+        spread = np.full(len(samples), USUAL_SPREAD)
+        if features.places is not None:
+            spread = features.places.spread[0, :, 0].detach().double().cpu().numpy()
+        return cls(samples, shares, spread)
+
+
 def evidence(
-    body: BodyModel, code: PoseCode, vertices: Floats, points: Floats, metre: float
+    body: BodyModel, word: Word, vertices: Floats, points: Floats, metre: float
 ) -> Evidence:
     """What a scan shows of a body's parts.
 
     Parameters
     ----------
     body : the body model
-    code : the network's word on the scan
+    word : the network's, on the scan
     vertices : (V, 3) of the body fitted to it
     points : (k, 3) the scan's
-    metre : an adult's, in the unit of both
+    metre : an adult's, in the unit of all of them
     """
     points = points[voxel_thin(points, VOXEL * metre)]
     part = body.weights.argmax(1).cpu().numpy()
     own = part[:, None] == np.arange(len(JOINTS))
     areas = vertex_areas(vertices, body.faces.cpu().numpy())
     area = np.maximum(own.T @ areas, 1e-300)
+    near_by = cKDTree(word.samples).query(points, k=min(ABOUT, len(word.samples)))[1]
+    said = word.shares[near_by].mean(1)  # (k, 19)
     away, vertex = cKDTree(vertices).query(points)
-    of_point = part[vertex]
+    mine = said[np.arange(len(points)), part[vertex]]
     apart, point = cKDTree(points).query(vertices)
-    shown = np.exp(-((apart / (SHOWN * metre)) ** 2)) * (of_point[point] == part)
-    count = np.bincount(of_point, minlength=len(JOINTS))
-    summed = np.bincount(of_point, weights=away / metre, minlength=len(JOINTS))
-    shares = code.features.shares[0].double().cpu().numpy()  # (S, 19)
-    spread = np.full(len(JOINTS), USUAL_SPREAD)
-    if code.features.places is not None:
-        each = code.features.places.spread[0, :, 0].double().cpu().numpy()
-        spread = (each @ shares) / np.maximum(shares.sum(0), 1e-9)
+    shown = np.exp(-((apart / (SHOWN * metre)) ** 2)) * said[point, part]
+    weight = np.bincount(part[vertex], weights=mine, minlength=len(JOINTS))
+    summed = np.bincount(part[vertex], weights=mine * away / metre, minlength=len(JOINTS))
+    mass = word.shares.sum(0)
     return Evidence(
         shown=(own.T @ (areas * shown)) / area,
-        near=np.where(count > 0, summed / np.maximum(count, 1), NONE_NEAR).clip(1e-4),
-        mass=shares.mean(0) / (area / area.sum()),
-        spread=spread.clip(1e-4),
+        near=np.where(weight > 0.5, summed / np.maximum(weight, 0.5), NONE_NEAR).clip(1e-4),
+        mass=mass / len(word.shares) / (area / area.sum()),
+        spread=((word.spread @ word.shares) / np.maximum(mass, 1e-9)).clip(1e-4),
     )
 
 

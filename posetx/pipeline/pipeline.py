@@ -142,9 +142,9 @@ class Pipeline:
             points, kept = points[read.of_body], kept[read.of_body]
         trust = confidence(self.card, read.distance, read.missed)
         return Reading(
-            scan, points, kept, measured, cleaning, read.orientation, read.code, read.joints,
-            read.rotations, read.fitted, read.distance, read.metre, read.missed, read.noise, trust,
-            notes, stages.seconds,
+            scan, points, kept, measured, cleaning, read.orientation, read.samples, read.code,
+            read.joints, read.rotations, read.fitted, read.distance, read.metre, read.missed,
+            read.noise, trust, notes, stages.seconds,
         )  # fmt: skip
 
     def give(

@@ -13,7 +13,7 @@ from posetx.files.scans import Scan
 from posetx.geometry.axes import axis, upright
 from posetx.geometry.units import unit_of
 from posetx.models.pose_mae import PoseCode
-from posetx.pipeline.joint_confidence import evidence, joint_confidence
+from posetx.pipeline.joint_confidence import Word, evidence, joint_confidence
 from posetx.pipeline.pose import Pose
 from posetx.pipeline.registration import Registration
 from posetx.reading.fitted import Fitted
@@ -36,6 +36,7 @@ class Reading:
     measured : how many points cleaning began with: the scan's, or samples of a mesh's surface
     cleaning : what each step of cleaning took out, as JSON has it
     orientation : how the scan is turned
+    samples : (P, 3) an even sample of the points, which the features of ``code`` are of
     code : the pose, as the network and the fits have it
     joints : (19, 3) the body's joints in the scan's frame and unit, named in
         :data:`posetx.bodies.skeleton.JOINTS`
@@ -58,6 +59,7 @@ class Reading:
     measured: int
     cleaning: list[dict[str, Any]]
     orientation: Orientation
+    samples: Floats
     code: PoseCode
     joints: Floats
     rotations: Floats
@@ -90,8 +92,9 @@ class Reading:
     @cached_property
     def pose(self) -> Pose:
         """The pose by itself, with a confidence for each joint, to be saved."""
-        body, vertices = body_model(), self.registration.vertices
-        seen = evidence(body, self.code, vertices, self.points, self.metre)
+        word = Word.of(self.samples, self.code.features)
+        vertices = self.registration.vertices
+        seen = evidence(body_model(), word, vertices, self.points, self.metre)
         return Pose(
             self.joints,
             self.rotations,

@@ -39,12 +39,3 @@ class Fitted:
         upright = torch.as_tensor(turn @ rotations).to(shape)
         posed: Floats = body.pose(shape, upright[None])[0].double().cpu().numpy()
         return self.scale * (posed @ turn) + self.where
-
-    def rest(self, body: BodyModel) -> Floats:
-        """Its joints (19, 3) at rest, upright, in the scan's unit, the body model's origin at 0."""
-        count = len(self.shape)
-        moved = torch.einsum(
-            "s,sji->ji", torch.as_tensor(self.shape).float(), body.joint_components[:count].cpu()
-        )
-        joints: Floats = (moved + body.joint_template.cpu()).double().numpy()
-        return self.scale * joints

@@ -1,0 +1,34 @@
+"""Fits the curves of the joints' confidence, and says what they are worth.
+
+    python -m examples.make.joints [--scans 100] [--seed 3]
+
+Simulated scans whose joints are known are read as `posetx pose` reads them. The numbers go into
+`posetx/pipeline/joint_confidence.py`, the tables into `docs/pose.md`. A scan takes some 15 s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from posetx.pipeline.pipeline import Pipeline
+from posetx.studies.joint_confidence import curve_and_table, measure
+from posetx.system.console import progress_bar
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser("python -m examples.make.joints")
+    parser.add_argument("--scans", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=3)
+    arguments = parser.parse_args()
+    with progress_bar() as bar:
+        task = bar.add_task("scans", total=arguments.scans)
+        rows = measure(Pipeline.load(), arguments.scans, arguments.seed, lambda: bar.advance(task))
+    for name, fitted in (("FITTED", True), ("NETWORK", False)):
+        curve, table = curve_and_table([row for row in rows if row.fitted == fitted])
+        numbers = ", ".join(f"{number:.3f}" for number in curve)
+        sys.stdout.write(f"{name} = ({numbers})\n\n{table}\n\n")
+
+
+if __name__ == "__main__":
+    main()

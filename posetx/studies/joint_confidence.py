@@ -1,0 +1,129 @@
+"""The curves that make a likelihood of what a scan shows of each joint, and what they are worth.
+
+`python -m examples.make.joints` runs it; its numbers are in `posetx.pipeline.joint_confidence`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+
+from posetx.arrays import Floats, Mask
+from posetx.bodies.skeleton import JOINTS, PARENTS, TIPS
+from posetx.errors import PosetxError
+from posetx.files.sources import array_scan
+from posetx.pipeline.joint_confidence import RIGHT, Word, evidence
+from posetx.pipeline.pipeline import Pipeline
+from posetx.pipeline.results import Reading
+from posetx.studies.joint_scans import KnownScan, known_scans
+from posetx.studies.results import header
+
+#: of the curves' squared slopes, their inputs at unit variance
+RIDGE = 3e-3
+#: which way each input may count, in the order of `Evidence.inputs`
+SIGNS = (1, -1, 1, -1, 1)
+BINS = (0.0, 0.2, 0.5, 0.8, 0.9, 0.97, 1.0)
+#: parts of the scans that are left out in turn, to be told by the others
+FOLDS = 8
+
+
+@dataclass
+class Measured:
+    """One reading of one scan: inputs (19, 6), errors (19,) in metres, which parts were gone."""
+
+    scan: int
+    fitted: bool
+    inputs: Floats
+    errors: Floats
+    gone: Mask
+
+
+def measure(
+    pipeline: Pipeline, count: int, seed: int, on_scan: Callable[[], None] = lambda: None
+) -> list[Measured]:
+    """So many simulated scans, each read with a fit and by the network alone.
+
+    Scans that the pipeline refuses are left out.
+    """
+    rows = []
+    for number, scan in enumerate(known_scans(pipeline.body, count, seed)):
+        for refine in (True, False) if scan.told else (True,):
+            front = "z" if scan.told else "auto"
+            try:
+                reading = pipeline.read(array_scan(scan.points), "y", front, refine=refine)
+            except PosetxError:
+                continue
+            word = Word.of(reading.samples, reading.code.features)
+            vertices = reading.registration.vertices
+            found = evidence(pipeline.body, word, vertices, reading.points, reading.metre)
+            gone = np.isin(np.arange(len(JOINTS)), scan.gone)
+            inputs = found.inputs(reading.confidence)
+            rows.append(Measured(number, refine, inputs, joint_errors(reading, scan), gone))
+        on_scan()
+    return rows
+
+
+def joint_errors(reading: Reading, scan: KnownScan) -> Floats:
+    """Of each joint (19,) how far it or the end of a bone that begins there is off, in metres."""
+    off = np.linalg.norm(reading.joints - scan.joints, axis=1)
+    errors: Floats = off.copy()
+    for joint, parent in enumerate(PARENTS[1:], 1):
+        errors[parent] = max(errors[parent], off[joint])
+    for joint, tip in TIPS.items():
+        at_rest = np.array(tip)
+        found = reading.joints[joint] + reading.fitted.scale * reading.rotations[joint] @ at_rest
+        true = scan.joints[joint] + scan.rotations[joint] @ at_rest
+        errors[joint] = max(errors[joint], float(np.linalg.norm(found - true)))
+    return errors
+
+
+def fit_curve(inputs: Floats, right: Mask) -> Floats:
+    """Logistic regression (6,) of ``right`` (n,) on inputs (n, 6), none counting the wrong way."""
+    mean, spread = inputs.mean(0), inputs.std(0) + 1e-9
+    mean[0], spread[0] = 0.0, 1.0
+    scaled, sign = (inputs - mean) / spread, np.where(right, 1.0, -1.0)
+
+    def loss(w: Floats) -> tuple[float, Floats]:
+        score = sign * (scaled @ w)
+        slope = -(scaled * (sign / (1 + np.exp(score)))[:, None]).mean(0)
+        flat = np.concatenate([[0.0], w[1:]])
+        value = float(np.logaddexp(0, -score).mean() + RIDGE * (flat**2).sum() / 2)
+        return value, slope + RIDGE * flat
+
+    bounds = [(None, None)] + [(0, None) if way > 0 else (None, 0) for way in SIGNS]
+    found = minimize(loss, np.zeros(len(mean)), jac=True, bounds=bounds, method="L-BFGS-B").x
+    curve: Floats = found / spread
+    curve[0] = found[0] - (found[1:] * mean[1:] / spread[1:]).sum()
+    return curve
+
+
+def curve_and_table(rows: list[Measured]) -> tuple[Floats, str]:
+    """The curve (6,) of all rows, and in Markdown what curves of the others are worth on each."""
+    inputs = np.concatenate([row.inputs for row in rows])
+    right = np.concatenate([row.errors < RIGHT for row in rows])
+    gone = np.concatenate([row.gone for row in rows])
+    scan = np.repeat([row.scan for row in rows], len(JOINTS))
+    said = np.empty(len(right))
+    for fold in range(FOLDS):
+        mine = scan // 10 % FOLDS == fold
+        if mine.any() and not mine.all():
+            score = inputs[mine] @ fit_curve(inputs[~mine], right[~mine])
+            said[mine] = 1 / (1 + np.exp(-score))
+    lines = header(("confidence", "joints", "mean of it", "were right"), texts=1)
+    for low, high in itertools.pairwise(BINS):
+        some = (said >= low) & ((said < high) | (high == BINS[-1]))
+        if some.any():
+            lines.append(_line(f"{low:g} to {high:g}", said[some], right[some]))
+    lines.append(_line("all", said, right))
+    lines.append(_line("of limbs taken away", said[gone], right[gone]))
+    return fit_curve(inputs, right), "\n".join(lines)
+
+
+def _line(name: str, said: Floats, right: Mask) -> str:
+    if not len(said):
+        return f"| {name} | 0 | | |"
+    return f"| {name} | {len(said)} | {said.mean():.2f} | {right.mean():.2f} |"
