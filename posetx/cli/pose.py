@@ -79,7 +79,7 @@ def pose(
     fails is left out and does not stop the rest.
     """
     from posetx.pipeline.batch import is_many
-    from posetx.pipeline.pose_files import check_fps, check_pose_suffix
+    from posetx.pipeline.pose import check_fps, check_pose_suffix
 
     options = Options(up=up, front=front, clean=not no_clean, refine=refine)
     options.check()
@@ -109,7 +109,7 @@ def _pose_one(
     as_json: bool,
 ) -> dict[str, Any]:
     from posetx.files.atomic import check_outputs, write_text_atomic
-    from posetx.pipeline.pose_files import write_poses
+    from posetx.pipeline.pose import write_poses
     from posetx.pipeline.registration import check_body_suffix
 
     output, body, preview, summary = files.values()

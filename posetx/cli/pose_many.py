@@ -27,7 +27,7 @@ def pose_many(
     overwrite: bool,
 ) -> dict[str, Any]:
     """Do all scans; returns what --json shows."""
-    from posetx.pipeline.pose_files import to_first_unit, write_poses
+    from posetx.pipeline.pose import to_first_unit, write_poses
 
     output, bodies, previews, summary_path = files.values()
     assert output is not None

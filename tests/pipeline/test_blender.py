@@ -18,8 +18,7 @@ import torch
 import posetx
 from posetx.bodies.skeleton import BVH_WRITTEN
 from posetx.geometry.rotations import matrix_from_yaw
-from posetx.pipeline.pose import Pose
-from posetx.pipeline.pose_files import write_poses
+from posetx.pipeline.pose import Pose, write_poses
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PYTHON = os.environ.get("POSETX_BPY_PYTHON", "")

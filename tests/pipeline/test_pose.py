@@ -24,8 +24,7 @@ from posetx.geometry.rotations import matrix_from_yaw
 from posetx.geometry.sampling import sample_surface
 from posetx.geometry.triangles import distance_to_mesh, nearest_on_triangles
 from posetx.geometry.units import UNITS, unit_of
-from posetx.pipeline.pose import Pose
-from posetx.pipeline.pose_files import write_poses
+from posetx.pipeline.pose import Pose, write_poses
 from posetx.pipeline.results import Reading
 
 POINTS = 6000
