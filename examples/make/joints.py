@@ -1,6 +1,6 @@
 """Fits the curves of the joints' confidence, and says what they are worth.
 
-    python -m examples.make.joints [--scans 100] [--seed 3]
+    python -m examples.make.joints [--scans 60] [--cut 60]
 
 Simulated scans whose joints are known are read as `posetx pose` reads them. The numbers go into
 `posetx/pipeline/joint_confidence.py`, the tables into `docs/pose.md`. A scan takes some 15 s.
@@ -13,17 +13,26 @@ import sys
 
 from posetx.pipeline.pipeline import Pipeline
 from posetx.studies.joint_confidence import curve_and_table, measure
+from posetx.studies.joint_scans import CUT
 from posetx.system.console import progress_bar
+
+SCANS, CUT_SCANS, SEED = 60, 60, 3
 
 
 def main() -> None:
     parser = argparse.ArgumentParser("python -m examples.make.joints")
-    parser.add_argument("--scans", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--scans", type=int, default=SCANS, help="of all kinds")
+    parser.add_argument("--cut", type=int, default=CUT_SCANS, help="without some limbs")
     arguments = parser.parse_args()
+    pipeline = Pipeline.load()
     with progress_bar() as bar:
-        task = bar.add_task("scans", total=arguments.scans)
-        rows = measure(Pipeline.load(), arguments.scans, arguments.seed, lambda: bar.advance(task))
+        task = bar.add_task("scans", total=arguments.scans + arguments.cut)
+
+        def on_scan() -> None:
+            bar.advance(task)
+
+        rows = measure(pipeline, arguments.scans, SEED, on_scan=on_scan)
+        rows += measure(pipeline, arguments.cut, SEED + 1, CUT, on_scan)
     for name, fitted in (("FITTED", True), ("NETWORK", False)):
         curve, table = curve_and_table([row for row in rows if row.fitted == fitted])
         numbers = ", ".join(f"{number:.3f}" for number in curve)

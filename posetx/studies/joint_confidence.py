@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from posetx.files.sources import array_scan
 from posetx.pipeline.joint_confidence import RIGHT, Word, evidence
 from posetx.pipeline.pipeline import Pipeline
 from posetx.pipeline.results import Reading
-from posetx.studies.joint_scans import KnownScan, known_scans
+from posetx.studies.joint_scans import KINDS, KnownScan, known_scans
 from posetx.studies.results import header
 
 #: of the curves' squared slopes, their inputs at unit variance
@@ -28,14 +28,14 @@ RIDGE = 3e-3
 SIGNS = (1, -1, 1, -1, 1)
 BINS = (0.0, 0.2, 0.5, 0.8, 0.9, 0.97, 1.0)
 #: parts of the scans that are left out in turn, to be told by the others
-FOLDS = 8
+FOLDS = 6
 
 
 @dataclass
 class Measured:
     """One reading of one scan: inputs (19, 6), errors (19,) in metres, which parts were gone."""
 
-    scan: int
+    fold: int
     fitted: bool
     inputs: Floats
     errors: Floats
@@ -43,14 +43,18 @@ class Measured:
 
 
 def measure(
-    pipeline: Pipeline, count: int, seed: int, on_scan: Callable[[], None] = lambda: None
+    pipeline: Pipeline,
+    count: int,
+    seed: int,
+    kinds: Sequence[str] = KINDS,
+    on_scan: Callable[[], None] = lambda: None,
 ) -> list[Measured]:
-    """So many simulated scans, each read with a fit and by the network alone.
+    """So many simulated scans of these kinds, each read with a fit and by the network alone.
 
     Scans that the pipeline refuses are left out.
     """
     rows = []
-    for number, scan in enumerate(known_scans(pipeline.body, count, seed)):
+    for number, scan in enumerate(known_scans(pipeline.body, count, seed, kinds)):
         for refine in (True, False) if scan.told else (True,):
             front = "z" if scan.told else "auto"
             try:
@@ -62,7 +66,8 @@ def measure(
             found = evidence(pipeline.body, word, vertices, reading.points, reading.metre)
             gone = np.isin(np.arange(len(JOINTS)), scan.gone)
             inputs = found.inputs(reading.confidence)
-            rows.append(Measured(number, refine, inputs, joint_errors(reading, scan), gone))
+            fold = number // len(kinds) % FOLDS  # in each all kinds
+            rows.append(Measured(fold, refine, inputs, joint_errors(reading, scan), gone))
         on_scan()
     return rows
 
@@ -106,10 +111,10 @@ def curve_and_table(rows: list[Measured]) -> tuple[Floats, str]:
     inputs = np.concatenate([row.inputs for row in rows])
     right = np.concatenate([row.errors < RIGHT for row in rows])
     gone = np.concatenate([row.gone for row in rows])
-    scan = np.repeat([row.scan for row in rows], len(JOINTS))
+    folds = np.repeat([row.fold for row in rows], len(JOINTS))
     said = np.empty(len(right))
     for fold in range(FOLDS):
-        mine = scan // 10 % FOLDS == fold
+        mine = folds == fold
         if mine.any() and not mine.all():
             score = inputs[mine] @ fit_curve(inputs[~mine], right[~mine])
             said[mine] = 1 / (1 + np.exp(-score))

@@ -7,7 +7,7 @@ dressed; and with limbs taken away, as of somebody who has lost one or whom the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +28,7 @@ KINDS = (
     *("whole", "noise", "two views", "one view", "object", "dressed", "dressed, two views"),
     *("cut", "cut, two views", "cut, one view"),
 )
+CUT = KINDS[-3:]
 #: of each four scans of a kind that many are told where their front is, which saves half the time
 TOLD = 3
 #: what may be taken away, by the joints that its parts hang on, and how often twice
@@ -54,13 +55,15 @@ class KnownScan:
     told: bool
 
 
-def known_scans(body: BodyModel, count: int, seed: int) -> Iterator[KnownScan]:
-    """So many scans, of all kinds in turn; always the same for a seed."""
+def known_scans(
+    body: BodyModel, count: int, seed: int, kinds: Sequence[str] = KINDS
+) -> Iterator[KnownScan]:
+    """So many scans, of these kinds in turn; always the same for a seed."""
     bank, rows, wardrobe = unseen_poses(body, None), eligible_bodies(body), Wardrobe(body)
     generator = torch.Generator().manual_seed(seed)
     for number in range(count):
-        kind = KINDS[number % len(KINDS)]
-        told = number // len(KINDS) % (TOLD + 1) < TOLD
+        kind = kinds[number % len(kinds)]
+        told = number // len(kinds) % (TOLD + 1) < TOLD
         shape = body.bank[rows[torch.randint(len(rows), (1,), generator=generator)]]
         yaw = (torch.rand(1, generator=generator) * 2 - 1) * math.pi
         yaw = 0 * yaw if told else yaw
