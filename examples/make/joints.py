@@ -1,6 +1,6 @@
 """Fits the curves of the joints' confidence, and says what they are worth.
 
-    python -m examples.make.joints [--scans 60] [--cut 60]
+    python -m examples.make.joints [--scans 40] [--cut 15]
 
 Simulated scans whose joints are known are read as `posetx pose` reads them. The numbers go into
 `posetx/pipeline/joint_confidence.py`, the tables into `docs/pose.md`. A scan takes some 15 s.
@@ -12,11 +12,11 @@ import argparse
 import sys
 
 from posetx.pipeline.pipeline import Pipeline
-from posetx.studies.joint_confidence import curve_and_table, measure
+from posetx.studies.joint_confidence import curves_and_table, measure
 from posetx.studies.joint_scans import CUT
 from posetx.system.console import progress_bar
 
-SCANS, CUT_SCANS, SEED = 60, 60, 3
+SCANS, CUT_SCANS, SEED = 40, 15, 3
 
 
 def main() -> None:
@@ -34,8 +34,8 @@ def main() -> None:
         rows = measure(pipeline, arguments.scans, SEED, on_scan=on_scan)
         rows += measure(pipeline, arguments.cut, SEED + 1, CUT, on_scan)
     for name, fitted in (("FITTED", True), ("NETWORK", False)):
-        curve, table = curve_and_table([row for row in rows if row.fitted == fitted])
-        numbers = ", ".join(f"{number:.3f}" for number in curve)
+        curves, table = curves_and_table([row for row in rows if row.fitted == fitted])
+        numbers = ", ".join(f"{number:.3f}" for number in curves)
         sys.stdout.write(f"{name} = ({numbers})\n\n{table}\n\n")
 
 

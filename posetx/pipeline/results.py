@@ -92,7 +92,7 @@ class Reading:
     @cached_property
     def pose(self) -> Pose:
         """The pose by itself, with a confidence for each joint, to be saved."""
-        word = Word.of(self.samples, self.code.features)
+        word = Word.of(self.samples, self.code)
         vertices = self.registration.vertices
         seen = evidence(body_model(), word, vertices, self.points, self.metre)
         return Pose(

@@ -16,7 +16,7 @@ from posetx.arrays import Floats, Mask
 from posetx.bodies.skeleton import JOINTS, PARENTS, TIPS
 from posetx.errors import PosetxError
 from posetx.files.sources import array_scan
-from posetx.pipeline.joint_confidence import RIGHT, Word, evidence
+from posetx.pipeline.joint_confidence import RIGHT, SEEN, Word, evidence, likelihood
 from posetx.pipeline.pipeline import Pipeline
 from posetx.pipeline.results import Reading
 from posetx.studies.joint_scans import KINDS, KnownScan, known_scans
@@ -24,8 +24,8 @@ from posetx.studies.results import header
 
 #: of the curves' squared slopes, their inputs at unit variance
 RIDGE = 3e-3
-#: which way each input may count, in the order of `Evidence.inputs`
-SIGNS = (1, -1, 1, -1, 1)
+#: which way each input may count, in the order of `Evidence.inputs`; constants either
+SIGNS = (0, 1, 1, -1, 0, -1, 1)
 BINS = (0.0, 0.2, 0.5, 0.8, 0.9, 0.97, 1.0)
 #: parts of the scans that are left out in turn, to be told by the others
 FOLDS = 6
@@ -33,7 +33,7 @@ FOLDS = 6
 
 @dataclass
 class Measured:
-    """One reading of one scan: inputs (19, 6), errors (19,) in metres, which parts were gone."""
+    """One reading of one scan: inputs (19, 7), errors (19,) in metres, which parts were gone."""
 
     fold: int
     fitted: bool
@@ -61,7 +61,7 @@ def measure(
                 reading = pipeline.read(array_scan(scan.points), "y", front, refine=refine)
             except PosetxError:
                 continue
-            word = Word.of(reading.samples, reading.code.features)
+            word = Word.of(reading.samples, reading.code)
             vertices = reading.registration.vertices
             found = evidence(pipeline.body, word, vertices, reading.points, reading.metre)
             gone = np.isin(np.arange(len(JOINTS)), scan.gone)
@@ -86,28 +86,40 @@ def joint_errors(reading: Reading, scan: KnownScan) -> Floats:
     return errors
 
 
-def fit_curve(inputs: Floats, right: Mask) -> Floats:
-    """Logistic regression (6,) of ``right`` (n,) on inputs (n, 6), none counting the wrong way."""
+def fit_curves(inputs: Floats, right: Mask) -> Floats:
+    """The curves (7,) that make ``right`` (n,) likeliest of inputs (n, 7), none the wrong way."""
+    signs = np.array(SIGNS)
     mean, spread = inputs.mean(0), inputs.std(0) + 1e-9
-    mean[0], spread[0] = 0.0, 1.0
-    scaled, sign = (inputs - mean) / spread, np.where(right, 1.0, -1.0)
+    mean[signs == 0], spread[signs == 0] = 0.0, 1.0
+    scaled = (inputs - mean) / spread
+    first = np.arange(len(signs)) < SEEN
 
     def loss(w: Floats) -> tuple[float, Floats]:
-        score = sign * (scaled @ w)
-        slope = -(scaled * (sign / (1 + np.exp(score)))[:, None]).mean(0)
-        flat = np.concatenate([[0.0], w[1:]])
-        value = float(np.logaddexp(0, -score).mean() + RIDGE * (flat**2).sum() / 2)
+        seen, close = (1 / (1 + np.exp(-scaled[:, x] @ w[x])) for x in (first, ~first))
+        said = np.clip(seen * close, 1e-9, 1 - 1e-9)
+        steep = -np.where(right, 1 / said, -1 / (1 - said)) * seen * close / len(right)
+        slope = np.where(first, scaled.T @ (steep * (1 - seen)), scaled.T @ (steep * (1 - close)))
+        flat = w * (signs != 0)
+        value = float(-np.log(np.where(right, said, 1 - said)).mean() + RIDGE * (flat**2).sum() / 2)
         return value, slope + RIDGE * flat
 
-    bounds = [(None, None)] + [(0, None) if way > 0 else (None, 0) for way in SIGNS]
-    found = minimize(loss, np.zeros(len(mean)), jac=True, bounds=bounds, method="L-BFGS-B").x
-    curve: Floats = found / spread
-    curve[0] = found[0] - (found[1:] * mean[1:] / spread[1:]).sum()
-    return curve
+    ways = {0: (None, None), 1: (0, None), -1: (None, 0)}
+    found = minimize(
+        loss,
+        np.where(signs == 0, 2.0, 0.0),
+        jac=True,
+        bounds=[ways[way] for way in SIGNS],
+        method="L-BFGS-B",
+    ).x
+    curves: Floats = found / spread
+    moved = found * mean / spread * (signs != 0)
+    curves[0] -= moved[first].sum()
+    curves[SEEN] -= moved[~first].sum()
+    return curves
 
 
-def curve_and_table(rows: list[Measured]) -> tuple[Floats, str]:
-    """The curve (6,) of all rows, and in Markdown what curves of the others are worth on each."""
+def curves_and_table(rows: list[Measured]) -> tuple[Floats, str]:
+    """The curves (7,) of all rows, and in Markdown what curves of the others are worth on each."""
     inputs = np.concatenate([row.inputs for row in rows])
     right = np.concatenate([row.errors < RIGHT for row in rows])
     gone = np.concatenate([row.gone for row in rows])
@@ -116,8 +128,7 @@ def curve_and_table(rows: list[Measured]) -> tuple[Floats, str]:
     for fold in range(FOLDS):
         mine = folds == fold
         if mine.any() and not mine.all():
-            score = inputs[mine] @ fit_curve(inputs[~mine], right[~mine])
-            said[mine] = 1 / (1 + np.exp(-score))
+            said[mine] = likelihood(inputs[mine], fit_curves(inputs[~mine], right[~mine]))
     lines = header(("confidence", "joints", "mean of it", "were right"), texts=1)
     for low, high in itertools.pairwise(BINS):
         some = (said >= low) & ((said < high) | (high == BINS[-1]))
@@ -125,7 +136,7 @@ def curve_and_table(rows: list[Measured]) -> tuple[Floats, str]:
             lines.append(_line(f"{low:g} to {high:g}", said[some], right[some]))
     lines.append(_line("all", said, right))
     lines.append(_line("of limbs taken away", said[gone], right[gone]))
-    return fit_curve(inputs, right), "\n".join(lines)
+    return fit_curves(inputs, right), "\n".join(lines)
 
 
 def _line(name: str, said: Floats, right: Mask) -> str:
