@@ -9,6 +9,7 @@ are
   relative to what is usual: a limb that is not in the scan may lie in the fitted body's trunk,
   whose points are not the limb's;
 * the least such share of all parts from it up to the pelvis;
+* that of the part at the end of its bone, where that is less: an elbow whose hand is not there;
 * how far the network's first estimate of the part's direction was turned as it looked again.
 
 Of the second, that the body is close, they are how far the points that are nearest to the part, and
@@ -31,7 +32,7 @@ from scipy.spatial import cKDTree
 
 from posetx.arrays import Floats
 from posetx.bodies.body import BodyModel
-from posetx.bodies.skeleton import JOINTS, PARENTS
+from posetx.bodies.skeleton import BONE_END, JOINTS, PARENTS
 from posetx.geometry.mesh import vertex_areas
 from posetx.geometry.sampling import voxel_thin
 from posetx.models.pose_mae import PoseCode
@@ -56,11 +57,11 @@ LEAST_SHARE, LEAST_TURN = 0.02, 0.05
 CLOSEST, NONE_NEAR = 0.008, 0.05
 #: the confidence of a whole pose counts as nought or one no nearer than this, and so much without
 EDGE, UNKNOWN = 0.005, 0.5
-#: the curves: of being seen a constant and three slopes, of being close a constant and two
-FITTED = (1.118, 1.092, 0.564, -1.602, -8.754, -2.576, 0.386)
-NETWORK = (0.638, 1.367, 0.503, -0.827, -3.486, -1.548, 0.667)
+#: the curves: of being seen a constant and four slopes, of being close a constant and two
+FITTED = (1.728, 0.402, 0.539, 0.851, -1.439, -8.570, -2.530, 0.376)
+NETWORK = (1.232, 0.117, 0.448, 1.456, -0.612, -3.168, -1.488, 0.666)
 #: so many of them are the first curve's
-SEEN = 4
+SEEN = 5
 
 
 @dataclass
@@ -75,7 +76,7 @@ class Evidence:
     near: Floats
 
     def inputs(self, overall: float | None) -> Floats:
-        """What the curves' numbers are multiplied with (19, 7)."""
+        """What the curves' numbers are multiplied with (19, 8)."""
         trust = min(max(UNKNOWN if overall is None else overall, EDGE), 1 - EDGE)
         ones = np.ones(len(JOINTS))
         usual = np.array(USUAL)
@@ -83,15 +84,17 @@ class Evidence:
         above = shown.copy()
         for joint, parent in enumerate(PARENTS[1:], 1):  # a parent comes before its children
             above[joint] = min(above[joint], above[parent])
+        end = shown.copy()
+        for joint, last in BONE_END.items():
+            end[joint] = min(end[joint], shown[last])
         looked = np.log(self.looked + LEAST_TURN)
         near = np.log(np.maximum(self.near, CLOSEST))
-        return np.stack(
-            [ones, shown, above, looked, ones, near, math.log(trust / (1 - trust)) * ones], 1
-        )
+        whole = math.log(trust / (1 - trust)) * ones
+        return np.stack([ones, shown, above, end, looked, ones, near, whole], 1)
 
 
 def likelihood(inputs: Floats, curves: Floats) -> Floats:
-    """Of inputs (n, 7) and curves (7,): (n,), 0 to 1."""
+    """Of inputs (n, 8) and curves (8,): (n,), 0 to 1."""
     seen, close = inputs[:, :SEEN] @ curves[:SEEN], inputs[:, SEEN:] @ curves[SEEN:]
     likely: Floats = 1 / (1 + np.exp(-seen.clip(-40, 40))) / (1 + np.exp(-close.clip(-40, 40)))
     return likely

@@ -25,7 +25,7 @@ from posetx.studies.results import header
 #: of the curves' squared slopes, their inputs at unit variance
 RIDGE = 3e-3
 #: which way each input may count, in the order of `Evidence.inputs`; constants either
-SIGNS = (0, 1, 1, -1, 0, -1, 1)
+SIGNS = (0, 1, 1, 1, -1, 0, -1, 1)
 BINS = (0.0, 0.2, 0.5, 0.8, 0.9, 0.97, 1.0)
 #: parts of the scans that are left out in turn, to be told by the others
 FOLDS = 6
@@ -33,7 +33,7 @@ FOLDS = 6
 
 @dataclass
 class Measured:
-    """One reading of one scan: inputs (19, 7), errors (19,) in metres, which parts were gone."""
+    """One reading of one scan: inputs (19, 8), errors (19,) in metres, which parts were gone."""
 
     fold: int
     fitted: bool
@@ -87,7 +87,7 @@ def joint_errors(reading: Reading, scan: KnownScan) -> Floats:
 
 
 def fit_curves(inputs: Floats, right: Mask) -> Floats:
-    """The curves (7,) that make ``right`` (n,) likeliest of inputs (n, 7), none the wrong way."""
+    """The curves (8,) that make ``right`` (n,) likeliest of inputs (n, 8), none the wrong way."""
     signs = np.array(SIGNS)
     mean, spread = inputs.mean(0), inputs.std(0) + 1e-9
     mean[signs == 0], spread[signs == 0] = 0.0, 1.0
@@ -119,7 +119,7 @@ def fit_curves(inputs: Floats, right: Mask) -> Floats:
 
 
 def curves_and_table(rows: list[Measured]) -> tuple[Floats, str]:
-    """The curves (7,) of all rows, and in Markdown what curves of the others are worth on each."""
+    """The curves (8,) of all rows, and in Markdown what curves of the others are worth on each."""
     inputs = np.concatenate([row.inputs for row in rows])
     right = np.concatenate([row.errors < RIGHT for row in rows])
     gone = np.concatenate([row.gone for row in rows])
