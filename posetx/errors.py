@@ -6,6 +6,17 @@ in passing stand in backquotes, `like_this`; the command line makes options of t
 
 from __future__ import annotations
 
+#: what Python raises where data are not of the kind that code expects: a list for a dict, text for
+#: a number, nothing at all
+DAMAGED = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
 
 class PosetxError(Exception):
     """An item failed (exit code 1): a file that cannot be read, a scan without a body in it."""

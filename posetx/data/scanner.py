@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from posetx.data.objects import add_objects
+from posetx.geometry.visibility import visible_from
 
 
 @dataclass(frozen=True)
@@ -32,38 +33,6 @@ class ScannerSettings:
     holes: int = 3
     objects: tuple[float, ...] = ()
     longest_edge: float = 0.6
-
-
-def visible_from(
-    points: Tensor,
-    normals: Tensor,
-    direction: Tensor,
-    cell: float | Tensor,
-    side: int | None = None,
-) -> Tensor:
-    """Which points (B, N) a camera far away in ``direction`` (B, 3) sees.
-
-    ``points``, ``normals`` (B, N, 3); ``cell`` is the depth buffer's cell in the points' unit,
-    one or (B, 1), and has to be about twice the points' spacing; ``direction`` points from the body
-    to the camera. ``side`` is how many cells the buffer has along a side, enough for any cloud's
-    diagonal; who knows it saves the host from waiting for the device.
-    """
-    direction = F.normalize(direction, dim=-1)
-    helper = torch.zeros_like(direction)
-    helper[:, 1] = 1.0
-    helper = torch.where(direction[:, 1:2].abs() > 0.9, helper.roll(-1, 1), helper)
-    right = F.normalize(torch.cross(helper, direction, dim=-1), dim=-1)
-    above = torch.cross(direction, right, dim=-1)
-    u, v, depth = (points @ torch.stack([right, above, direction], 2)).unbind(-1)
-    column = ((u - u.amin(1, keepdim=True)) / cell).long()
-    row = ((v - v.amin(1, keepdim=True)) / cell).long()
-    if side is None:
-        side = int(torch.maximum(column.max(), row.max())) + 1
-    index = row * side + column
-    nearest = torch.full((len(points), side * side), -torch.inf, device=points.device)
-    nearest = nearest.scatter_reduce(1, index, depth, "amax")
-    facing = (normals @ direction.unsqueeze(-1)).squeeze(-1) > 0.1
-    return facing & (depth > nearest.gather(1, index) - 1.5 * cell)
 
 
 def simulate_scans(

@@ -51,6 +51,10 @@ class FitSettings:
     #: what a match with a part that the network does not see in the point costs, at first; the
     #: network's word counts less and less
     part_distance: float = 0.07
+    #: what a match with a place of the body costs that the scan cannot show: with it the first 32
+    #: pairs of `front` have a geometric mean PMD of 1.39e-4, and of 1.57e-4
+    #: without it
+    concealed: float = 0.05
     #: pull of the body's points to the scan, relative to the scan's to the body: a scan may lack
     #: a side, and a body may not
     body_to_scan: float = 0.4
@@ -128,7 +132,8 @@ class BodyFit:
         start = self.fine.begin(estimate)
         figure = self._solve(self.fine, start, start, seen, s.iterations, s.reach, None, True)
         placed = self.fine.place(figure)
-        sides = Sides(placed, squared_distances(seen.points, placed.surface).amin(1))
+        squared = squared_distances(seen.points, placed.surface).amin(1)
+        sides = Sides(placed, squared, seen.points)
         if sides.all_shown:
             return figure, start, None
         figure = self._solve(self.fine, start, start, seen, s.iterations, s.reach, sides, True)
@@ -147,7 +152,7 @@ class BodyFit:
         for _ in range(rounds):
             first = leaders[:1]
             # without the network's word on whose points are whose: it may be why a limb went wrong
-            others = self.search.starts(first, few, s.starts)
+            others = self.search.starts(first, few, s.starts, sides)
             others = self._solve(self.coarse, others, start, few, s.trials, s.trial_reach, sides)
             others = Figure.joined([first, others])
             whole = self.search.misfit(others, seen, sides).whole
@@ -189,10 +194,14 @@ class BodyFit:
             placed, jacobian = body.place(figure), body.jacobian(figure)
             squared = squared_distances(cloud, placed.surface)
             to_scan = squared.argmin(1)
-            to_body = (squared if strange is None else squared + left * strange).argmin(2)
+            shown = torch.ones_like(placed.surface[..., 0])
+            cost = squared if strange is None else squared + left * strange
+            if sides is not None:
+                shown = sides.weights(placed.surface, placed.normals)
+                cost = cost + s.concealed**2 * (1 - shown).unsqueeze(1)
+            to_body = cost.argmin(2)
             matched = _Matched(placed)
             apart = placed.surface - cloud[0, to_scan]
-            shown = 1.0 if sides is None else sides.weights(placed.normals)
             apart = apart + seen.lift[0, to_scan].unsqueeze(-1) * placed.normals
             matched.add(apart, far, s.body_to_scan * shown * doubt[to_scan])
             which = to_body.unsqueeze(-1).expand(-1, -1, 3)

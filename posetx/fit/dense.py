@@ -135,8 +135,9 @@ class DenseFit:
         index = tree.query(contacts.where)[1]
         matches = _Matches(contacts, points[index], index)
         if sides is not None:
+            where = torch.as_tensor(contacts.where[None]).float()
             facing = torch.as_tensor(contacts.normals[None]).float()
-            matches.weight *= sides.weights(facing)[0].double().numpy()
+            matches.weight *= sides.weights(where, facing)[0].double().numpy()
         return matches
 
     def _priors(self, figure: Figure, early: Tensor) -> tuple[Tensor, Tensor]:

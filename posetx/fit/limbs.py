@@ -79,24 +79,23 @@ class LimbSearch:
         squared = squared_distances(seen.points, placed.surface)
         to_cloud, which = squared.min(1)
         to_cloud = _short(to_cloud, seen.lift[0, which])
-        misfit = _unexplained(_short(squared.amin(2), seen.lift), to_cloud)
-        if sides is not None:
-            shown = sides.weights(placed.normals)
-            far = 1 - _explained(to_cloud)
-            misfit.body = (shown * far).sum(1) / shown.sum(1)
-        return misfit
+        shown = None if sides is None else sides.weights(placed.surface, placed.normals)
+        return _unexplained(_short(squared.amin(2), seen.lift), to_cloud, shown)
 
-    def starts(self, figure: Figure, seen: Seen, count: int) -> Figure:
-        """``count`` figures like ``figure`` (1) with limbs elsewhere: the best of each of LIMBS."""
+    def starts(self, figure: Figure, seen: Seen, count: int, sides: Sides | None = None) -> Figure:
+        """``count`` figures like ``figure`` (1) with limbs elsewhere: the best of each of LIMBS.
+
+        What the ``sides`` know to be hidden needs no points.
+        """
         each = max(count // len(LIMBS), 1)
-        squared = squared_distances(seen.points, self.body.place(figure).surface)[0]  # (N, M)
+        surface = self.body.place(figure).surface
         local = relative_rotations(figure.rotations)
         rotations = []
         for limb, samples in zip(LIMBS, self.samples, strict=True):
             others = local.repeat(CANDIDATES, 1, 1, 1)
             others[:, list(limb)] = self.local[:, list(limb)]
             others = global_rotations(others)
-            misfit = self._misfits(figure, others, seen, squared, samples).whole
+            misfit = self._misfits(figure, others, seen, surface, samples, sides).whole
             rotations.append(others[misfit.topk(each, largest=False).indices])
         starts = figure.repeated(each * len(LIMBS))
         starts.rotations = torch.cat(rotations)
@@ -121,27 +120,40 @@ class LimbSearch:
         return replace(figure, rotations=global_rotations(own))
 
     def _misfits(
-        self, figure: Figure, rotations: Tensor, seen: Seen, squared: Tensor, samples: Tensor
+        self,
+        figure: Figure,
+        rotations: Tensor,
+        seen: Seen,
+        surface: Tensor,
+        samples: Tensor,
+        sides: Sides | None,
     ) -> Misfit:
-        """Of the figure with other ``rotations`` (C, 19, 3, 3) of the limb with ``samples``."""
+        """Of the figure with other ``rotations`` (C, 19, 3, 3) of the limb with ``samples``.
+
+        ``surface`` (1, M, 3) is the figure's; ``samples`` are indices of it.
+        """
         body, count = self.body, len(rotations)
         rest, joints = body.rest(figure)
         joints = joints.expand(count, -1, -1)
         placed = forward_kinematics(joints, rotations)
         limb = skin(rest[:, samples], body.weights[samples], joints, placed, rotations)
         limb = figure.size * limb + figure.where
-        apart = squared_distances(seen.points, limb)  # (C, N, limb samples)
-        kept = torch.ones(squared.shape[1], dtype=torch.bool, device=squared.device)
+        kept = torch.ones(surface.shape[1], dtype=torch.bool, device=surface.device)
         kept[samples] = False
+        still = surface[:, kept]
         # a cloud's point is explained by the limb or by the rest, which stays where it is
-        to_body = torch.minimum(apart.amin(2), squared[:, kept].amin(1))
-        lift = seen.lift[0]
-        still, which = squared[:, kept].min(0)
-        still = _short(still, lift[which]).expand(count, -1)
-        limbs, which = apart.min(1)
-        return _unexplained(
-            _short(to_body, seen.lift), torch.cat([still, _short(limbs, lift[which])], 1)
-        )
+        apart = squared_distances(seen.points, limb)  # (C, N, limb samples)
+        rest_apart = squared_distances(seen.points, still)  # (1, N, M - limb samples)
+        to_body = torch.minimum(apart.amin(2), rest_apart.amin(2))
+        lift, to_cloud = seen.lift[0], []
+        for squared in (rest_apart, apart):
+            nearest, which = squared.min(1)
+            to_cloud.append(_short(nearest, lift[which]).expand(count, -1))
+        shown = None
+        if sides is not None:
+            views = sides.views
+            shown = torch.cat([views.open(still).expand(count, -1), views.open(limb)], 1)
+        return _unexplained(_short(to_body, seen.lift), torch.cat(to_cloud, 1), shown)
 
 
 @lru_cache(maxsize=1)
@@ -173,6 +185,11 @@ def _explained(squared: Tensor) -> Tensor:
     return SCALE**2 / (squared.clamp_min(0) + SCALE**2)
 
 
-def _unexplained(cloud: Tensor, surface: Tensor) -> Misfit:
-    """From squared distances (B, N), (B, M) to the nearest point of the other side."""
-    return Misfit(1 - _explained(cloud).mean(1), 1 - _explained(surface).mean(1))
+def _unexplained(cloud: Tensor, surface: Tensor, shown: Tensor | None = None) -> Misfit:
+    """From squared distances (B, N), (B, M) to the nearest point of the other side.
+
+    Of the surface's samples each counts as much as it is ``shown`` (B, M), all alike without.
+    """
+    far = 1 - _explained(surface)
+    body = far.mean(1) if shown is None else (shown * far).sum(1) / shown.sum(1).clamp_min(1e-6)
+    return Misfit(1 - _explained(cloud).mean(1), body)

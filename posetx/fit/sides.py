@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from posetx.fit.figure import Placed
+from posetx.fit.views import Views, cameras, sphere
 
 DIRECTIONS = 64
 #: how narrowly a direction stands for those about it
@@ -27,32 +26,27 @@ class Sides:
     near points all over the body, and the others are a body's thickness away.
     """
 
-    def __init__(self, placed: Placed, squared: Tensor):
-        """Of one placed body, and the squared distances (1, N) of its surface to the scan."""
-        self.directions = _sphere(DIRECTIONS).to(squared.device)
+    def __init__(self, placed: Placed, squared: Tensor, cloud: Tensor):
+        """Of one placed body, and the squared distances (1, N) of its surface to the scan.
+
+        ``cloud`` (1, M, 3) is the scan.
+        """
+        self.directions = sphere(DIRECTIONS).to(squared.device)
         near = torch.exp(-squared.clamp_min(0) / NEAR**2)
         by_direction = self._kernel(placed.normals)[0]  # (N, D)
         shown = (near @ by_direction)[0] / by_direction.sum(0).clamp_min(1e-6)
         self.shown = (shown / shown.max().clamp_min(1e-6)).clamp_min(LEAST)
+        self.views = Views(cloud, cameras(placed, near[0]))
 
     @property
     def all_shown(self) -> bool:
-        """Whether the scan goes all around the body."""
-        return bool(self.shown.min() > SHOWN)
+        """Whether the scan goes all around the body, and no part of it hides another."""
+        return not len(self.views.directions) and bool(self.shown.min() > SHOWN)
 
-    def weights(self, normals: Tensor) -> Tensor:
-        """What surface samples with these normals (B, N, 3) count: (B, N), from LEAST to 1."""
+    def weights(self, places: Tensor, normals: Tensor) -> Tensor:
+        """What surface samples (B, N, 3) with these normals count: (B, N), from 0 to 1."""
         kernel = self._kernel(normals)
-        return (kernel @ self.shown) / kernel.sum(-1)
+        return self.views.open(places) * (kernel @ self.shown) / kernel.sum(-1)
 
     def _kernel(self, normals: Tensor) -> Tensor:
         return torch.exp(SHARPNESS * (normals @ self.directions.T - 1))
-
-
-def _sphere(count: int) -> Tensor:
-    """Directions (count, 3) evenly spread (a Fibonacci lattice)."""
-    step = torch.arange(count) + 0.5
-    height = 1 - 2 * step / count
-    angle = math.pi * (1 + 5**0.5) * step
-    ring = (1 - height.square()).sqrt()
-    return torch.stack([ring * angle.cos(), height, ring * angle.sin()], 1)

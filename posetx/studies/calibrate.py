@@ -16,7 +16,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from posetx.arrays import Floats, Mask
-from posetx.errors import PosetxError
+from posetx.errors import DAMAGED, PosetxError
 from posetx.evaluation.card import update_card
 from posetx.files.checks import read_bytes
 from posetx.models.shipped import section
@@ -99,14 +99,7 @@ def calibrate_card(model: str, paths: Sequence[Path]) -> list[dict[str, float]]:
         try:
             for pairs in json.loads(data).values():
                 details += of_scans(pairs)
-        except (
-            ArithmeticError,
-            AttributeError,
-            LookupError,
-            TypeError,
-            ValueError,
-            RecursionError,
-        ):
+        except DAMAGED:
             raise PosetxError(f"{path}: not what `posetx evaluate --details` writes") from None
     names = ", ".join(map(str, paths))
     if len(details) < 2:

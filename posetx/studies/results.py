@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from posetx.errors import PosetxError
+from posetx.errors import DAMAGED, PosetxError
 from posetx.files.atomic import write_text_atomic
 
 
@@ -35,7 +35,7 @@ def understood(path: Path, told: str) -> Iterator[None]:
     """Whatever goes wrong while what was kept is looked through is the file's fault."""
     try:
         yield
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+    except DAMAGED:
         raise PosetxError(f"{path}: not a file of {told}; move it away") from None
 
 

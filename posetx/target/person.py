@@ -98,12 +98,12 @@ class Watcher:
     def __init__(self, swift: PoseReader, thorough: PoseReader | None, up: str, front: str):
         self.swift, self.thorough, self.up, self.front = swift, thorough, up, front
 
-    def person(self, pieces: Pieces) -> Person:
-        """The pieces that look most like a person, and how they stand.
+    def person(self, pieces: Pieces, among: Mask) -> Person:
+        """The pieces that look most like a person, ``among`` (p,) some, and how they stand.
 
         Raises UsageError for an axis that is none, or the same axis twice.
         """
-        every = _upright_pieces(pieces)
+        every = _upright_pieces(pieces, among)
         large = _large(pieces, every)
         found = self.orientation(self.sample(pieces, every))
         if len(large) < 2:
@@ -184,9 +184,9 @@ class Watcher:
         return self.thorough.misfit(few, look.rotation)
 
 
-def _upright_pieces(pieces: Pieces) -> Mask:
-    """The pieces (p,) that have an area, without grounds and backdrops where there is more."""
-    real = pieces.area > 0
+def _upright_pieces(pieces: Pieces, among: Mask) -> Mask:
+    """Of some pieces (p,) those with an area, without grounds and backdrops where there is more."""
+    real: Mask = among & (pieces.area > 0)
     if real.sum() < 2:
         return real
     _, width, thickness = pieces.extents.T

@@ -15,7 +15,7 @@ from posetx.geometry.outer import covered_area, layers, outer_faces
 from posetx.models.predictor import IdentityFrame
 from posetx.reading.reader import PoseReader
 from posetx.target.belonging import belonging
-from posetx.target.person import Watcher
+from posetx.target.person import Person, Watcher
 from posetx.target.pieces import Pieces
 from posetx.target.prepared import Prepared, TargetFit, prepared
 
@@ -101,9 +101,8 @@ def ready_target(
         )
     pieces = Pieces.of(target)
     watcher = Watcher(swift, thorough, up, front)
-    person = watcher.person(pieces)
+    person, figure = _figure(watcher, pieces)
     found = person.found
-    figure = belonging(pieces, person.core, axis(found.up, "up"))
     faces = target.faces[figure[pieces.of_face]]
     seen = faces
     if not person.measured[person.core].all():
@@ -129,6 +128,21 @@ def ready_target(
         seen,
         _notes(pieces, figure),
     )
+
+
+def _figure(watcher: Watcher, pieces: Pieces) -> tuple[Person, Mask]:
+    """The person, and which pieces (p,) are the figure's.
+
+    What is left when other things are taken away is looked at anew, until it is all of one figure:
+    so a tree beside it has no say in how it stands and what of it is the body.
+    """
+    figure = np.ones(len(pieces.area), dtype=bool)
+    while True:
+        person = watcher.person(pieces, figure)
+        own = figure & belonging(pieces, person.core, axis(person.found.up, "up"))
+        if (own == figure).all():
+            return person, figure
+        figure = own
 
 
 def _notes(pieces: Pieces, figure: Mask) -> list[str]:

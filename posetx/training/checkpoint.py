@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from posetx.errors import PosetxError
+from posetx.errors import DAMAGED, PosetxError
 from posetx.files.atomic import write_bytes_atomic
 
 #: what every checkpoint has
@@ -53,13 +53,6 @@ def understood(path: Path) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError:
         raise
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except (*DAMAGED, RuntimeError) as error:  # torch's own is the latter
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PosetxError(f"{path}: of another posetx, or damaged ({reason}); start anew") from None
