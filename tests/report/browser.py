@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import select
 import shutil
 import subprocess
 import tempfile
@@ -72,7 +73,7 @@ class Browser:
         )
         os.close(read_by_it)
         os.close(written_by_it)
-        self._stream = os.fdopen(self._in, "rb")
+        self._heard = b""
         page = next(t for t in self.ask("Target.getTargets")["targetInfos"] if t["type"] == "page")
         told = self.ask("Target.attachToTarget", targetId=page["targetId"], flatten=True)
         self._session = told["sessionId"]
@@ -97,7 +98,7 @@ class Browser:
     ) -> None:
         self._program.kill()
         self._program.wait()
-        self._stream.close()
+        os.close(self._in)
         os.close(self._out)
         self._home.cleanup()
 
@@ -119,11 +120,15 @@ class Browser:
             self._note(heard)
 
     def _line(self) -> bytes:
-        line = bytearray()
-        while (sign := self._stream.read(1)) != b"\0":
-            assert sign, "the browser has ended"
-            line += sign
-        return bytes(line)
+        """What it says next; fails where it says nothing for too long."""
+        while b"\0" not in self._heard:
+            ready, _, _ = select.select([self._in], [], [], PATIENCE)
+            assert ready, f"the browser said nothing for {PATIENCE} s"
+            more = os.read(self._in, 1 << 20)
+            assert more, "the browser has ended"
+            self._heard += more
+        line, self._heard = self._heard.split(b"\0", 1)
+        return line
 
     def _note(self, heard: dict[str, Any]) -> None:
         method, told = heard.get("method"), heard.get("params", {})
@@ -162,11 +167,12 @@ class Browser:
         return found
 
     def settle(self) -> None:
-        """Until what was asked for is drawn, and the camera rests."""
+        """Until what was asked for is drawn and the camera rests, or it plays."""
         self.value(
             "new Promise((done) => { let last = -1, same = 0; const look = () => {"
             " const now = posetxView.framesDrawn(); same = now === last ? same + 1 : 0; last = now;"
-            " same > 3 ? done(1) : requestAnimationFrame(look); }; look(); })"
+            " same > 3 || posetxView.bar.playing ? done(1) : requestAnimationFrame(look);"
+            " }; look(); })"
         )
 
     def picture(self) -> np.ndarray:

@@ -171,7 +171,8 @@ def _movement(family: list[_Read], layers: list[Layer], place: int) -> Subject:
     subject.frames = [one.subject.frames[0] for one in family]
     first, last = subject.frames[0], subject.frames[-1]
     subject.begin = 0.0
-    subject.note = f"{len(family)} files, {first.name} to {last.name}"
+    subject.name = f"{first.name} … {last.name}"
+    subject.note = f"{len(family)} files"
     layer = Layer(f"distance of {first.name} to {last.name}", UNIT)
     layer.between[place] = (first.points, last.points)
     layers.append(layer)

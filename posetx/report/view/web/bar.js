@@ -74,6 +74,7 @@ class Bar {
     name.onclick = () => this.toggle(index);
     const more = element("small", [countOf(figure), subject.note].filter(Boolean).join(" · "));
     const stats = element("small");
+    const moment = element("small", subject.frames.length > 2 ? figure.frameName() : "");
     const turn = element("button", "⟳", "turn");
     turn.type = "button";
     turn.title = "Turn by 45° (Y turns all)";
@@ -81,12 +82,19 @@ class Bar {
     turn.onclick = () => this.turn(subject.family);
     const row = element("span", "", "row");
     row.append(name, turn);
-    box.append(row, more, stats);
+    box.append(row, more, moment, stats);
     byId("labels").append(box);
-    return { box, stats, name };
+    return { box, stats, name, moment };
   }
 
+  /** The labels where their figures are, which have to make room for them. */
   placeLabels() {
+    const { stage } = this;
+    const high = Math.max(...this.labels.map(({ box }) => box.offsetHeight)) + 4;
+    if (!stage.overlaid && Math.abs(high - stage.top) > 1) {
+      stage.top = high;
+      if (!stage.touched) stage.frame(false);
+    }
     const cells = this.stage.cells();
     byId("labels").classList.toggle("overlaid", this.stage.overlaid);
     this.labels.forEach(({ box }, i) => {
@@ -120,6 +128,7 @@ class Bar {
       from.textContent = legend.from;
       to.textContent = legend.to;
     }
+    this.placeLabels();
     this.stage.draw();
   }
 
@@ -127,7 +136,7 @@ class Bar {
     const slider = byId("slider");
     byId("time").hidden = !this.moving.length;
     if (!this.moving.length) return;
-    const frames = this.moving[this.moving.length - 1].subject.frames;
+    const frames = this.moving[0].subject.frames;
     byId("first").textContent = byId("first").title = frames[0].name;
     byId("last").textContent = byId("last").title = frames[frames.length - 1].name;
     this.seconds = frames.length > 2 ? Math.max(frames.length / 15, 1) : 1.4;
@@ -141,6 +150,9 @@ class Bar {
     const clipped = Math.min(Math.max(share, 0), 1);
     byId("slider").value = clipped;
     this.moving.forEach((figure) => figure.show(clipped));
+    this.figures.forEach((figure, i) => {
+      if (figure.subject.frames.length > 2) this.labels[i].moment.textContent = figure.frameName();
+    });
     byId("slider").setAttribute("aria-valuetext", this.moving.length ? this.moving[0].frameName() : "");
     this.stage.draw();
   }
@@ -226,7 +238,10 @@ class Bar {
     const root = document.documentElement;
     root.dataset.theme = name || (root.dataset.theme === "dark" ? "light" : "dark");
     const dark = root.dataset.theme === "dark";
-    this.stage.shadows.forEach((shadow) => { shadow.material.uniforms.strength.value = dark ? 0.75 : 0.34; });
+    this.stage.shadows.forEach((shadow) => {
+      shadow.material.uniforms.strength.value = dark ? 0.6 : 0.34;
+      shadow.material.uniforms.tone.value.set(...(dark ? [0, 0, 0] : [0.1, 0.13, 0.2]));
+    });
     this.stage.draw();
   }
 

@@ -17,8 +17,9 @@ class Figure {
     this.parts = subject.parts || [{ begin: 0, end: subject.triangles || 0, color: null, image: -1, cut: false }];
     this.materials = this.parts.map(() => materialOf(!this.isMesh));
     if (this.isMesh) {
-      this.geometry.setIndex(new THREE.BufferAttribute(this.faces, 1));
-      this.parts.forEach((part, i) => this.geometry.addGroup(3 * part.begin, 3 * (part.end - part.begin), i));
+      const groups = this.parts.map(({ begin, end }) => [3 * begin, 3 * (end - begin)]);
+      this.fine = { index: new THREE.BufferAttribute(this.faces, 1), groups };
+      this.draw(this.fine);
     }
     if (subject.uv) this.geometry.setAttribute("uv", new THREE.BufferAttribute(uvOf(subject.uv), 2));
     this.object = this.isMesh
@@ -100,11 +101,11 @@ class Figure {
     return normals;
   }
 
-  /** Coordinates along an axis (a row of three) of about `most` of the first `count` vertices. */
-  along(row, count, most) {
+  /** Coordinates along an axis (a row of three) of about `most` of the first `count` vertices at some moments. */
+  along(row, frames, count, most) {
     const values = [];
-    const step = Math.max(1, Math.floor((count * this.frames.length) / most));
-    for (const packed of this.subject.frames) {
+    const step = Math.max(1, Math.floor((count * frames.length) / most));
+    for (const packed of frames) {
       const grid = bufferAt(packed.buffer), size = packed.step;
       const base = row[0] * packed.origin[0] + row[1] * packed.origin[1] + row[2] * packed.origin[2];
       for (let i = 0; i < 3 * count; i += 3 * step) {
@@ -135,6 +136,20 @@ class Figure {
   frameName() {
     const frames = this.subject.frames;
     return frames[Math.round(Math.min(Math.max(this.share, 0), 1) * (frames.length - 1))].name;
+  }
+
+  /** Draw the triangles of an index, one group a material. */
+  draw({ index, groups }) {
+    this.geometry.setIndex(index);
+    this.geometry.clearGroups();
+    groups.forEach(([begin, count], i) => this.geometry.addGroup(begin, count, i));
+  }
+
+  /** Fewer triangles, of a large mesh, or all of them. */
+  setCoarse(coarse) {
+    if (!this.isMesh) return;
+    if (coarse && this.few === undefined) this.few = coarseOf(this);
+    this.draw((coarse && this.few) || this.fine);
   }
 
   /** Also draw what cleaning took out of a cloud. */

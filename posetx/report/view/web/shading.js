@@ -66,9 +66,9 @@ function shadowOf() {
   const material = new THREE.ShaderMaterial({
     transparent: true,
     depthWrite: false,
-    uniforms: { strength: { value: 0.3 } },
+    uniforms: { strength: { value: 0.3 }, tone: { value: new THREE.Vector3() } },
     vertexShader: "varying vec2 at; void main() { at = 2.0 * uv - 1.0; gl_Position = projectionMatrix * modelViewMatrix * vec4(position, 1.0); }",
-    fragmentShader: "uniform float strength; varying vec2 at; void main() { gl_FragColor = vec4(0.1, 0.13, 0.2, strength * pow(max(1.0 - dot(at, at), 0.0), 2.0)); }",
+    fragmentShader: "uniform float strength; uniform vec3 tone; varying vec2 at; void main() { gl_FragColor = vec4(tone, strength * pow(max(1.0 - dot(at, at), 0.0), 2.0)); }",
   });
   const mesh = new THREE.Mesh(new THREE.PlaneGeometry(1, 1), material);
   mesh.rotation.x = -Math.PI / 2;

@@ -2,7 +2,9 @@
 
 const FIELD = 28; // degrees of the camera, from top to bottom
 const MARGIN = 1.16;
-const TOP = 58; // pixels of a cell that are its label's
+const TOP = 58; // pixels of a cell that are its label's, until that is measured
+const ALIKE = 1.5; // heights that differ by less are those of people of one height
+const BROAD = 1.5; // what is broader than the narrowest by more is so by its floor
 const YAWS = { front: 0, side: 90, back: 180, slanted: 28 };
 
 class Stage {
@@ -12,6 +14,7 @@ class Stage {
     this.overlaid = false;
     this.frames = 0;
     this.touched = false;
+    this.top = TOP;
     this.renderer = new THREE.WebGLRenderer({ canvas, antialias: true, alpha: true, powerPreference: "high-performance" });
     this.renderer.outputColorSpace = THREE.LinearSRGBColorSpace; // colours are drawn as they are
     this.renderer.autoClear = false;
@@ -28,6 +31,7 @@ class Stage {
     this.shadows = figures.map(() => shadowOf());
     figures.forEach((figure, i) => this.scene.add(figure.object, this.shadows[i]));
     this.asked = false;
+    this.pace = new Pace(this);
     this.place();
     this.view("slanted");
     new ResizeObserver(() => this.resize()).observe(canvas.parentElement);
@@ -42,9 +46,7 @@ class Stage {
       families.set(figure.subject.family, known ? { low: known.low.map((v, k) => Math.min(v, box.low[k])), high: known.high.map((v, k) => Math.max(v, box.high[k])) } : box);
     });
     const sizes = scalesOf(this.figures, families);
-    this.height = 0; this.width = 0;
-    // Clouds may have a floor, which may well be cut off; meshes may not.
-    const measured = this.figures.some(({ isMesh }) => isMesh) ? ({ isMesh }) => isMesh : () => true;
+    this.measure(sizes);
     this.figures.forEach((figure, i) => {
       const { low, high } = families.get(figure.subject.family), scale = sizes.get(figure.subject.family);
       const origin = [(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2];
@@ -57,18 +59,23 @@ class Stage {
       figure.object.matrixWorldNeedsUpdate = true;
       const size = high.map((value, k) => scale * (value - low[k]));
       figure.spacing = figure.isMesh ? 0 : scale * spacingOf(figure);
-      if (measured(figure)) {
-        this.height = Math.max(this.height, size[1]);
-        this.width = Math.max(this.width, Math.hypot(size[0], size[2]) * 0.92, size[0]);
-      }
       // what is wider than it is tall brings its own ground
       const flat = Math.max(size[0], size[2]) > 1.25 * size[1];
-      this.shadows[i].scale.set(flat ? 0 : 1.35 * size[0] + 0.1, flat ? 0 : 1.7 * size[2] + 0.15, 1);
+      this.shadows[i].scale.set(flat ? 0 : 1.15 * size[0] + 0.1, flat ? 0 : 1.5 * size[2] + 0.15, 1);
     });
   }
 
-  shown() {
-    return this.figures.filter((figure) => figure.visible);
+  /** How high and wide the picture of a figure has to be; a floor may be cut off. */
+  measure(sizes) {
+    const extents = this.figures.map((figure) => {
+      const { low, high } = uprightBox(figure), scale = sizes.get(figure.subject.family);
+      return high.map((value, k) => scale * (value - low[k]));
+    });
+    const meshes = extents.filter((_, i) => this.figures[i].isMesh);
+    const asked = meshes.length ? meshes : extents;
+    const widths = asked.map((size) => Math.max(size[0], 0.92 * Math.hypot(size[0], size[2])));
+    this.height = Math.max(...asked.map((size) => size[1]));
+    this.width = Math.min(Math.max(...widths), BROAD * Math.min(...widths));
   }
 
   /** Look from a side, or as at first. */
@@ -86,6 +93,7 @@ class Stage {
     const tall = fromTop ? this.width : this.height;
     const far = MARGIN * Math.max(tall / 2 / half / free, this.width / 2 / (half * (cell.width / cell.height))) + this.width / 3;
     const yaw = (this.yaw * Math.PI) / 180 || 0, pitch = fromTop ? 1.55 : 0.12;
+    this.still();
     // the label is above: look higher than the middle
     const lift = (1 - free) * half * far * 0.85;
     this.controls.target.set(0, this.height / 2 + (fromTop ? 0 : lift), 0);
@@ -94,6 +102,14 @@ class Stage {
     this.camera.far = far * 12;
     this.controls.update();
     this.draw();
+  }
+
+  /** End what a drag has left of its swing. */
+  still() {
+    const { controls } = this, swings = controls.enableDamping;
+    controls.enableDamping = false;
+    controls.update();
+    controls.enableDamping = swings;
   }
 
   /** The picture's cells, in pixels from its upper left corner: one a figure, or one for all. */
@@ -105,24 +121,29 @@ class Stage {
     for (let across = 1; across <= figures.length; across++) {
       const down = Math.ceil(figures.length / across);
       const w = width / across, h = height / down;
-      const size = Math.min(w / Math.max(shape, 0.1), h - TOP);
+      const size = Math.min(w / Math.max(shape, 0.1), h - this.top);
       if (!best || size > best.size * 1.02) best = { across, w, h, size };
     }
     return figures.map((figure, i) => {
       const row = Math.floor(i / best.across);
       const inRow = Math.min(best.across, figures.length - row * best.across);
       const left = (i % best.across) * best.w + (width - inRow * best.w) / 2;
-      return { figure, left, top: this.overlaid ? 0 : TOP, y: row * best.h, width: best.w, height: best.h };
+      return { figure, left, top: this.overlaid ? 0 : this.top, y: row * best.h, width: best.w, height: best.h };
     });
   }
 
   resize() {
     const parent = this.canvas.parentElement;
-    this.renderer.setPixelRatio(Math.min(devicePixelRatio || 1, 2));
+    this.renderer.setPixelRatio(this.sharpness());
     this.renderer.setSize(parent.clientWidth, parent.clientHeight, false);
     if (!this.touched) this.frame(false);
     if (this.onresize) this.onresize();
     this.render(); // at once: resizing empties the canvas
+  }
+
+  /** Pixels of the picture for each of the page's. */
+  sharpness() {
+    return Math.min(devicePixelRatio || 1, 2);
   }
 
   /** Draw with the next picture of the screen. */
@@ -133,6 +154,7 @@ class Stage {
       this.asked = false;
       if (this.step) this.step();
       this.controls.update();
+      this.pace.tick();
       this.render();
     });
   }
@@ -165,11 +187,11 @@ class Stage {
 }
 
 /** The box of a figure in its upright frame, all moments, without the few points far from all others. */
-function uprightBox(figure) {
+function uprightBox(figure, frames = figure.subject.frames) {
   const { subject, isMesh } = figure;
   const low = [], high = [];
   subject.rotation.forEach((row) => {
-    const values = figure.along(row, isMesh ? subject.count : Math.max(subject.kept, 1), 60000);
+    const values = figure.along(row, frames, isMesh ? subject.count : Math.max(subject.kept, 1), 60000);
     let from = values[0], to = values[values.length - 1];
     if (!isMesh && values.length > 100) {
       const a = values[Math.floor(0.01 * values.length)], b = values[Math.floor(0.99 * values.length)];
@@ -182,18 +204,29 @@ function uprightBox(figure) {
   return { low, high };
 }
 
-/** How each family is scaled: by its known unit, or, in another unit than the last one's, to its height. */
+/**
+ * How each family is scaled: to the height of the last figure as it is at its end, where they are
+ * about as high in one unit; else by their units if these are known, so that a part stays a part.
+ */
 function scalesOf(figures, families) {
-  const heights = new Map(), scales = new Map();
-  for (const [family, { low, high }] of families) heights.set(family, Math.max(high[1] - low[1], 0.3 * (high[0] - low[0]), 1e-9));
-  const last = heights.get(figures[figures.length - 1].subject.family);
-  const metres = figures.every((figure) => figure.subject.metre);
-  for (const figure of figures) {
-    const family = figure.subject.family, height = heights.get(family);
-    if (metres) scales.set(family, 1 / figure.subject.metre);
-    else scales.set(family, height / last > 0.25 && height / last < 4 ? 1 / last : 1 / height);
+  const last = figures[figures.length - 1];
+  const goal = heightOf(uprightBox(last, last.subject.frames.slice(-1)));
+  const known = figures.every(({ subject }) => subject.metre);
+  const scales = new Map();
+  for (const [family] of families) {
+    const mine = figures.filter(({ subject }) => subject.family === family);
+    const one = mine[mine.length - 1];
+    const height = heightOf(uprightBox(one, one.subject.frames.slice(-1)));
+    const ratio = known ? (height / one.subject.metre) / (goal / last.subject.metre) : height / goal;
+    const alike = ratio < ALIKE && ratio > 1 / ALIKE;
+    if (alike || (!known && (ratio > 4 || ratio < 0.25))) scales.set(family, 1 / height);
+    else scales.set(family, known ? last.subject.metre / one.subject.metre / goal : 1 / goal);
   }
   return scales;
+}
+
+function heightOf({ low, high }) {
+  return Math.max(high[1] - low[1], 0.3 * (high[0] - low[0]), 1e-30);
 }
 
 /** About the distance of neighbours in a cloud that lies on a surface as large as its box's front. */
