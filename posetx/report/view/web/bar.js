@@ -67,6 +67,7 @@ class Bar {
     const box = element("div", "", "label");
     const name = element("button");
     name.type = "button";
+    name.setAttribute("aria-pressed", "true");
     name.title = `Show or hide (${index + 1})`;
     const dot = element("i", "", "dot");
     dot.style.background = `rgb(${ROLE_COLOURS[subject.role].join(",")})`;
@@ -207,7 +208,7 @@ class Bar {
     if (!figure) return;
     figure.visible = !figure.visible;
     this.labels[index].box.classList.toggle("off", !figure.visible);
-    this.labels[index].name.setAttribute("aria-pressed", String(!figure.visible));
+    this.labels[index].name.setAttribute("aria-pressed", String(figure.visible));
     this.stage.draw();
   }
 

@@ -45,14 +45,16 @@ class Pace {
     this.gap = 16;
     this.coarse = false;
     this.rest = 0;
+    this.run = 0; // pictures since the last pause
   }
 
   /** To be called with each picture. */
   tick() {
     const now = performance.now(), gap = now - this.last;
     this.last = now;
-    if (gap < SLOWEST) this.gap += 0.35 * (gap - this.gap);
-    if (this.gap > SLOW && gap < SLOWEST) this.set(true);
+    this.run = gap < SLOWEST ? this.run + 1 : 0;
+    if (this.run) this.gap += 0.35 * (gap - this.gap);
+    if (this.gap > SLOW && this.run > ENOUGH) this.set(true);
     clearTimeout(this.rest);
     if (this.coarse) this.rest = setTimeout(() => this.set(false), Math.max(RESTED, 4 * this.gap));
   }
@@ -73,4 +75,5 @@ class Pace {
 const SLOW = 60; // milliseconds between two pictures
 const ROUGH = 0.7; // pixels of the picture, each way, for one of the page's, meanwhile
 const SLOWEST = 4000; // longer ones are pauses
+const ENOUGH = 4; // pictures of one movement that tell how slow it is
 const RESTED = 500; // milliseconds after which nothing moves any more
