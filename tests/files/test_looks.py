@@ -121,6 +121,16 @@ def test_a_gltf_s_image_beside_it(tmp_path: Path) -> None:
     assert looks.corner_uv[0].tolist() == [[0, 0], [1, 0], [0, 1]]
 
 
+def test_a_texture_that_is_turned_and_shifted(tmp_path: Path) -> None:
+    change = {"offset": [0.5, 0], "scale": [2, 1], "rotation": np.pi / 2}
+    texture = {"index": 0, "extensions": {"KHR_texture_transform": change}}
+    materials = [{"pbrMetallicRoughness": {"baseColorTexture": texture}}]
+    looks = read_target(edited_gltf(tmp_path, materials=materials)).looks()
+    assert looks is not None and looks.corner_uv is not None
+    # as the extension has it: (u, v) becomes (u cos + v sin, -u sin + v cos)
+    assert np.allclose(looks.corner_uv[0], [[0.5, 0], [0.5, -2], [1.5, 0]])
+
+
 @pytest.mark.parametrize(
     "changes",
     [

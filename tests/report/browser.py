@@ -144,10 +144,14 @@ class Browser:
             self.asked.append(told["request"]["url"])
 
     def open(self, path: Path) -> None:
-        """Open a page from disk, and wait until it has begun."""
+        """Open a page from disk, and wait until it has begun; a slow machine draws it all the same.
+
+        Pages draw coarsely while pictures come slowly, which here they may at any time.
+        """
         self.ask("Page.navigate", url=path.resolve().as_uri())
         self.wait("document.documentElement && document.documentElement.dataset.ready")
         if self.value("!!window.posetxView"):
+            self.value("posetxView.stage.pace.set(false), posetxView.stage.pace.tick = () => {}")
             self.settle()
 
     def value(self, expression: str) -> Any:

@@ -289,6 +289,11 @@ def test_commands_make_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert [frame["name"] for frame in attacked["frames"]] == ["scan.npy", "a.ply"]
     assert attacked["kept"] < attacked["drawn"] and len(after["frames"]) == 2
     assert array_in(content, content["layers"][0]["of"]["0"]["values"]).max() > 1
+    # an attack that takes points away has none that moved
+    drop = ("--no-refine", "--steps", "1", "--method", "drop")
+    run("attack", "scan.npy", "t.obj", "-o", "d.ply", "--view", "d.html", *drop)
+    fewer = data_of(Path("d.html"))["subjects"][0]
+    assert len(fewer["frames"]) == 1 and fewer["count"] < attacked["count"]
     # of several scans, a folder of pages
     run("transfer", "scan.npy", "c.ply", "t.obj", "-o", "r", "--view", "pages", "--no-refine")
     assert data_of(Path("pages/scan.html")) and data_of(Path("pages/c.html"))

@@ -125,8 +125,11 @@ def test_overlay_puts_all_in_one_place(seen: Browser) -> None:
     seen.key("2")
     _, alone = drawn(seen)
     assert 0.01 < alone.mean() < overlaid.mean()
+    # from the side that was looked from
+    seen.key("b")
     seen.click("#overlay")
     assert seen.value("posetxView.stage.overlaid") is False
+    assert seen.value("posetxView.stage.camera.position.z") < -1
 
 
 def test_colours_and_their_legend(seen: Browser) -> None:

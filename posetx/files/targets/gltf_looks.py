@@ -19,6 +19,7 @@ from posetx.files.looks import Looks, Material, srgb
 LARGEST_IMAGE = 1 << 28
 #: of a triangle's primitive without a material: white, as the format has it
 PLAIN = Material((255, 255, 255))
+_UNCHANGED = (("offset", (0.0, 0.0)), ("scale", (1.0, 1.0)))
 
 
 def gltf_looks(gltf: Gltf, parts: Sequence[tuple[dict[str, Any], np.ndarray, int]]) -> Looks:
@@ -36,15 +37,17 @@ def gltf_looks(gltf: Gltf, parts: Sequence[tuple[dict[str, Any], np.ndarray, int
     materials: list[Material] = []
     face_material, corners = [], []
     for primitive, faces, count in parts:
-        material, uv_set = reader.of(primitive.get("material"))
+        material, texture = reader.of(primitive.get("material"))
+        change = texture.get("extensions", {}).get("KHR_texture_transform", {})
         uv = np.zeros((count, 2))
+        uv_set = int(change.get("texCoord", texture.get("texCoord", 0)))
         accessor = primitive["attributes"].get(f"TEXCOORD_{uv_set}")
         if material.image >= 0 and accessor is not None:
             uv = np.nan_to_num(gltf.floats(accessor)[:count, :2], posinf=0.0, neginf=0.0)
         if len(uv) < count or uv.shape[1] != 2:
             raise problem(gltf.path, "has too few texture coordinates", "export it again")
         face_material.append(np.full(len(faces), len(materials)))
-        corners.append(uv[faces])
+        corners.append(_changed(uv, change)[faces])
         materials.append(material)
     textured = any(material.image >= 0 for material in materials)
     return Looks(
@@ -56,6 +59,16 @@ def gltf_looks(gltf: Gltf, parts: Sequence[tuple[dict[str, Any], np.ndarray, int
     )
 
 
+def _changed(uv: np.ndarray, change: dict[str, Any]) -> np.ndarray:
+    """Places in an image (n, 2), scaled, turned and shifted as a texture's transform says."""
+    turn = float(change.get("rotation", 0.0))
+    cos, sin = np.cos(turn), np.sin(turn)
+    shift, scale = (np.array(change.get(k, d), float) for k, d in _UNCHANGED)
+    placed: np.ndarray = (uv * scale) @ np.array([[cos, -sin], [sin, cos]]) + shift
+    np.nan_to_num(placed, copy=False, posinf=0.0, neginf=0.0)
+    return placed
+
+
 class _Materials:
     """The file's materials, each looked at once, and the images that they use."""
 
@@ -65,10 +78,10 @@ class _Materials:
         self.notes: list[str] = []
         self._places: dict[int, int] = {}
 
-    def of(self, index: int | None) -> tuple[Material, int]:
-        """A material, and which set of texture coordinates its image takes."""
+    def of(self, index: int | None) -> tuple[Material, dict[str, Any]]:
+        """A material, and what the file says of how its image is laid on."""
         if index is None:
-            return PLAIN, 0
+            return PLAIN, {}
         self.gltf.spend(0)
         entry = self.gltf.entries("materials")[index]
         surface = entry.get("pbrMetallicRoughness", {})
@@ -76,8 +89,7 @@ class _Materials:
         texture = surface.get("baseColorTexture")
         cut = entry.get("alphaMode", "OPAQUE") != "OPAQUE"
         image = -1 if texture is None else self._image(texture["index"])
-        uv_set = 0 if texture is None else int(texture.get("texCoord", 0))
-        return Material((red, green, blue), image, cut), uv_set
+        return Material((red, green, blue), image, cut), texture or {}
 
     def _image(self, texture: int) -> int:
         """The place of a texture's image in `images`; -1 where it cannot be had."""

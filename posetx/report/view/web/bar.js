@@ -10,7 +10,7 @@ function element(name, text, kind) {
   return made;
 }
 
-const plural = (count, one) => `${count.toLocaleString("en")} ${one}${count === 1 ? "" : one.endsWith("x") ? "" : "s"}`;
+const plural = (count, one) => `${count.toLocaleString("en")} ${one}${count === 1 ? "" : "s"}`;
 
 function countOf({ subject, isMesh }) {
   const vertices = subject.count.toLocaleString("en");
@@ -216,7 +216,7 @@ class Bar {
     if (this.figures.length < 2) return;
     this.stage.overlaid = wanted;
     press("overlay", wanted);
-    this.stage.frame(false);
+    this.stage.refit();
     this.placeLabels();
     this.colour(this.chosen);
   }

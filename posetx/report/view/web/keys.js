@@ -68,5 +68,5 @@ function tip(stage, sideways) {
     subject.rotation = sideways ? [down, side, front] : [side, front, down];
   });
   stage.place();
-  stage.frame(false);
+  stage.refit();
 }

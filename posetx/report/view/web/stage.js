@@ -30,6 +30,7 @@ class Stage {
     this.controls.addEventListener("start", () => { this.touched = true; });
     this.shadows = figures.map(() => shadowOf());
     figures.forEach((figure, i) => this.scene.add(figure.object, this.shadows[i]));
+    canvas.addEventListener("webglcontextrestored", () => this.draw());
     this.asked = false;
     this.pace = new Pace(this);
     this.place();
@@ -83,6 +84,18 @@ class Stage {
     this.touched = name !== "slanted";
     this.yaw = YAWS[name];
     this.frame(name === "top");
+  }
+
+  /** The camera where all fits, from the side that it looks from now. */
+  refit() {
+    const way = this.camera.position.clone().sub(this.controls.target).normalize();
+    const { touched } = this;
+    this.frame(false);
+    if (!touched) return;
+    const { target } = this.controls, far = this.camera.position.distanceTo(target);
+    this.camera.position.copy(target).addScaledVector(way, far);
+    this.controls.update();
+    this.draw();
   }
 
   /** The camera where all that is shown fits. */
