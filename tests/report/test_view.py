@@ -127,6 +127,15 @@ def test_the_distance_between_files_can_be_shown(tmp_path: Path, pair: tuple[Pat
     assert np.linalg.norm(one - other, axis=1) == pytest.approx(0.25, abs=1e-4)
 
 
+def test_files_stay_in_their_order(tmp_path: Path, pair: tuple[Path, Path]) -> None:
+    scan = tmp_path / "c.ply"
+    scan.write_bytes(encode_ply(cloud()))
+    content = page_of_files(tmp_path, pair[0], scan, pair[1])
+    assert [s["name"] for s in content["subjects"]] == ["before.obj", "c.ply", "after.obj"]
+    assert [s["role"] for s in content["subjects"]] == ["target", "scan", "result"]
+    assert list(content["layers"][0]["of"]) == ["2"]
+
+
 def test_strays_do_not_make_the_rest_coarse(tmp_path: Path) -> None:
     points = np.vstack([cloud(), [[1e9, 0.0, 0.0]]])
     packer = Packer()

@@ -14,7 +14,7 @@ from posetx.files.scan_write import encode_ply
 from posetx.report.view.files import view_of_files
 from posetx.report.view.page import write_page
 from posetx.report.view.subject import Fact, Frame, Layer, Subject, View
-from tests.report.browser import Browser, find_browser
+from tests.report.browser import FLAGS, Browser, find_browser
 from tests.report.pages import sphere, write_obj
 
 pytestmark = [
@@ -221,6 +221,15 @@ def test_hostile_texts_run_nothing(tmp_path: Path) -> None:
         assert browser.value("document.querySelectorAll('img, #labels script').length") == 0
         assert text in browser.value("document.querySelector('.label').textContent")
         assert browser.errors == []
+
+
+def test_without_webgl_it_says_so(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.report.browser.FLAGS", (*FLAGS, "--disable-3d-apis"))
+    with Browser((600, 500)) as browser:
+        browser.open(page)
+        assert browser.value("document.documentElement.dataset.ready") == "no"
+        text = browser.value("document.body.innerText")
+        assert "needs a browser with WebGL 2" in text and "after.obj" in text
 
 
 def test_moments_a_glb_and_many_vertices(tmp_path: Path) -> None:

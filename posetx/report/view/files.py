@@ -27,11 +27,10 @@ MOST_FILES = 9
 
 @dataclass
 class _Read:
-    """A file as it is shown, and the family that it is of."""
+    """A file as it is shown, and which of the files it is."""
 
     subject: Subject
-    path: Path
-    family: int = 0
+    index: int
 
 
 def view_of_files(
@@ -66,18 +65,30 @@ def view_of_files(
     ups, fronts = _each(ups, files, "up"), _each(fronts, files, "front")
     warnings: list[str] = []
     read = [
-        _read(Path(path), up, front, warnings)
-        for path, up, front in zip(files, ups, fronts, strict=True)
+        _Read(_subject(Path(path), up, front, warnings), index)
+        for index, (path, up, front) in enumerate(zip(files, ups, fronts, strict=True))
     ]
     families = _families(read)
-    shown: list[Subject] = []
+    moving = [
+        len(family) > MOST_BESIDE if arrangement == "auto" else arrangement == "time"
+        for family in families
+    ]
+    # in the order of the files; a movement where its first one is
+    heads = [
+        one.index
+        for family, moves in zip(families, moving, strict=True)
+        for one in (family[:1] if moves else family)
+    ]
+    place = {index: place for place, index in enumerate(sorted(heads))}
+    by_place: dict[int, Subject] = {}
     layers: list[Layer] = []
-    for family in families:
-        moving = len(family) > MOST_BESIDE if arrangement == "auto" else arrangement == "time"
-        if moving and len(family) > 1:
-            shown.append(_movement(family, layers, len(shown)))
+    for family, moves in zip(families, moving, strict=True):
+        if moves and len(family) > 1:
+            first = place[family[0].index]
+            by_place[first] = _movement(family, layers, first)
         else:
-            shown += _beside(family, layers, len(shown))
+            by_place |= _beside(family, layers, [place[one.index] for one in family])
+    shown = [by_place[at] for at in sorted(by_place)]
     if len(shown) > MOST_FILES:
         raise UsageError(
             f"{len(shown)} different meshes are more than the {MOST_FILES} that a page shows; "
@@ -99,7 +110,7 @@ def _each(given: Sequence[str], files: Sequence[Path], field: str) -> list[str]:
     return list(given)
 
 
-def _read(path: Path, up: str, front: str, warnings: list[str]) -> _Read:
+def _subject(path: Path, up: str, front: str, warnings: list[str]) -> Subject:
     """A mesh with its looks, or a cloud."""
     if is_target(path):
         try:
@@ -109,11 +120,11 @@ def _read(path: Path, up: str, front: str, warnings: list[str]) -> _Read:
         else:
             subject = subject_of_target(target, warnings)
             subject.rotation = standing(target.vertices, path, up, front)
-            return _Read(subject, path)
+            return subject
     scan = read_scan(path)
     warnings += [f"{path.name}: {note}" for note in scan.notes]
     rotation = standing(scan.points, path, up, front)
-    subject = Subject(
+    return Subject(
         path.name,
         "mesh" if scan.faces is not None else "scan",
         [Frame(path.name, scan.points)],
@@ -121,7 +132,6 @@ def _read(path: Path, up: str, front: str, warnings: list[str]) -> _Read:
         colors=scan.colors,
         rotation=rotation,
     )
-    return _Read(subject, path)
 
 
 def subject_of_target(
@@ -150,12 +160,11 @@ def _families(read: list[_Read]) -> list[list[_Read]]:
     for one in read:
         mine = next((family for family in families if _same(family[0].subject, one.subject)), None)
         if mine is None:
+            one.subject.family = len(families)
             families.append([one])
-            one.family = len(families) - 1
         else:
-            one.family = mine[0].family
+            one.subject.family = mine[0].subject.family
             mine.append(one)
-        one.subject.family = one.family
     return families
 
 
@@ -183,8 +192,8 @@ def _movement(family: list[_Read], layers: list[Layer], place: int) -> Subject:
 UNIT = "of the files' units"
 
 
-def _beside(family: list[_Read], layers: list[Layer], place: int) -> list[Subject]:
-    """A subject each, which moves there from the first; and their distances to one another."""
+def _beside(family: list[_Read], layers: list[Layer], places: list[int]) -> dict[int, Subject]:
+    """A subject at each of the places, which moves there from the first; and their distances."""
     subjects = [one.subject for one in family]
     own = [subject.frames[0] for subject in subjects]
     # One frame for all of a family: what stands in the same place is shown so.
@@ -197,9 +206,9 @@ def _beside(family: list[_Read], layers: list[Layer], place: int) -> list[Subjec
         layer = Layer(f"distance to {frame.name}", UNIT)
         for other, at in enumerate(own):
             if other != index:
-                layer.between[place + other] = (frame.points, at.points)
+                layer.between[places[other]] = (frame.points, at.points)
         layers.append(layer)
-    return subjects
+    return dict(zip(places, subjects, strict=True))
 
 
 def _name_roles(subjects: list[Subject]) -> None:

@@ -43,7 +43,6 @@ class Bar {
     this.withLeftOut = this.wired = false;
     this.playing = 0;
     this.moving = figures.filter(({ subject }) => subject.frames.length > 1);
-    fillHeader();
     this.labels = figures.map((figure, i) => this.label(figure, i));
     this.fillColours();
     this.fillTime();

@@ -1,6 +1,7 @@
 // Everything together. `posetxView` is for whoever looks from outside: tests, other pages' scripts.
 
 function begin() {
+  fillHeader();
   let stage = null;
   const changed = () => stage && stage.draw();
   const figures = CONTENT.subjects.map((subject) => new Figure(subject, changed));
@@ -23,7 +24,8 @@ try {
   begin();
 } catch (error) {
   byId("trouble").hidden = false;
-  byId("trouble").textContent = `This page cannot be drawn here: ${error.message}. It needs a browser with WebGL 2.`;
+  byId("trouble").textContent = `This page cannot be drawn here, it needs a browser with WebGL 2: ${error.message}`;
+  document.querySelector("footer").hidden = true;
   document.documentElement.dataset.ready = "no";
   throw error;
 }
