@@ -1,7 +1,16 @@
-// Fewer triangles of a large mesh while it moves on a slow machine: the same vertices, another index.
+// Fewer triangles or points of what is large while it moves on a slow machine: the same vertices, another index.
 
-const MANY = 60000; // triangles that any machine draws fluently
-const GOAL = 16000; // vertices of a coarse mesh, about
+const MANY = 60000; // triangles or points that any machine draws fluently
+const GOAL = 8000; // vertices of a coarse mesh, about
+const FEW_POINTS = 24000; // of a coarse cloud
+
+/** Some of a cloud's first points, evenly; null of a small one. */
+function fewerPoints(count) {
+  if (count <= MANY) return null;
+  const index = new Uint32Array(FEW_POINTS);
+  for (let i = 0; i < FEW_POINTS; i++) index[i] = Math.floor((i * count) / FEW_POINTS);
+  return new THREE.BufferAttribute(index, 1);
+}
 
 /** The index and groups of a mesh whose vertices that are near each other are one; null of a small one. */
 function coarseOf(figure) {

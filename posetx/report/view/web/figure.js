@@ -145,16 +145,25 @@ class Figure {
     groups.forEach(([begin, count], i) => this.geometry.addGroup(begin, count, i));
   }
 
-  /** Fewer triangles, of a large mesh, or all of them. */
+  /** Fewer triangles or points of what has many, or all of them. */
   setCoarse(coarse) {
-    if (!this.isMesh) return;
+    if (!this.isMesh) return void this.coarsePoints(coarse);
     if (coarse && this.few === undefined) this.few = coarseOf(this);
     this.draw((coarse && this.few) || this.fine);
   }
 
+  coarsePoints(coarse) {
+    const count = this.withLeftOut ? this.subject.drawn : this.subject.kept;
+    const few = coarse ? fewerPoints(count) : null;
+    this.sparse = few ? Math.sqrt(count / few.count) : 1; // how much larger its points have to be
+    this.geometry.setIndex(few);
+    this.geometry.setDrawRange(0, few ? few.count : count);
+  }
+
   /** Also draw what cleaning took out of a cloud. */
   leftOut(wanted) {
-    if (!this.isMesh) this.geometry.setDrawRange(0, wanted ? this.subject.drawn : this.subject.kept);
+    this.withLeftOut = wanted;
+    if (!this.isMesh) this.coarsePoints(false);
   }
 
   /** Where vertex i is now, in the file's frame. */

@@ -190,7 +190,7 @@ class Stage {
         this.shadows[i].visible = seen;
         for (const material of figure.materials) {
           material.uniforms.reach.value = reach;
-          material.uniforms.size.value = 1.25 * figure.spacing;
+          material.uniforms.size.value = 1.25 * figure.spacing * (figure.sparse || 1);
         }
       });
       renderer.render(this.scene, camera);
