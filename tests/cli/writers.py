@@ -78,6 +78,7 @@ WRITERS: dict[str, Writer] = {
     "view": writer("view IN/a.npy IN/t.obj IN/t.gltf -o OUT/v.html", "v.html"),
     "view over": writer("view IN/t.obj -o OUT/a.html --overwrite", "a.html", "a.html"),
     "clean": writer("clean IN/a.npy -o OUT/o.ply --summary OUT/s.json", "o.ply s.json"),
+    "clean with a page": writer("clean IN/a.npy -o OUT/o.ply --view OUT/v.html", "o.ply v.html"),
     "clean many": writer(
         "clean IN/a.npy IN/b.npy -o OUT/r --format obj --summary OUT/s.json",
         "r r/a.obj r/b.obj s.json",
@@ -87,6 +88,11 @@ WRITERS: dict[str, Writer] = {
         "--report OUT/r",
         "a.ply r r/before.obj r/after.obj r/perturbation.ply r/damage.ply r/attack.png "
         "r/attack.json r/t.mtl r/maps r/maps/skin.png",
+    ),
+    "attack with a page": writer(
+        "attack IN/a.npy IN/t.obj -o OUT/a.ply --steps 1 --no-refine -m IN/small.safetensors "
+        "--view OUT/v.html",
+        "a.ply v.html",
     ),
     "attack-dataset": writer(
         "attack-dataset seen -m IN/npt.safetensors -o OUT/a.json --pairs 1 --method noise", "a.json"
