@@ -24,6 +24,7 @@ LABELS = {
     "measure": "measuring",
     "write": "writing",
     "preview": "drawing the preview",
+    "view": "making the page",
 }
 
 
