@@ -26,6 +26,8 @@ from posetx.pipeline.pipeline import Pipeline
 from posetx.pipeline.results import Reading, Transfer
 from posetx.pipeline.stages import OnStage, unheard
 from posetx.report.transfer import draw_transfer
+from posetx.report.view.page import check_page_suffix
+from posetx.report.view.transfer import write_transfer_view
 from posetx.system.device import resolve_device
 from posetx.target.ready import ReadyTarget
 
@@ -52,6 +54,16 @@ class Result(Transfer):
         Raises MissingError if pyvista is not here, or cannot draw on this machine.
         """
         draw_transfer(Path(path), self)
+
+    def view(self, path: str | Path) -> None:
+        """Write an HTML page to turn and compare scan, target and result in a browser.
+
+        One file that needs no network, written whole or not at all over what is there. Raises
+        FieldError for a name that does not end in .html, PosetxError where it cannot be written.
+        """
+        page = Path(path)
+        check_page_suffix(page, "path")
+        write_transfer_view(page, self)
 
 
 class Poser:

@@ -22,6 +22,7 @@ from posetx.cli.common import (
     QuietOption,
     SeedOption,
     VerboseOption,
+    ViewOption,
     check_drawing,
     check_input,
     choice,
@@ -41,6 +42,7 @@ STAGES = {
     "after": "transferring the adversarial scan",
     "write": "writing",
     "preview": "drawing",
+    "view": "making the page",
 }
 
 MethodOption = Annotated[str, choice(METHODS, help="How points move.")]
@@ -80,12 +82,14 @@ class ScanAttack:
     turn: float | None
     refine: bool
     report: Path | None
+    view: Path | None
     overwrite: bool
 
     def check(self) -> None:
         """Raises UsageError for what does not go together, and for files that are there."""
         from posetx.files.atomic import check_can_be_folder, check_outputs
         from posetx.files.scan_write import check_scan_suffix
+        from posetx.report.view.page import check_page_suffix
 
         self.settings.check()
         if self.toward and self.turn is not None:
@@ -94,6 +98,8 @@ class ScanAttack:
             text = "wants a pose; give --toward SCAN or --turn DEGREES"
             raise UsageError(f"--method {self.settings.method} {text}")
         check_scan_suffix(self.output)
+        if self.view:
+            check_page_suffix(self.view, "view")
         inputs = {"the scan": self.scan, "the target": self.target, "`toward`": self.toward}
         for what, path in inputs.items():
             if path is not None:
@@ -101,7 +107,7 @@ class ScanAttack:
         for model in (self.model, self.surrogate):
             if model is not None:
                 find_model(model)
-        files: dict[str, Path | None] = {"output": self.output}
+        files: dict[str, Path | None] = {"output": self.output, "view": self.view}
         read = [path for path in inputs.values() if path]
         check_outputs(files, read, self.overwrite)
         if self.report:
@@ -159,6 +165,7 @@ def attack(
         Path | None,
         typer.Option(help="Folder for both results, heat maps (PLY, PNG) and a JSON report."),
     ] = None,
+    view: ViewOption = None,
     dataset: Annotated[str | None, typer.Option(hidden=True, callback=moved)] = None,
     model: ModelOption = DEFAULT_MODEL,
     refine: Annotated[
@@ -203,6 +210,7 @@ def attack(
         turn=turn,
         refine=refine,
         report=report,
+        view=view,
         overwrite=overwrite,
     )
     wanted.check()
@@ -216,7 +224,8 @@ def attack(
 
 def _attack(what: ScanAttack, device: str) -> dict[str, Any]:
     """Attack, and write all files; returns what --json shows."""
-    names = [name for name in STAGES if what.report or name != "preview"]
+    left = {name for name, at in (("preview", what.report), ("view", what.view)) if at is None}
+    names = [name for name in STAGES if name not in left]
     with stage_bar(names, STAGES) as on_stage:
         on_stage("load")
         from posetx.files.scan_write import write_scan
@@ -230,6 +239,7 @@ def _attack(what: ScanAttack, device: str) -> dict[str, Any]:
         document = {
             "output": what.output,
             "report": what.report,
+            "view": what.view,
             "model": what.model,
             "surrogate": what.surrogate,
             "toward": what.toward,
@@ -240,6 +250,11 @@ def _attack(what: ScanAttack, device: str) -> dict[str, Any]:
         }
         if what.report:
             _write_report(what.report, character, result, document, on_stage)
+        if what.view:
+            on_stage("view")
+            from posetx.report.view.attacked import write_attacked_view
+
+            write_attacked_view(what.view, result, what.output.name, notes)
     return document
 
 

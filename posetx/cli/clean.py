@@ -19,6 +19,7 @@ from posetx.cli.common import (
     QuietOption,
     SeedOption,
     VerboseOption,
+    ViewOption,
     check_input,
     check_preview,
     emit_json,
@@ -32,6 +33,7 @@ STAGES = {
     "clean": "cleaning the scan",
     "write": "writing",
     "preview": "drawing the preview",
+    "view": "making the page",
 }
 
 
@@ -57,6 +59,7 @@ def clean(
             help="Also draw what went and what stayed: a PNG; of several scans, a folder."
         ),
     ] = None,
+    view: ViewOption = None,
     kind: Annotated[
         str, typer.Option("--format", help="Of several scans: ply, obj, xyz, txt, csv or npz.")
     ] = "ply",
@@ -99,9 +102,9 @@ def clean(
         seed=seed,
     )
     if is_many(scans, output):
-        document = _clean_many(scans, output, preview, kind, settings, summary, overwrite)
+        document = _clean_many(scans, output, (preview, view), kind, settings, summary, overwrite)
     else:
-        files = {"output": output, "preview": preview, "summary": summary}
+        files = {"output": output, "preview": preview, "view": view, "summary": summary}
         document = _clean_one(scans[0], files, settings, overwrite, table=not (as_json or quiet))
     if as_json:
         emit_json(document)
@@ -119,17 +122,21 @@ def _clean_one(
     from posetx.cli.common import json_text
     from posetx.files.atomic import check_outputs, write_text_atomic
     from posetx.files.scan_write import check_scan_suffix
+    from posetx.report.view.page import check_page_suffix
 
-    output, preview, summary = files.values()
+    output, preview, view, summary = files.values()
     assert output is not None
     check_scan_suffix(output)
     if preview:
         check_preview(preview)
+    if view:
+        check_page_suffix(view, "view")
     check_outputs(files, [scan], overwrite)
     check_input(scan, "the scan")
-    names = [name for name in STAGES if preview or name != "preview"]
+    left = {name for name, path in (("preview", preview), ("view", view)) if path is None}
+    names = [name for name in STAGES if name not in left]
     with stage_bar(names, STAGES) as on_stage:
-        document = _cleaned(scan, output, preview, settings, on_stage)
+        document = _cleaned(scan, (output, preview, view), settings, on_stage)
     if summary:
         write_text_atomic(summary, json_text(document) + "\n")
     for warning in document["warnings"]:
@@ -143,7 +150,7 @@ def _clean_one(
 def _clean_many(
     given: list[Path],
     output: Path,
-    previews: Path | None,
+    drawn: tuple[Path | None, Path | None],
     kind: str,
     settings: CleanSettings,
     summary_path: Path | None,
@@ -156,12 +163,13 @@ def _clean_many(
 
     suffix = f".{kind.lower().lstrip('.')}"
     check_scan_suffix(Path(f"--format {suffix}"))
-    jobs = plan(find_scans(given), output, suffix, previews)
-    check_batch(jobs, output, previews, summary_path)
+    previews, views = drawn
+    jobs = plan(find_scans(given), output, suffix, previews, views=views)
+    check_batch(jobs, output, previews, summary_path, views)
     summary = Summary(summary_path, asdict(settings), overwrite)
 
     def do(job: Job) -> dict[str, Any]:
-        return _cleaned(job.scan, job.output, job.preview, settings)
+        return _cleaned(job.scan, (job.output, job.preview, job.view), settings)
 
     def kept(report: dict[str, Any]) -> str:
         return f"{report['points_out']:,} of {report['points_in']:,}"
@@ -171,12 +179,12 @@ def _clean_many(
 
 def _cleaned(
     scan: Path,
-    output: Path,
-    preview: Path | None,
+    files: tuple[Path, Path | None, Path | None],
     settings: CleanSettings,
     on_stage: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Any]:
-    """Clean one scan; returns what --json shows of it."""
+    """Clean one scan into a result, a preview and a page; returns what --json shows of it."""
+    output, preview, view = files
     seconds: dict[str, float] = {}
     running: list[tuple[str, float]] = []
 
@@ -204,11 +212,17 @@ def _cleaned(
         from posetx.report.cleaned import draw_cleaned
 
         draw_cleaned(preview, raw, body)
+    if view:
+        stage("view")
+        from posetx.report.view.cleaned import write_cleaned_view
+
+        write_cleaned_view(view, raw, body, output.name, notes)
     stage("")
     return {
         "scan": scan,
         "output": output,
         "preview": preview,
+        "view": view,
         "points_in": len(raw.points),
         "points_out": len(body.kept),
         "faces_in": 0 if raw.faces is None else len(raw.faces),

@@ -85,6 +85,13 @@ OverwriteOption = Annotated[
     bool,
     typer.Option("--overwrite", help="Replace files that exist.", rich_help_panel=COMMON),
 ]
+ViewOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PAGE.html",
+        help="Also make a page to turn and compare it all: HTML; of several scans, a folder.",
+    ),
+]
 # The parameters below must be called as_json, quiet and verbose: `guarded` reads them by name.
 JsonOption = Annotated[
     bool,

@@ -20,19 +20,26 @@ COLOURS = {"done": "green", "skipped": "dim", "failed": "red"}
 BESIDE_NAME = 56
 
 
-def check_batch(jobs: list[Job], output: Path, previews: Path | None, summary: Path | None) -> None:
+def check_batch(
+    jobs: list[Job],
+    output: Path,
+    previews: Path | None,
+    summary: Path | None,
+    views: Path | None = None,
+) -> None:
     """Make the folders of a batch. Raises PosetxError where results cannot be written there.
 
     What is there already is no trouble: it is skipped.
     """
     files: dict[str, Path | None] = {f"result {job.output.name}": job.output for job in jobs}
     files |= {f"preview {job.preview.name}": job.preview for job in jobs if job.preview}
+    files |= {f"page {job.view.name}": job.view for job in jobs if job.view}
     targets = {job.target for job in jobs if job.target}
     read = [*(job.scan for job in jobs), *targets]
     check_distinct({**files, "summary": summary}, read)
     if previews:
         check_drawing()
-    for folder, option in ((output, "-o"), (previews, "--preview")):
+    for folder, option in ((output, "-o"), (previews, "--preview"), (views, "--view")):
         if folder:
             check_folder(folder, option)
     check_outputs(files, read, overwrite=True)

@@ -25,6 +25,7 @@ LABELS = {
     "body": "measuring the body",
     "write": "writing",
     "preview": "drawing the preview",
+    "view": "making the page",
 }
 
 

@@ -16,6 +16,7 @@ from posetx.cli.common import (
     QuietOption,
     SeedOption,
     VerboseOption,
+    ViewOption,
     check_preview,
     emit_json,
     json_text,
@@ -52,6 +53,7 @@ def transfer(
         Path | None,
         typer.Option(help="Also draw scan, target and result: a PNG; of several scans, a folder."),
     ] = None,
+    view: ViewOption = None,
     summary: Annotated[
         Path | None, typer.Option(help="Also write what was done, as --json says it, to a file.")
     ] = None,
@@ -94,9 +96,9 @@ def transfer(
     if is_many(scans, output):
         from posetx.cli.transfer_many import transfer_many
 
-        document = transfer_many(work, scans, output, preview, summary, overwrite)
+        document = transfer_many(work, scans, output, (preview, view), summary, overwrite)
     else:
-        files = {"output": output, "preview": preview, "summary": summary}
+        files = {"output": output, "preview": preview, "view": view, "summary": summary}
         document = _transfer_one(work, scans[0], files, overwrite, verbose, as_json)
     if as_json:
         emit_json(document)
@@ -115,17 +117,20 @@ def _transfer_one(
     from posetx.files.atomic import check_outputs, write_text_atomic
     from posetx.files.targets.base import check_output_suffix
     from posetx.pipeline.results import points_told
+    from posetx.report.view.page import check_page_suffix
 
-    output, preview, summary = files.values()
+    output, preview, view, summary = files.values()
     assert output is not None
     check_output_suffix(output, work.target_path)
     if preview:
         check_preview(preview)
+    if view:
+        check_page_suffix(view, "view")
     check_outputs(files, [scan, work.target_path], overwrite)
     work.check([scan])
     began = "" if as_json else f"{scan.name} to {work.target_path.name}"
-    with stage_bar(work.stages(preview), began=began) as stage:
-        report = work.transfer(scan, output, preview, stage)
+    with stage_bar(work.stages(preview, view), began=began) as stage:
+        report = work.transfer(scan, output, preview, view, stage)
     if summary:
         write_text_atomic(summary, json_text(report) + "\n")
     if verbose:

@@ -19,11 +19,14 @@ def transfer_many(
     work: Work,
     given: list[Path],
     output: Path,
-    preview: Path | None,
+    drawn: tuple[Path | None, Path | None],
     summary_path: Path | None,
     overwrite: bool,
 ) -> dict[str, Any]:
-    """Do all scans; returns what --json shows."""
+    """Do all scans; returns what --json shows.
+
+    ``drawn`` are the folders for previews and for pages.
+    """
     from posetx.files.targets.base import TARGET_SUFFIXES, result_suffix
 
     if output.suffix.lower() in TARGET_SUFFIXES and not output.is_dir():
@@ -32,15 +35,16 @@ def transfer_many(
         )
     work.check([])
     target = work.target_path
-    jobs = plan(find_scans(given), output, result_suffix(target), preview, target)
-    check_batch(jobs, output, preview, summary_path)
+    preview, view = drawn
+    jobs = plan(find_scans(given), output, result_suffix(target), preview, target, view)
+    check_batch(jobs, output, preview, summary_path, view)
     asked = {"target": target, "model": work.model, "seed": work.seed, **asdict(work.options)}
     summary = Summary(summary_path, asked, overwrite)
     if overwrite or not all(job.finished for job in jobs):
         work.prepare()  # a target that cannot be read would fail every scan
 
     def do(job: Job) -> dict[str, Any]:
-        return work.transfer(job.scan, job.output, job.preview)
+        return work.transfer(job.scan, job.output, job.preview, job.view)
 
     return do_many(jobs, output, do, ("confidence", _confidence), summary, overwrite)
 

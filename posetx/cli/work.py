@@ -89,6 +89,7 @@ class Work(Readings):
         scan: Path,
         output: Path,
         preview: Path | None,
+        view: Path | None,
         on_stage: Callable[[str], None] = lambda name: None,
     ) -> dict[str, Any]:
         """Do one scan; returns what --json shows of it. ``on_stage`` hears each stage's name."""
@@ -102,14 +103,21 @@ class Work(Readings):
             from posetx.report.transfer import draw_transfer
 
             draw_transfer(preview, result)
-        document = {"output": output, "preview": preview, "model": self.model, "seed": self.seed}
+        warnings = [in_options(note) for note in (*result.warnings, *notes)]
+        if view:
+            on_stage("view")
+            from posetx.report.view.transfer import write_transfer_view
+
+            write_transfer_view(view, result, output.name, warnings)
+        document = {"output": output, "preview": preview, "view": view, "model": self.model}
         return {
             **document,
+            "seed": self.seed,
             **result.report.to_json(),
-            "warnings": [in_options(note) for note in (*result.warnings, *notes)],
+            "warnings": warnings,
         }
 
-    def stages(self, preview: Path | None) -> list[str]:
+    def stages(self, preview: Path | None, view: Path | None) -> list[str]:
         """The names of the stages that :meth:`transfer` announces."""
-        drawn = ["preview"] if preview else []
+        drawn = [name for name, path in (("preview", preview), ("view", view)) if path]
         return ["files", "load", *self.options.stages(), "write", *drawn]

@@ -15,18 +15,19 @@ from posetx.files.scans import SCAN_SUFFIXES, is_scan, scan_name
 
 @dataclass(frozen=True)
 class Job:
-    """One scan and where its result and its picture go."""
+    """One scan and where its result, its picture and its page go."""
 
     scan: Path
     output: Path
     preview: Path | None = None
     #: what all scans are given to
     target: Path | None = None
+    view: Path | None = None
 
     @property
     def finished(self) -> bool:
         """Whether all that it would write is there."""
-        return self.output.exists() and (self.preview is None or self.preview.exists())
+        return all(path.exists() for path in (self.output, self.preview, self.view) if path)
 
     @property
     def outdated(self) -> bool:
@@ -82,8 +83,11 @@ def plan(
     suffix: str,
     previews: Path | None,
     target: Path | None = None,
+    views: Path | None = None,
 ) -> list[Job]:
     """A job each: the results are named as the scans are, with the given suffix.
+
+    ``previews`` and ``views`` are the folders of pictures and pages.
 
     Raises UsageError where two scans would write the same file, or a scan or the target would be
     written over.
@@ -102,7 +106,8 @@ def plan(
             what = read[output.resolve()]
             raise UsageError(f"{output}: would replace {what}; choose another folder")
         preview = previews and previews / (scan_name(scan) + ".png")
-        jobs[output] = Job(scan, output, preview, target)
+        view = views and views / (scan_name(scan) + ".html")
+        jobs[output] = Job(scan, output, preview, target, view)
     return list(jobs.values())
 
 

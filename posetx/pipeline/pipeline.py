@@ -199,7 +199,7 @@ class Pipeline:
         warnings += _doubts(reading, ready)
         upright_points = reading.points @ shown.T
         return Transfer(
-            reading, ready, vertices, predicted, restored, upright_points, report, warnings
+            reading, ready, vertices, predicted, restored, upright_points, shown, report, warnings
         )
 
     def transfer(

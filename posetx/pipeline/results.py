@@ -177,6 +177,7 @@ class Transfer:
         upright, the body to the front
     restored : (n, 3) after it; None where nothing was restored
     scan_upright : (k, 3) the body's points, y up, facing +z, or with the scan's heading
+    scan_turn : (3, 3) the rotation that takes the scan's axes there
     report : what was done
     warnings : what a user should look at
     """
@@ -187,6 +188,7 @@ class Transfer:
     predicted: Floats
     restored: Floats | None
     scan_upright: Floats
+    scan_turn: Floats
     report: Report
     warnings: list[str] = field(default_factory=list)
 

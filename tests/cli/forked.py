@@ -138,7 +138,8 @@ def prepare() -> None:
         importlib.import_module(module.name)
     for name in ("pipeline.pipeline", "pipeline.adversary", "training.command", "data.write",
                  "studies.bench.run", "studies.trials.study", "evaluation.command",
-                 "cleaning.measured", "files.codecs.obj", "files.codecs.gltf"):  # fmt: skip
+                 "cleaning.measured", "files.codecs.obj", "files.codecs.gltf",
+                 "report.view.transfer"):  # fmt: skip
         importlib.import_module(f"posetx.{name}")
     from posetx.attacks.settings import AttackSettings
     from posetx.studies import attack_tables, model_card

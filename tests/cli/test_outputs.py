@@ -32,6 +32,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("target.obj").write_text("".join(lines))
     Path("old.obj").write_text("old")
     Path("old.json").write_text("{}")
+    Path("old.html").write_text("old")
     Path("link.obj").symlink_to("target.obj")
     os.mkfifo("pipe.obj")
     Path("file").write_text("x")
@@ -48,6 +49,7 @@ def tree(folder: Path) -> dict[str, bytes | str]:
 
 T = ("transfer", "scan.npy", "target.obj")
 C = ("clean", "scan.npy")
+V = ("view", "scan.npy", "target.obj")
 A = ("attack", "scan.npy", "target.obj")
 P = ("pose", "scan.npy")
 REFUSED: list[tuple[tuple[str, ...], str]] = [
@@ -71,6 +73,16 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     (("transfer", "scan.npy", "gone.obj", "-o", "o.obj"), "the target does not exist"),
     ((*T, "-o", "o.obj", "-m", "gone"), "no such model"),
     (("transfer", "scan.npy", "scan.npy", "old.obj", "-o", "r", "--summary", "old.obj"), "old.obj"),
+    ((*T, "-o", "o.obj", "--view", "v.png"), "--view v.png: a page is HTML"),
+    ((*T, "-o", "o.obj", "--view", "old.html"), "exists already"),
+    ((*T, "-o", "o.obj", "--view", "no/v.html"), "does not exist"),
+    ((*V, "-o", "v.obj"), "--output v.obj: a page is HTML"),
+    ((*V, "-o", "old.html"), "exists already"),
+    ((*V, "old.html", "-o", "old.html", "--overwrite"), "is read by this command"),
+    (("view", "gone.ply", "-o", "v.html"), "the file does not exist"),
+    ((*V, "-o", "v.html", "--up", "w"), "--up w: not an axis"),
+    ((*V, "-o", "v.html", "--up", "x", "--front=-x"), "same axis"),
+    ((*V, "-o", "v.html", "--up", "x", "--up", "y", "--up", "z"), "give one, or one for each"),
     ((*C, "-o", "scan.npy", "--overwrite"), "written as one of"),
     (("clean", "target.obj", "-o", "target.obj", "--overwrite"), "is read by this command"),
     ((*C, "-o", "o.ply", "--summary", "o.ply"), "both --output and --summary"),
@@ -99,6 +111,8 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     ((*A, "-o", "o.ply", "--surrogate", "gone"), "no such model"),
     (("attack", "target.obj", "target.obj", "-o", "target.obj", "--overwrite"), "is read by"),
     ((*A, "-o", "old.obj"), "exists already"),
+    ((*A, "-o", "o.ply", "--view", "o.ply"), "--view o.ply: a page is HTML"),
+    ((*C, "-o", "o.ply", "--view", "old.html"), "exists already"),
     (("evaluate", "--details", "old.json"), "exists already"),
     (("evaluate", "--details", "pipe.obj", "--overwrite"), "is a device or a pipe"),
     (("attack-dataset", "seen", "-o", "old.json"), "exists already"),

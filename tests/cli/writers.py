@@ -83,7 +83,13 @@ WRITERS: dict[str, Writer] = {
         "--no-refine -m IN/small.safetensors",
         "o.bvh r r/a.obj r/b.obj s.json",
     ),
+    "transfer with a page": writer(
+        f"transfer IN/a.npy IN/t.obj -o OUT/o.ply --view OUT/v.html {FAST}", "o.ply v.html"
+    ),
+    "view": writer("view IN/a.npy IN/t.obj IN/t.gltf -o OUT/v.html", "v.html"),
+    "view over": writer("view IN/t.obj -o OUT/a.html --overwrite", "a.html", "a.html"),
     "clean": writer("clean IN/a.npy -o OUT/o.ply --summary OUT/s.json", "o.ply s.json"),
+    "clean with a page": writer("clean IN/a.npy -o OUT/o.ply --view OUT/v.html", "o.ply v.html"),
     "clean many": writer(
         "clean IN/a.npy IN/b.npy -o OUT/r --format obj --summary OUT/s.json",
         "r r/a.obj r/b.obj s.json",
@@ -93,6 +99,11 @@ WRITERS: dict[str, Writer] = {
         "--report OUT/r",
         "a.ply r r/before.obj r/after.obj r/perturbation.ply r/damage.ply r/attack.png "
         "r/attack.json r/t.mtl r/maps r/maps/skin.png",
+    ),
+    "attack with a page": writer(
+        "attack IN/a.npy IN/t.obj -o OUT/a.ply --steps 1 --no-refine -m IN/small.safetensors "
+        "--view OUT/v.html",
+        "a.ply v.html",
     ),
     "attack-dataset": writer(
         "attack-dataset seen -m IN/npt.safetensors -o OUT/a.json --pairs 1 --method noise", "a.json"
@@ -157,6 +168,7 @@ def make_inputs(folder: Path) -> None:
     mesh += "".join("f {} {} {}\n".format(*f) for f in (body.faces.numpy() + 1).tolist())
     (folder / "t.obj").write_text(f"mtllib t.mtl\n{mesh}")
     (folder / "a.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    (folder / "a.html").write_text("<!doctype html></html>")
     (folder / "t.mtl").write_text("newmtl a\nmap_Kd maps/skin.png\n")
     (folder / "maps").mkdir()
     Image.new("RGB", (64, 64), (200, 150, 120)).save(folder / "maps" / "skin.png")
@@ -212,6 +224,11 @@ def whole_words(path: Path) -> None:
     assert text.count("<!-- attacks") == text.count("<!-- /attacks") and text.endswith("\n")
 
 
+def whole_page(path: Path) -> None:
+    text = path.read_text()
+    assert text.startswith("<!doctype html>") and text.endswith("</html>")
+
+
 CHECKS: dict[str, Callable[[Path], object]] = {
     ".obj": read_scan,
     ".gltf": read_target,
@@ -222,6 +239,7 @@ CHECKS: dict[str, Callable[[Path], object]] = {
     ".pt": lambda path: load_state(path, torch.device("cpu")),
     ".csv": whole_table,
     ".md": whole_words,
+    ".html": whole_page,
     ".bin": lambda path: None,  # which its .gltf says more about
     ".bvh": lambda path: read_bvh(path, BodyModel.load().joint_template.numpy()),
     ".mtl": lambda path: path.read_text().index("skin.png"),

@@ -99,7 +99,9 @@ def test_forty_four_files_with_other_things(pipeline, drawn) -> None:
         result = pipeline.give(reading, pipeline.prepare(made.target)).vertices
         moved = displaced(result, made)
         error = pmd(result[made.figure], people[k])
-        if (moved[~made.belongs] != 0).any() or error > 1.3 * alone[k] + 5e-4:
+        # what is worn or held is seen and drawn to; what is not has no say
+        most = 1.3 * alone[k] + 5e-4 if name in OWN else 1.05 * alone[k] + 5e-5
+        if (moved[~made.belongs] != 0).any() or error > most:
             wrong.append((name, k, float(moved[~made.belongs].max(initial=0)), error, alone[k]))
     assert wrong == []
 

@@ -73,7 +73,7 @@ def decode_obj(data: bytes, path: Path) -> ObjText:
         if b"\0" in data[:4096]:
             raise problem(path, "is not a text file, as an OBJ must be", "export it again")
         begin = 3 if data.startswith(b"\xef\xbb\xbf") else 0
-        tokens = Tokens(_join_continued_lines(data), begin=begin)
+        tokens = Tokens(join_continued_lines(data), begin=begin)
         try:
             return _decode(data, tokens, path)
         except BadToken as error:
@@ -83,7 +83,7 @@ def decode_obj(data: bytes, path: Path) -> ObjText:
             ) from error
 
 
-def _join_continued_lines(data: bytes) -> bytes:
+def join_continued_lines(data: bytes) -> bytes:
     """The text with each backslash-newline as spaces, so that all offsets stay."""
     if b"\\\n" not in data and b"\\\r" not in data:
         return data

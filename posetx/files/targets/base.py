@@ -13,6 +13,7 @@ from posetx.errors import PosetxError, UsageError
 from posetx.files.atomic import write_bytes_atomic
 from posetx.files.checks import problem, read_bytes, usable_rows
 from posetx.files.codecs import meshlab
+from posetx.files.looks import Looks
 from posetx.geometry.mesh import weld
 
 # suffix: module below posetx.files.targets with a function read(data, path) -> Target
@@ -141,6 +142,17 @@ class Target(ABC):
             return self._write(path, vertices)
         return self._convert(path, suffix, vertices)
 
+    def looks(self) -> Looks | None:
+        """How the triangles are painted; None where the file says nothing of it.
+
+        Raises PosetxError where what it says is damaged.
+        """
+        return None
+
+    def colors(self) -> np.ndarray | None:
+        """(n, 3) uint8: the vertices' own colours; None where the file has none."""
+        return None
+
     @abstractmethod
     def _write(self, path: Path, vertices: np.ndarray) -> list[str]:
         """Write in the input's own format; return notes."""
@@ -180,6 +192,11 @@ def check_output_suffix(path: Path, source: Path | None = None) -> None:
         raise UsageError(
             f"{path}: {own} cannot be written as {suffix}; use one of {' '.join(_CONVERSIONS)}"
         )
+
+
+def is_target(path: Path) -> bool:
+    """Whether a file's name is one that :func:`read_target` knows."""
+    return Path(path).suffix.lower() in _READERS
 
 
 def result_suffix(path: Path) -> str:

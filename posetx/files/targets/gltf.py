@@ -15,8 +15,10 @@ import numpy as np
 from posetx.errors import PosetxError
 from posetx.files.checks import LARGEST_COORDINATE, only_posetx_errors, problem
 from posetx.files.codecs.gltf import Gltf, apply, decode_gltf
+from posetx.files.looks import Looks, byte_colors
 from posetx.files.targets.base import Target
 from posetx.files.targets.gltf_edit import GltfEdit
+from posetx.files.targets.gltf_looks import gltf_looks
 from posetx.files.targets.normals import turned
 
 VRM = ".vrm"
@@ -83,6 +85,27 @@ class GltfTarget(Target):
     def object_name(self, index: int) -> str:
         node = self._gltf.entries("nodes")[index]
         return str(node.get("name") or self._gltf.entries("meshes")[node["mesh"]].get("name") or "")
+
+    def looks(self) -> Looks | None:
+        parts = [
+            (_primitive(self._gltf, block.mesh, index), faces, len(block.base))
+            for block in self._blocks
+            for index, faces in zip(block.primitives, block.faces, strict=True)
+        ]
+        with only_posetx_errors(self.path, "glTF"):
+            return gltf_looks(self._gltf, parts)
+
+    def colors(self) -> np.ndarray | None:
+        found = []
+        self._gltf.begin()
+        with only_posetx_errors(self.path, "glTF"):
+            for block in self._blocks:
+                first = _primitive(self._gltf, block.mesh, block.primitives[0])
+                colour = first["attributes"].get("COLOR_0")
+                if colour is None:
+                    return None
+                found.append(self._gltf.floats(colour)[: len(block.base), :3])
+            return byte_colors(np.concatenate(found))
 
     def _write(self, path: Path, vertices: np.ndarray) -> list[str]:
         groups: dict[int, list[Block]] = {}

@@ -8,10 +8,13 @@ import numpy as np
 
 from posetx.files.atomic import written
 from posetx.files.beside import IMAGES, MATERIALS
+from posetx.files.checks import only_posetx_errors
 from posetx.files.codecs.obj import ObjText, decode_obj
 from posetx.files.codecs.tokens import format_rows, position_format, splice
+from posetx.files.looks import Looks, byte_colors
 from posetx.files.targets.base import Target
 from posetx.files.targets.normals import turned
+from posetx.files.targets.obj_looks import obj_looks
 from posetx.files.targets.sidecars import copy_beside, material_files
 
 
@@ -39,6 +42,15 @@ class ObjTarget(Target):
         text = self._text
         name = text.data[text.object_starts[index] : text.object_ends[index]]
         return name.decode("utf-8", "replace").strip()
+
+    def looks(self) -> Looks | None:
+        if not self._text.libraries:
+            return None
+        with only_posetx_errors(self.path, "OBJ"):
+            return obj_looks(self._text, self.path.parent)
+
+    def colors(self) -> np.ndarray | None:
+        return byte_colors(self._text.vertex_extras)
 
     def _write(self, path: Path, vertices: np.ndarray) -> list[str]:
         text = self._text

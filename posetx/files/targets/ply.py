@@ -11,11 +11,13 @@ from posetx.files.checks import problem
 from posetx.files.codecs.ply import Ply, decode_ply
 from posetx.files.codecs.ply_header import Element
 from posetx.files.codecs.tokens import format_rows, position_format, splice
+from posetx.files.looks import byte_colors
 from posetx.files.targets.base import Target
 from posetx.files.targets.normals import turned
 
 POSITION = ("x", "y", "z")
 NORMAL = ("nx", "ny", "nz")
+COLOR = ("red", "green", "blue")
 _PLAIN = {*POSITION, *NORMAL}
 # Property names, and their (n, k) values before and after.
 Columns = tuple[tuple[str, ...], np.ndarray, np.ndarray]
@@ -40,6 +42,13 @@ class PlyTarget(Target):
             self.extras.append("quads and larger polygons")
         if any(p.name not in _PLAIN for p in vertex.properties):
             self.extras.append("colours and other vertex properties")
+
+    def colors(self) -> np.ndarray | None:
+        if not self._vertex.has(*COLOR):
+            return None
+        whole = self._vertex.kind(COLOR[0])[0] in "iu"
+        values = self._vertex.columns(*COLOR)
+        return byte_colors(values / 255.0 if whole else values)
 
     def _write(self, path: Path, vertices: np.ndarray) -> list[str]:
         columns: list[Columns] = [(POSITION, self.vertices, vertices)]

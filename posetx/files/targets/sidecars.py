@@ -143,7 +143,7 @@ def material_files(folder: Path, libraries: list[str]) -> tuple[list[str], list[
     textures: dict[str, None] = {}
     seen: set[Path] = set()
     for line in dict.fromkeys(libraries):
-        for name in _library_names(folder, line):
+        for name in library_names(folder, line):
             found[name] = None
             try:
                 library = find_beside(folder, name, MATERIALS)
@@ -161,7 +161,8 @@ def material_files(folder: Path, libraries: list[str]) -> tuple[list[str], list[
     return list(found), list(textures)
 
 
-def _library_names(folder: Path, line: str) -> list[str]:
+def library_names(folder: Path, line: str) -> list[str]:
+    """What stands after `mtllib`: one name with spaces in it, or several names."""
     try:
         find_beside(folder, line, MATERIALS)
     except NotBeside:
@@ -181,16 +182,22 @@ def _textures(folder: Path, library: str) -> list[str]:
         words = line.split()
         if len(words) < 2 or not _TEXTURE_WORDS.match(words[0]):
             continue
-        rest = words[1:]
-        while rest and (rest[0] in _ONE_VALUE or rest[0] in _NUMBERS):
-            option, rest = rest[0], rest[1:]
-            if option in _ONE_VALUE:
-                rest = rest[1:]
-                continue
-            for _ in range(_NUMBERS[option]):
-                if len(rest) > 1 and is_number(rest[0]):
-                    rest = rest[1:]
-        if rest:
-            # Spaces inside the name stay as they stand in the line.
-            names.append(line[line.index(rest[0], len(words[0])) :].strip())
+        if name := texture_name(line):
+            names.append(name)
     return names
+
+
+def texture_name(line: str) -> str:
+    """The image's name in a line such as `map_Kd -s 1 1 1 a name.png`; "" if there is none."""
+    words = line.split()
+    rest = words[1:]
+    while rest and (rest[0] in _ONE_VALUE or rest[0] in _NUMBERS):
+        option, rest = rest[0], rest[1:]
+        if option in _ONE_VALUE:
+            rest = rest[1:]
+            continue
+        for _ in range(_NUMBERS[option]):
+            if len(rest) > 1 and is_number(rest[0]):
+                rest = rest[1:]
+    # Spaces inside the name stay as they stand in the line.
+    return line[line.index(rest[0], len(words[0])) :].strip() if rest else ""

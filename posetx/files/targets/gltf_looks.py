@@ -1,0 +1,122 @@
+"""How a glTF target is painted: base colours and their images, which viewers show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+
+from posetx.errors import PosetxError
+from posetx.files.beside import IMAGES, NotBeside, read_beside
+from posetx.files.checks import problem
+from posetx.files.codecs.gltf import Gltf
+from posetx.files.codecs.gltf_data import decode_data_uri
+from posetx.files.looks import Looks, Material, srgb
+
+#: bytes of an image beside the file, at most
+LARGEST_IMAGE = 1 << 28
+#: of a triangle's primitive without a material: white, as the format has it
+PLAIN = Material((255, 255, 255))
+_UNCHANGED = (("offset", (0.0, 0.0)), ("scale", (1.0, 1.0)))
+
+
+def gltf_looks(gltf: Gltf, parts: Sequence[tuple[dict[str, Any], np.ndarray, int]]) -> Looks:
+    """How triangles are painted.
+
+    Parameters
+    ----------
+    gltf : the file; its count of what is decoded begins anew
+    parts : for each primitive its entry, triangles (m, 3) of its own vertices, how many these are
+
+    Raises PosetxError, or what Python raises at a damaged document.
+    """
+    gltf.begin()
+    reader = _Materials(gltf)
+    materials: list[Material] = []
+    face_material, corners = [], []
+    for primitive, faces, count in parts:
+        material, texture = reader.of(primitive.get("material"))
+        change = texture.get("extensions", {}).get("KHR_texture_transform", {})
+        uv = np.zeros((count, 2))
+        uv_set = int(change.get("texCoord", texture.get("texCoord", 0)))
+        accessor = primitive["attributes"].get(f"TEXCOORD_{uv_set}")
+        if material.image >= 0 and accessor is not None:
+            uv = np.nan_to_num(gltf.floats(accessor)[:count, :2], posinf=0.0, neginf=0.0)
+        if len(uv) < count or uv.shape[1] != 2:
+            raise problem(gltf.path, "has too few texture coordinates", "export it again")
+        face_material.append(np.full(len(faces), len(materials)))
+        corners.append(_changed(uv, change)[faces])
+        materials.append(material)
+    textured = any(material.image >= 0 for material in materials)
+    return Looks(
+        materials,
+        np.concatenate(face_material),
+        np.concatenate(corners) if textured else None,
+        reader.images,
+        reader.notes,
+    )
+
+
+def _changed(uv: np.ndarray, change: dict[str, Any]) -> np.ndarray:
+    """Places in an image (n, 2), scaled, turned and shifted as a texture's transform says."""
+    turn = float(change.get("rotation", 0.0))
+    cos, sin = np.cos(turn), np.sin(turn)
+    shift, scale = (np.array(change.get(k, d), float) for k, d in _UNCHANGED)
+    placed: np.ndarray = (uv * scale) @ np.array([[cos, -sin], [sin, cos]]) + shift
+    np.nan_to_num(placed, copy=False, posinf=0.0, neginf=0.0)
+    return placed
+
+
+class _Materials:
+    """The file's materials, each looked at once, and the images that they use."""
+
+    def __init__(self, gltf: Gltf) -> None:
+        self.gltf = gltf
+        self.images: list[bytes] = []
+        self.notes: list[str] = []
+        self._places: dict[int, int] = {}
+
+    def of(self, index: int | None) -> tuple[Material, dict[str, Any]]:
+        """A material, and what the file says of how its image is laid on."""
+        if index is None:
+            return PLAIN, {}
+        self.gltf.spend(0)
+        entry = self.gltf.entries("materials")[index]
+        surface = entry.get("pbrMetallicRoughness", {})
+        red, green, blue = (srgb(x) for x in [*surface.get("baseColorFactor", (1, 1, 1))][:3])
+        texture = surface.get("baseColorTexture")
+        cut = entry.get("alphaMode", "OPAQUE") != "OPAQUE"
+        image = -1 if texture is None else self._image(texture["index"])
+        return Material((red, green, blue), image, cut), texture or {}
+
+    def _image(self, texture: int) -> int:
+        """The place of a texture's image in `images`; -1 where it cannot be had."""
+        entry = self.gltf.entries("textures")[texture]
+        others = entry.get("extensions", {})
+        source = entry.get("source", others.get("EXT_texture_webp", {}).get("source"))
+        if source is None:
+            self.notes.append("a texture is in a format that is not shown")
+            return -1
+        if source not in self._places:
+            try:
+                self.images.append(self._bytes(self.gltf.entries("images")[source]))
+                self._places[source] = len(self.images) - 1
+            except PosetxError as error:
+                self.notes.append(f"a texture {error}")
+                self._places[source] = -1
+        return self._places[source]
+
+    def _bytes(self, entry: dict[str, Any]) -> bytes:
+        uri = entry.get("uri")
+        if uri is None:
+            view = self.gltf.entries("bufferViews")[entry["bufferView"]]
+            begin, size = int(view.get("byteOffset", 0)), int(view["byteLength"])
+            buffer: bytes = self.gltf.buffers[view["buffer"]]
+            if begin < 0 or size < 0 or begin + size > len(buffer):
+                raise NotBeside("reaches beyond its buffer")
+            return buffer[begin : begin + size]
+        if uri.startswith("data:"):
+            return decode_data_uri(uri)
+        return read_beside(self.gltf.path.parent, unquote(uri), IMAGES, most=LARGEST_IMAGE)
