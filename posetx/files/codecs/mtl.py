@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from posetx.files.codecs.tokens import is_number
 
@@ -14,10 +15,8 @@ _ONE_VALUE = {
 }  # fmt: skip
 _NUMBERS = {"-mm": 2, "-o": 3, "-s": 3, "-t": 3}
 _TEXTURE_WORDS = re.compile(r"^(map_\w+|bump|disp|decal|refl|norm)$", re.IGNORECASE)
-#: Options that change which part of an image is where, or its colours.
-_LAYING = {"-o", "-s", "-t", "-mm", "-clamp", "-imfchan"}
-#: What these say when they say nothing.
-_AS_IT_IS = {"0", "1", "0.0", "1.0", "0.000000", "1.000000", "off", "rgb"}
+#: The numbers with which options that shift and scale an image do nothing.
+_USUAL = {"-o": 0.0, "-t": 0.0, "-s": 1.0}
 #: Shininess, Ns, of a surface that is not rough at all: how Blender has it.
 SHINIEST = 1000.0
 
@@ -80,12 +79,12 @@ def _say(entry: MtlEntry, words: list[str], line: str) -> None:
 
 def _laid_on(words: list[str]) -> bool:
     """Whether a texture's options change how it is laid on."""
-    for word, value in zip(words[1:], words[2:], strict=False):
-        if word in _LAYING and value not in _AS_IT_IS:
+    for place, word in enumerate(words):
+        values = list(takewhile(is_number, words[place + 1 : place + 4]))
+        usual = _USUAL.get(word)
+        if usual is not None and any(float(value) != usual for value in values):
             return True
-        if word in ("-o", "-t") and is_number(value) and float(value) != 0.0:
-            return True
-    return False
+    return "-clamp on" in " ".join(words)
 
 
 def textures_named(text: str) -> list[str]:
