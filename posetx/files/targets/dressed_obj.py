@@ -14,6 +14,8 @@ from posetx.files.dress import NONE, OPAQUE, Dress, Paint, runs
 from posetx.files.targets.named import clean_word, distinct, free_beside
 from posetx.geometry.mesh import weld
 
+_WORDS = ("o", "g", "usemtl")
+
 
 @dataclass
 class DressedObj:
@@ -115,12 +117,11 @@ def _faces(
             "" if keys[1] is None else _line_name(dress.groups[keys[1][rows[0]]]),
             "" if keys[2] is None else names[int(keys[2][rows[0]])],
         ]
-        if now[:2] != before[:2]:
-            # Some programs forget the material where an object begins.
-            before = [before[0], before[1] if now[0] == before[0] else "", ""]
-        for word, name, last in zip(("o", "g", "usemtl"), now, before, strict=True):
-            if name != last:
-                lines.append(f"{word} {name or 'none'}".encode())
+        # Some programs forget group and material where an object begins, others do not.
+        begun = [False, now[0] != before[0], now[:2] != before[:2]]
+        for word, name, last, again in zip(_WORDS, now, before, begun, strict=True):
+            if name != last or (again and name):
+                lines.append(f"{word} {name}".rstrip().encode())
         before = now
         part = all_columns[rows]
         if normal and (part[..., -1] == 0).any():

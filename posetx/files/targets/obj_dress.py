@@ -78,13 +78,14 @@ def _normals(text: ObjText, new: np.ndarray) -> tuple[np.ndarray | None, np.ndar
     used = text.face_normals >= 0
     if not used.any():
         return None, None
-    _, value = np.unique(text.normals, axis=0, return_inverse=True)
+    normals = np.nan_to_num(text.normals, posinf=0.0, neginf=0.0)
+    _, value = np.unique(normals, axis=0, return_inverse=True)
     value = value.reshape(-1)
     keys = text.faces[used] * (int(value.max()) + 1) + value[text.face_normals[used]]
     _, first, where = np.unique(keys, return_index=True, return_inverse=True)
     corners = np.full(text.faces.shape, NONE, dtype=np.int64)
     corners[used] = where.reshape(-1)
-    vectors = text.normals[text.face_normals[used][first]]
+    vectors = normals[text.face_normals[used][first]]
     return turned(vectors, corners, text.faces, text.vertices, new), corners
 
 
