@@ -41,7 +41,7 @@ def test_an_obj_s_dress_is_in_the_glb(tmp_path: Path) -> None:
     source = clothed(tmp_path / "in")
     target = read_target(source)
     glb, notes = converted(source, tmp_path / "o.glb")
-    assert notes == ["written as .glb, without: quads and larger polygons"]
+    assert notes == ["written as .glb, without: quads and larger polygons, vertices of no triangle"]
     before, after = dress_of(target), dress_of(glb)
     assert np.array_equal(corner_rows(target, before), corner_rows(glb, after))
     assert named_triangles(target, before) == named_triangles(glb, after)
@@ -187,7 +187,8 @@ def test_images_of_other_kinds_become_png(tmp_path: Path) -> None:
     (source.parent / "l.jpg").write_bytes(jpeg)
     _, notes = converted(source, tmp_path / "o.glb")
     assert notes == [
-        "written as .glb, without: quads and larger polygons, textures of opacity alone"
+        "written as .glb, without: quads and larger polygons, textures of opacity alone, "
+        "vertices of no triangle"
     ]
     first, second = images_in(tmp_path / "o.glb")
     assert second == jpeg
@@ -334,7 +335,9 @@ def test_what_an_obj_cannot_hold_is_told(tmp_path: Path) -> None:
 
 
 def test_materials_of_a_library() -> None:
-    text = "Kd 9 9 9\nnewmtl a\nKd 0.5 nan 9\nd -halo 0.25\nNs 90\nmap_Ks s.png\nKe 0 0 0\n"
+    text = (
+        "Kd 9 9 9\nnewmtl a\nKs 0 0 0\nKd 0.5 nan 9\nd -halo 0.25\nNs 90\nmap_Ks s.png\nKe 0 0 0\n"
+    )
     text += "newmtl b c\nTr 0.25\nmap_Kd -o 0.5 0 0 -clamp on x y.png\nKe 1 0 0\nd\n"
     first, second = mtl_entries(text)
     assert (first.name, first.color, first.opacity) == ("a", (0.5, 0.0, 1.0), 0.25)

@@ -67,6 +67,8 @@ def _say(entry: MtlEntry, words: list[str], line: str) -> None:
         entry.shine = float(words[1])
     elif word == "Ke" and any(numbers):
         entry.lost.append("light of its own")
+    elif word == "Ks" and any(numbers):
+        entry.lost.append("the colour of highlights")
     elif word.lower() == "map_kd":
         entry.image = texture_name(line)
         if _laid_on(words):

@@ -183,6 +183,8 @@ class Target(ABC):
             export(trimesh.Trimesh(vertices, self.faces, process=False), path)
         else:
             lost = [what for what in lost if what not in dress.carried] + dress.lost
+            if suffix == ".glb" and len(np.unique(self.faces)) < len(vertices):
+                lost.append("vertices of no triangle")
             notes += write_dressed(path, self.welds()[1], vertices, self.faces, dress)
         if suffix == ".stl":
             lost.append("shared vertices")

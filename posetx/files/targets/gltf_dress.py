@@ -60,6 +60,10 @@ def gltf_dress(gltf: Gltf, parts: Sequence[Part], old: np.ndarray, new: np.ndarr
     if any(groups):
         dress.groups, dress.face_group = _names(groups, sizes)
     dress.colors = _colors(gltf, parts, len(old))
+    if any(part.entry.get("targets") for part in parts):
+        dress.lost.append("morph targets")
+    if any("TEXCOORD_1" in part.entry["attributes"] for part in parts):
+        dress.lost.append("further texture coordinates")
     faces = np.concatenate([part.faces + part.begin for part in parts])
     vectors, dress.corner_normal = _normals(gltf, parts)
     if dress.corner_normal is not None:

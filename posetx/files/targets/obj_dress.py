@@ -56,6 +56,8 @@ def obj_dress(text: ObjText, folder: Path, new: np.ndarray) -> Dress:
         else:
             dress.groups, dress.face_group = names, which
 
+    if any(len(tokens.lines_starting_with(word)) for word in (b"l", b"p")):
+        dress.lost.append("points and lines")
     names, used = names_of(tokens, lines, b"usemtl")
     library = Library(folder, text.libraries)
     dress.face_paint = np.repeat(used, each) - 1  # the first one is none
