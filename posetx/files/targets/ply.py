@@ -45,6 +45,9 @@ class PlyTarget(Target):
         names = {p.name for p in vertex.properties} - _PLAIN
         if names & {*COLOR}:
             self.extras.append(COLORS)
+        face = ply.element("face")
+        if face is not None and any(p.name == "texcoord" for p in face.properties):
+            self.extras.append("texture coordinates")
         if names - {*COLOR}:
             self.extras.append("other vertex properties")
 
