@@ -63,3 +63,20 @@ BVH_NAMES = (
     ("rshin", "rightleg", "rightlowleg", "rightknee", "rtibia", "calf_r", "rleg"),
     ("rfoot", "rightfoot", "rightankle", "foot_r", "rankle"),
 )
+
+#: what the joints are called in BVH files that posetx writes: the names that most programs know
+BVH_WRITTEN = (
+    "Hips", "Spine", "Spine1", "Neck", "Head",
+    "LeftShoulder", "LeftArm", "LeftForeArm", "LeftHand",
+    "RightShoulder", "RightArm", "RightForeArm", "RightHand",
+    "LeftUpLeg", "LeftLeg", "LeftFoot",
+    "RightUpLeg", "RightLeg", "RightFoot",
+)  # fmt: skip
+
+#: from the joints that end a chain to its tip, on the neutral body at rest, in metres: the crown,
+#: the farthest fingertip and toe
+TIPS = {
+    4: (0.0, 0.156, 0.014),
+    8: (0.058, -0.121, 0.138), 12: (-0.058, -0.121, 0.138),
+    15: (-0.029, -0.063, 0.205), 18: (0.029, -0.063, 0.205),
+}  # fmt: skip

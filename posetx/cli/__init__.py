@@ -25,6 +25,7 @@ from posetx.errors import PosetxError, UsageError
 
 COMMANDS = {
     "transfer": "Give the pose of a scan to a target mesh.",
+    "pose": "Write the pose that a scan shows, and the body fitted to it.",
     "view": "Make a page to look at scans, targets and results in a browser.",
     "clean": "Take floor, strays and other objects out of a scan.",
     "attack": "Make the adversarial scan that harms a transfer most.",

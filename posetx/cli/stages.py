@@ -22,6 +22,7 @@ LABELS = {
     "give": "giving the pose to the target",
     "restore": "restoring detail",
     "measure": "measuring",
+    "body": "measuring the body",
     "write": "writing",
     "preview": "drawing the preview",
     "view": "making the page",

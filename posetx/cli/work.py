@@ -1,4 +1,4 @@
-"""What `posetx transfer` holds from scan to scan: the model and the target made ready."""
+"""What commands hold from scan to scan: the model, and the target made ready."""
 
 from __future__ import annotations
 
@@ -12,16 +12,57 @@ from posetx.system.paths import find_model
 
 if TYPE_CHECKING:
     from posetx.pipeline.pipeline import Pipeline
+    from posetx.pipeline.results import Reading
     from posetx.target.ready import ReadyTarget
 
 
-class Work:
-    """A target made ready and a model, loaded when the first scan is there."""
+class Readings:
+    """A model that reads scans, loaded when the first one is there."""
+
+    def __init__(self, options: Options, model: str, device: str, seed: int) -> None:
+        self.options, self.model, self.device, self.seed = options, model, device, seed
+        self.pipeline: Pipeline | None = None
+
+    def check(self, scans: Iterable[Path]) -> None:
+        """Raises PosetxError for files that are not there, MissingError for such a model."""
+        for scan in scans:
+            check_input(scan, "the scan")
+        find_model(self.model)
+
+    def load(self) -> Pipeline:
+        """The model, loaded once, with the seed set anew."""
+        import torch
+
+        from posetx.pipeline.pipeline import Pipeline
+        from posetx.system.device import resolve_device
+
+        self.pipeline = self.pipeline or Pipeline.load(self.model, resolve_device(self.device))
+        torch.manual_seed(self.seed)
+        return self.pipeline
+
+    def read(
+        self,
+        scan: Path,
+        on_stage: Callable[[str], None] = lambda name: None,
+        begun: Callable[[], None] = lambda: None,
+    ) -> Reading:
+        """Read one scan; ``begun`` is called when its file is there, before any other work."""
+        on_stage("files")
+        from posetx.files.scans import read_scan
+
+        raw, options = read_scan(scan), self.options
+        begun()
+        return self.load().read(
+            raw, options.up, options.front, options.clean, options.refine, on_stage
+        )
+
+
+class Work(Readings):
+    """A target made ready as well: what `posetx transfer` does."""
 
     def __init__(self, target: Path, options: Options, model: str, device: str, seed: int) -> None:
-        self.target_path, self.options = target, options
-        self.model, self.device, self.seed = model, device, seed
-        self.pipeline: Pipeline | None = None
+        super().__init__(options, model, device, seed)
+        self.target_path = target
         self.ready: ReadyTarget | None = None
 
     def check(self, scans: Iterable[Path]) -> None:
@@ -39,12 +80,7 @@ class Work:
 
         on_stage("load")
         target, options = read_target(self.target_path), self.options
-        from posetx.pipeline.pipeline import Pipeline
-        from posetx.system.device import resolve_device
-
-        self.pipeline = self.pipeline or Pipeline.load(self.model, resolve_device(self.device))
-        self._seed()
-        self.ready = self.pipeline.prepare(
+        self.ready = self.load().prepare(
             target, options.target_up, options.target_front, options.refine, on_stage
         )
 
@@ -57,16 +93,8 @@ class Work:
         on_stage: Callable[[str], None] = lambda name: None,
     ) -> dict[str, Any]:
         """Do one scan; returns what --json shows of it. ``on_stage`` hears each stage's name."""
-        on_stage("files")
-        from posetx.files.scans import read_scan
-
-        raw, options = read_scan(scan), self.options
-        self.prepare(on_stage)
+        reading, options = self.read(scan, on_stage, lambda: self.prepare(on_stage)), self.options
         assert self.pipeline is not None and self.ready is not None
-        self._seed()
-        reading = self.pipeline.read(
-            raw, options.up, options.front, options.clean, options.refine, on_stage
-        )
         result = self.pipeline.give(reading, self.ready, options.heading, options.restore, on_stage)
         on_stage("write")
         notes = result.save(output)
@@ -93,8 +121,3 @@ class Work:
         """The names of the stages that :meth:`transfer` announces."""
         drawn = [name for name, path in (("preview", preview), ("view", view)) if path]
         return ["files", "load", *self.options.stages(), "write", *drawn]
-
-    def _seed(self) -> None:
-        import torch
-
-        torch.manual_seed(self.seed)

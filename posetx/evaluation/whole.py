@@ -15,8 +15,7 @@ from posetx.errors import PosetxError
 from posetx.evaluation.attack_grid import Case, Crowd, Harmed
 from posetx.evaluation.run import Evaluator
 from posetx.files.sources import array_scan
-from posetx.pipeline.confidence import RIGHT
-from posetx.pipeline.pipeline import DOUBTFUL
+from posetx.pipeline.confidence import DOUBTFUL, RIGHT
 from posetx.target.ready import ReadyTarget
 
 

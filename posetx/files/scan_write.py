@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +67,13 @@ def encode_ply(
     faces: Indices | None = None,
     normals: NDArray[Any] | None = None,
     colors: NDArray[np.uint8] | None = None,
+    scalars: Mapping[str, NDArray[Any]] | None = None,
 ) -> bytes:
     """A binary PLY file of vertices (V, 3) and, for a mesh, triangles (F, 3).
 
     Positions are single precision where that loses nothing, and double precision where it would:
-    large offsets, as in surveyors' coordinates. Normals (V, 3) are single, colours (V, 3) bytes.
+    large offsets, as in surveyors' coordinates. Normals (V, 3) are single, colours (V, 3) bytes,
+    ``scalars`` (V,) single properties of the vertices, by name.
     """
     kind = "<f4" if fits_single(vertices) else "<f8"
     real = "float" if kind == "<f4" else "double"
@@ -84,8 +86,12 @@ def encode_ply(
     if colors is not None:
         header += [f"property uchar {name}" for name in ("red", "green", "blue")]
         fields.append(("color", "u1", 3))
+    scalars = scalars or {}
+    header += [f"property float {name}" for name in scalars]
+    fields += [(name, "<f4", 1) for name in scalars]
     points = np.empty(len(vertices), np.dtype(fields))
     columns = [values for values in (vertices, normals, colors) if values is not None]
+    columns += [values[:, None] for values in scalars.values()]
     for (name, _, _), values in zip(fields, columns, strict=True):
         points[name] = values
     content = points.tobytes()

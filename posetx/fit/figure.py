@@ -92,14 +92,7 @@ class FreeBody:
 
     def begin(self, estimate: Estimate) -> Figure:
         """The neutral body in the estimate's pose, where and as large as its joints say."""
-        batch = len(estimate.joints)
-        joints = self.joint_template.expand(batch, -1, -1)
-        placed = forward_kinematics(joints, estimate.rotations)
-        spread = [x - x.mean(1, keepdim=True) for x in (estimate.joints, placed)]
-        size = (spread[0].norm(dim=(1, 2)) / spread[1].norm(dim=(1, 2))).view(-1, 1, 1)
-        where = (estimate.joints - size * placed).mean(1, keepdim=True)
-        shape = placed.new_zeros(batch, len(self.components))
-        return Figure(estimate.rotations.clone(), where, size, shape)
+        return neutral_figure(self.joint_template, estimate, len(self.components))
 
     def rest(self, figure: Figure) -> tuple[Tensor, Tensor]:
         """Surface samples (B, N, 3) and joints (B, 19, 3) of the figure's shape at rest, metres."""
@@ -186,6 +179,17 @@ class FreeBody:
         shift = placed - (rotations @ joints.unsqueeze(-1)).squeeze(-1)
         by_joints = torch.einsum("nk,bski->bnis", self.weights, shift.unflatten(0, (batch, count)))
         return torch.einsum("bnij,snj->bnis", self._blended(figure), self.components) + by_joints
+
+
+def neutral_figure(joint_template: Tensor, estimate: Estimate, components: int) -> Figure:
+    """The body of these rest joints (19, 3) as the estimate's rotations and joints (B) have it."""
+    batch = len(estimate.joints)
+    placed = forward_kinematics(joint_template.expand(batch, -1, -1), estimate.rotations)
+    spread = [x - x.mean(1, keepdim=True) for x in (estimate.joints, placed)]
+    size = (spread[0].norm(dim=(1, 2)) / spread[1].norm(dim=(1, 2))).view(-1, 1, 1)
+    where = (estimate.joints - size * placed).mean(1, keepdim=True)
+    shape = placed.new_zeros(batch, components)
+    return Figure(estimate.rotations.clone(), where, size, shape)
 
 
 def carries() -> Tensor:

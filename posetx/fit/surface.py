@@ -19,7 +19,7 @@ from posetx.bodies.body import BodyModel, forward_kinematics, skin
 from posetx.fit.figure import JOINT_COUNT, Figure, carries
 from posetx.geometry.mesh import vertex_normals
 from posetx.geometry.sampling import sample_surface
-from posetx.geometry.triangles import nearest_on_triangles
+from posetx.geometry.triangles import nearest_on_triangles, triangles_around
 
 #: mean cosine of a mesh's normals to the body's, below which they tell no side from the other
 LEAST_WOUND = 0.5
@@ -62,7 +62,7 @@ class BodySurface:
         self.joint_template = body.joint_template
         self.joint_components = body.joint_components[:components]
         self.faces = body.faces.numpy()
-        self.around = _triangles_around(self.faces, len(body.template))
+        self.around = triangles_around(self.faces, len(body.template))
         self.carries = carries()
         _, self.even_faces, self.even_shares = sample_surface(
             body.template.double().numpy(), self.faces, samples
@@ -152,15 +152,3 @@ def outward(normals: Floats, of_body: Floats) -> Floats | None:
     unit: Floats = normals / np.maximum(length, 1e-300)
     cosine = float((unit * of_body).sum(1).mean()) if len(unit) else 0.0
     return unit * np.sign(cosine) if abs(cosine) > LEAST_WOUND else None
-
-
-def _triangles_around(faces: Indices, vertices: int) -> Indices:
-    """The triangles (V, T) round each vertex, one of them again and again where it has fewer."""
-    corners = faces.ravel()
-    order = np.argsort(corners, kind="stable")
-    count = np.bincount(corners, minlength=vertices)
-    place = np.arange(len(corners)) - np.repeat(np.cumsum(count) - count, count)
-    around = np.full((vertices, count.max()), -1)
-    around[corners[order], place] = order // 3
-    filled: Indices = np.where(around < 0, around[:, :1], around)
-    return filled

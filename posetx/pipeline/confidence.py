@@ -19,6 +19,8 @@ from posetx.arrays import Floats
 
 #: a pose is right whose result is off by less than this PMD (m²), about 5 cm a vertex
 RIGHT = 30e-4
+#: below this there is a warning
+DOUBTFUL = 0.5
 #: where the curve's logarithms are zero: usual values
 DISTANCE, MISSED = 0.02, 0.1
 #: with each such share that a scan is farther than the farthest measured one, it falls to 1/e
@@ -45,6 +47,16 @@ def confidence(card: Mapping[str, Any], distance: float, missed: float | None) -
     score = float(inputs(distance, missed) @ np.asarray(measured["curve"]))
     beyond = max(distance / measured["farthest"] - 1, 0.0) / BEYOND
     return math.exp(-beyond) / (1 + math.exp(min(max(-score, -50.0), 50.0)))
+
+
+def doubts(trust: float | None) -> list[str]:
+    """What is to be said of a pose that is likely wrong; nothing of others."""
+    if trust is None or trust >= DOUBTFUL:
+        return []
+    return [
+        f"low confidence ({trust:.2f}): the pose is likely wrong somewhere, or this is no "
+        "person; look at the result, try `up` and `front`, or crop the scan"
+    ]
 
 
 def check_curves(card: Mapping[str, Any]) -> None:

@@ -38,9 +38,12 @@ class Options:
 
     def stages(self) -> list[str]:
         """The names of the stages that :meth:`Pipeline.transfer` will announce, in order."""
-        left_out = {"restore"} if not self.restore else set()
+        given = [name for name in GIVE if self.restore or name != "restore"]
+        return [*PREPARE, *self.read_stages(), *given]
+
+    def read_stages(self) -> list[str]:
+        """Those that :meth:`Pipeline.read` will announce."""
+        left_out = set() if self.refine else {"surface"}
         if not (self.refine and self.clean):
             left_out.add("furniture")
-        if not self.refine:
-            left_out.add("surface")
-        return [name for name in PREPARE + READ + GIVE if name not in left_out]
+        return [name for name in READ if name not in left_out]

@@ -26,7 +26,7 @@ from posetx.geometry.mesh import area_centroid, edge_distortion, flipped_share
 from posetx.geometry.restore import restore_detail
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import Predictor
-from posetx.pipeline.confidence import check_curves, confidence
+from posetx.pipeline.confidence import check_curves, confidence, doubts
 from posetx.pipeline.options import Heading, Options
 from posetx.pipeline.results import Reading, Report, Transfer
 from posetx.pipeline.stages import OnStage, Stages, unheard
@@ -37,8 +37,6 @@ from posetx.system.paths import find_model
 from posetx.target.prepared import TargetFit, give
 from posetx.target.ready import ReadyTarget, ready_target
 
-#: below this the result comes with a warning
-DOUBTFUL = 0.5
 #: a target that lies farther than this from what the model makes of it comes with a warning; a
 #: hat or a skirt takes a character far from any bare body (the example's: 0.028, a cat: 0.040)
 UNLIKE = 0.035
@@ -144,9 +142,9 @@ class Pipeline:
             points, kept = points[read.of_body], kept[read.of_body]
         trust = confidence(self.card, read.distance, read.missed)
         return Reading(
-            scan, points, kept, measured, cleaning, read.orientation, read.code, read.joints,
-            read.rotations, read.distance, read.metre, read.missed, read.noise, trust, notes,
-            stages.seconds,
+            scan, points, kept, measured, cleaning, read.orientation, read.samples, read.code,
+            read.joints, read.rotations, read.fitted, read.distance, read.metre, read.missed,
+            read.noise, trust, notes, stages.seconds,
         )  # fmt: skip
 
     def give(
@@ -226,12 +224,7 @@ class Pipeline:
 
 def _doubts(reading: Reading, ready: ReadyTarget) -> list[str]:
     """What is to be said of a reading or a target that is likely of no use."""
-    warnings, trust = [], reading.confidence
-    if trust is not None and trust < DOUBTFUL:
-        warnings.append(
-            f"low confidence ({trust:.2f}): the pose is likely wrong somewhere, or this is no "
-            "person; look at the result, try `up` and `front`, or crop the scan"
-        )
+    warnings = doubts(reading.confidence)
     if ready.distance > UNLIKE:
         warnings.append(
             "the target does not look like a person: the result may be of no use; if it is "

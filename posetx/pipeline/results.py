@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posetx.arrays import Floats, Indices
+from posetx.bodies.body import BodyModel
 from posetx.files.scans import Scan
+from posetx.geometry.axes import axis, upright
+from posetx.geometry.units import unit_of
 from posetx.models.pose_mae import PoseCode
+from posetx.pipeline.joint_confidence import Word, evidence, joint_confidence
+from posetx.pipeline.pose import Pose
+from posetx.pipeline.registration import Registration
+from posetx.reading.fitted import Fitted
 from posetx.reading.orient import Orientation
 from posetx.target.ready import ReadyTarget
 
@@ -28,6 +36,7 @@ class Reading:
     measured : how many points cleaning began with: the scan's, or samples of a mesh's surface
     cleaning : what each step of cleaning took out, as JSON has it
     orientation : how the scan is turned
+    samples : (P, 3) an even sample of the points, which the features of ``code`` are of
     code : the pose, as the network and the fits have it
     joints : (19, 3) the body's joints in the scan's frame and unit, named in
         :data:`posetx.bodies.skeleton.JOINTS`
@@ -36,6 +45,7 @@ class Reading:
     distance : of the scan to the network's prediction, see `Orientation`
     metre : an adult's metre in the scan's unit
     missed : the share of the fitted body that is far from the scan; None where nothing was fitted
+    fitted : the body that was fitted; the neutral one in this pose where nothing was
     noise : of the points about the fitted body (standard deviation, metres of an adult); None where
         nothing was fitted
     confidence : the likelihood that the pose is right, 0 to 1; None of an uncalibrated model
@@ -49,9 +59,11 @@ class Reading:
     measured: int
     cleaning: list[dict[str, Any]]
     orientation: Orientation
+    samples: Floats
     code: PoseCode
     joints: Floats
     rotations: Floats
+    fitted: Fitted
     distance: float
     metre: float
     missed: float | None
@@ -59,6 +71,46 @@ class Reading:
     confidence: float | None
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def registration(self) -> Registration:
+        """The fitted body in the scan's frame, and how far from the scan it is."""
+        body, turn = body_model(), self.orientation.rotation
+        return Registration(
+            self.fitted.vertices(body, self.rotations, turn),
+            body.faces.numpy(),
+            self.points,
+            unit_of(self.fitted.scale),
+            upright(axis(self.orientation.up, "up")),
+        )
+
+    @property
+    def body(self) -> trimesh.Trimesh:
+        """The fitted body, coloured by its distance to the scan: see `Registration`."""
+        return self.registration.mesh
+
+    @cached_property
+    def pose(self) -> Pose:
+        """The pose by itself, with a confidence for each joint, to be saved."""
+        word = Word.of(self.samples, self.code)
+        vertices = self.registration.vertices
+        seen = evidence(body_model(), word, vertices, self.points, self.metre)
+        return Pose(
+            self.joints,
+            self.rotations,
+            joint_confidence(seen, self.confidence, self.missed is not None),
+            self.confidence,
+            self.fitted.scale,
+            self.registration.unit,
+            self.orientation.up,
+            self.scan.path,
+        )
+
+
+@lru_cache(maxsize=1)
+def body_model() -> BodyModel:
+    """The body model on the CPU, for what is asked of readings."""
+    return BodyModel.load()
 
 
 def points_told(used: int, measured: int, came: int) -> str:

@@ -15,7 +15,7 @@ from posetx.arrays import Floats, Mask
 from posetx.bodies.body import BodyModel
 from posetx.fit.cloud import BodyFit
 from posetx.fit.dense import DenseFit
-from posetx.fit.figure import Figure
+from posetx.fit.figure import Figure, neutral_figure
 from posetx.fit.limbs import squared_distances
 from posetx.fit.seen import LEAST_BODY, Seen, lifts, lifts_at
 from posetx.fit.sides import Sides
@@ -24,6 +24,7 @@ from posetx.geometry.rotations import matrix_from_yaw
 from posetx.geometry.sampling import voxel_thin
 from posetx.models.pose_mae import PoseCode
 from posetx.models.predictor import Predictor, pose_sample
+from posetx.reading.fitted import Fitted
 from posetx.reading.orient import NeutralBody, Orientation, distance_to_prediction, orient
 from posetx.reading.pieces import without_pieces
 
@@ -51,11 +52,13 @@ class PoseReading:
     ``distance`` (see Orientation) and ``missed``, the share of the fitted body that is far from
     the scan, are of the whole scan; ``of_body`` (n,) says which of its points were read in the
     end, of which ``samples`` (P, 3) are an even sample. ``missed`` is None where nothing was
-    fitted; so is ``noise``, that of the points about the fitted body (see `Ended`).
+    fitted; so is ``noise``, that of the points about the fitted body (see `Ended`). ``figure`` is
+    that body, in the frame that ``code`` is of; where nothing was fitted the neutral one.
     """
 
     orientation: Orientation
     code: PoseCode
+    figure: Figure
     distance: float
     missed: float | None
     of_body: Mask
@@ -79,6 +82,14 @@ class PoseReading:
         """Global rotations (19, 3, 3) of the parts, from a neutral upright body to the scan."""
         rotations: Floats = self.code.rotations[0].double().cpu().numpy()
         return self.orientation.rotation.T @ rotations
+
+    @property
+    def fitted(self) -> Fitted:
+        """The body in the scan's frame and unit."""
+        figure = self.figure.to("cpu")
+        size, shape = float(figure.size), figure.shape[0].double().numpy()
+        where = figure.where[0, 0].double().numpy() @ self.orientation.rotation
+        return Fitted(shape, self.metre * size, self.metre * where + self.samples.mean(0))
 
 
 @dataclass
@@ -113,6 +124,7 @@ class PoseReader:
     def __init__(self, predictor: Predictor, body: BodyModel, refine: bool = True):
         self.predictor = predictor
         self.neutral = NeutralBody(body, predictor)
+        self.joints = body.joint_template.to(predictor.device)
         self.fit = BodyFit(body.to(predictor.device)) if refine else None
         self.end = DenseFit(body, self.fit.settings.components) if self.fit else None
 
@@ -167,7 +179,7 @@ class PoseReader:
         if self.fit is None:
             return self._seen(samples, rotation)[1], None
         code, body = self._fitted(self.fit, samples, rotation)
-        return self._ended(self.fit, samples, samples, rotation, code, body)
+        return self._ended(self.fit, samples, samples, rotation, code, body)[:2]
 
     def read(
         self,
@@ -189,10 +201,11 @@ class PoseReader:
         if self.fit is None:
             with stage("read"):
                 code = self._seen(samples, found.rotation)[1]
-            return PoseReading(found, code, found.distance, None, every, samples)
+            figure = neutral_figure(self.joints, code.estimate, 0)
+            return PoseReading(found, code, figure, found.distance, None, every, samples)
         with stage("read"):
             code, body = self._fitted(self.fit, samples, found.rotation)
-        read = PoseReading(found, code, found.distance, body.missed, every, samples)
+        read = PoseReading(found, code, body.figure, found.distance, body.missed, every, samples)
         if furniture:
             with stage("furniture"):
                 read, body = self._without_furniture(
@@ -200,7 +213,7 @@ class PoseReader:
                 )
         with stage("surface"):
             rotation = read.orientation.rotation
-            read.code, read.noise = self._ended(
+            read.code, read.noise, read.figure = self._ended(
                 self.fit, points[read.of_body], read.samples, rotation, read.code, body
             )
         return read
@@ -280,10 +293,10 @@ class PoseReader:
         rotation: Floats,
         code: PoseCode,
         body: _Body,
-    ) -> tuple[PoseCode, float]:
+    ) -> tuple[PoseCode, float, Figure]:
         """The ``code`` of a body that was fitted to the samples, drawn to all the points (n, 3).
 
-        Second is the points' noise about it.
+        Second is the points' noise about it, third that body.
         """
         assert self.end is not None  # there with the other fit
         turned = (samples - samples.mean(0)) @ rotation.T
@@ -299,7 +312,7 @@ class PoseReader:
             sides=None if sides.all_shown else sides,
             lift=body.lifts(points[few]) / body.metre,
         )
-        return fit.posed(code, ended.figure), ended.noise
+        return fit.posed(code, ended.figure), ended.noise, ended.figure
 
     def _seen(self, samples: Floats, rotation: Floats) -> tuple[torch.Tensor, PoseCode]:
         # about the middle: the network's single precision would not hold surveyors' coordinates

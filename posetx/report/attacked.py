@@ -10,9 +10,10 @@ import numpy as np
 from posetx.arrays import Floats, Indices
 from posetx.files.atomic import write_bytes_atomic
 from posetx.files.scan_write import encode_ply
+from posetx.geometry.ramp import SCALAR_COLORS, palette
 from posetx.report.cleaned import drawn
 from posetx.report.preview import render_meshes
-from posetx.report.stage import MESH_COLOR, SCALAR_COLORS, Column, palette
+from posetx.report.stage import MESH_COLOR, Column
 
 if TYPE_CHECKING:
     from posetx.files.targets import Target

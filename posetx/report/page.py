@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from posetx.report.stage import SCALAR_COLORS, Column, Stage, Subject, palette
+from posetx.geometry.ramp import SCALAR_COLORS, palette
+from posetx.report.stage import Column, Stage, Subject
 
 BACKGROUND_TOP = (249, 250, 252)
 BACKGROUND_BOTTOM = (227, 231, 237)

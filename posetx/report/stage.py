@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from posetx.arrays import Floats
 from posetx.errors import PosetxError
+from posetx.geometry.ramp import SCALAR_COLORS, palette
 
 #: Degrees the camera goes round the subject, from its front to its left.
 VIEWS = {"front": 0.0, "side": 90.0, "back": 180.0, "three-quarter": 35.0}
@@ -25,9 +26,6 @@ POINT_LIMIT = 100_000
 
 #: From the ground up, for a cloud without colours of its own.
 CLOUD_COLORS = ((24, 92, 128), (52, 164, 168), (172, 212, 158))
-
-#: From the low end to the high one.
-SCALAR_COLORS = ((59, 92, 168), (120, 178, 205), (240, 236, 214), (238, 150, 88), (178, 36, 52))
 
 MESH_COLOR = (178, 187, 202)
 
@@ -229,11 +227,3 @@ def brightened(colors: NDArray[np.uint8]) -> NDArray[np.uint8]:
     typical = float(np.median(colors.max(axis=1))) / 255.0 if len(colors) else 1.0
     gamma = float(np.clip(np.log(0.55) / np.log(np.clip(typical, 0.01, 0.99)), 0.5, 1.0))
     return (255.0 * (colors / 255.0) ** gamma).round().astype(np.uint8)
-
-
-def palette(stops: Sequence[tuple[int, int, int]], values: Floats) -> NDArray[np.uint8]:
-    """Colours (n, 3) for values (n,) between 0 (first stop) and 1 (last); others are clipped."""
-    at = np.linspace(0.0, 1.0, len(stops))
-    values = np.nan_to_num(values)
-    channels = [np.interp(values, at, [stop[c] for stop in stops]) for c in range(3)]
-    return np.stack(channels, axis=1).round().astype(np.uint8)

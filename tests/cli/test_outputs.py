@@ -51,6 +51,7 @@ T = ("transfer", "scan.npy", "target.obj")
 C = ("clean", "scan.npy")
 V = ("view", "scan.npy", "target.obj")
 A = ("attack", "scan.npy", "target.obj")
+P = ("pose", "scan.npy")
 REFUSED: list[tuple[tuple[str, ...], str]] = [
     ((*T, "-o", "o.obj", "--summary", "o.obj"), "both --output and --summary"),
     ((*T, "-o", "o.obj", "--summary", "./x/../o.obj"), "both --output and --summary"),
@@ -85,6 +86,27 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     ((*C, "-o", "scan.npy", "--overwrite"), "written as one of"),
     (("clean", "target.obj", "-o", "target.obj", "--overwrite"), "is read by this command"),
     ((*C, "-o", "o.ply", "--summary", "o.ply"), "both --output and --summary"),
+    ((*P, "-o", "o.fbx"), "a pose is written as one of"),
+    ((*P, "-o", "o.bvh", "--body", "o.stl"), "a body is written as one of"),
+    ((*P, "-o", "o.bvh", "--preview", "o.jpg"), "the preview is a PNG"),
+    ((*P, "-o", "o.json", "--summary", "o.json"), "both --output and --summary"),
+    ((*P, "-o", "old.json"), "exists already"),
+    ((*P, "-o", "o.bvh", "--body", "old.obj"), "exists already"),
+    ((*P, "-o", "o.bvh", "--body", "pipe.obj", "--overwrite"), "is a device or a pipe"),
+    ((*P, "-o", "no/o.bvh"), "does not exist"),
+    ((*P, "-o", "o.bvh", "--fps", "0"), "--fps 0.0: give frames a second"),
+    ((*P, "-o", "o.bvh", "--up", "w"), "--up w: not an axis"),
+    ((*P, "-o", "o.bvh", "-m", "gone"), "no such model"),
+    (("pose", "gone.ply", "-o", "o.bvh"), "the scan does not exist"),
+    (("pose", "target.obj", "-o", "o.bvh", "--body", "target.obj", "--overwrite"), "is read by"),
+    ((*P, "target.obj", "-o", "old.json"), "exists already"),
+    ((*P, "target.obj", "-o", "o.bvh", "--body", "file"), "is a file; several scans need"),
+    ((*P, "target.obj", "-o", "o.bvh", "--body", "r", "--body-format", "stl"), "written as one of"),
+    (
+        (*P, "target.obj", "-o", "o.bvh", "--body", ".", "--body-format", "obj", "--overwrite"),
+        "would replace the scan",
+    ),
+    (("pose", "scan.npy", "x/../scan.npy", "-o", "o.bvh", "--body", "r"), "would both become"),
     ((*A, "-o", "o.ply", "--toward", "gone.bvh"), "--toward does not exist"),
     ((*A, "-o", "o.ply", "--surrogate", "gone"), "no such model"),
     (("attack", "target.obj", "target.obj", "-o", "target.obj", "--overwrite"), "is read by"),

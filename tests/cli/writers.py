@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from posetx.bodies.body import BodyModel
+from posetx.data.bvh import read_bvh
 from posetx.files.scans import read_scan
 from posetx.files.targets import read_target
 from posetx.models.checkpoint import load_network, save_model
@@ -71,6 +72,16 @@ WRITERS: dict[str, Writer] = {
     "transfer many": writer(
         f"transfer IN/a.npy IN/b.npy IN/t.obj -o OUT/r --summary OUT/s.json {FAST}",
         "r r/a.obj r/b.obj r/t.mtl r/maps r/maps/skin.png s.json",
+    ),
+    "pose": writer(
+        "pose IN/a.npy -o OUT/o.json --body OUT/b.ply --summary OUT/s.json --no-refine "
+        "-m IN/small.safetensors",
+        "o.json b.ply s.json",
+    ),
+    "pose many": writer(
+        "pose IN/a.npy IN/b.npy -o OUT/o.bvh --body OUT/r --body-format obj --summary OUT/s.json "
+        "--no-refine -m IN/small.safetensors",
+        "o.bvh r r/a.obj r/b.obj s.json",
     ),
     "transfer with a page": writer(
         f"transfer IN/a.npy IN/t.obj -o OUT/o.ply --view OUT/v.html {FAST}", "o.ply v.html"
@@ -230,6 +241,7 @@ CHECKS: dict[str, Callable[[Path], object]] = {
     ".md": whole_words,
     ".html": whole_page,
     ".bin": lambda path: None,  # which its .gltf says more about
+    ".bvh": lambda path: read_bvh(path, BodyModel.load().joint_template.numpy()),
     ".mtl": lambda path: path.read_text().index("skin.png"),
 }
 

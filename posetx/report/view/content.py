@@ -11,7 +11,8 @@ from posetx.arrays import Floats, Indices
 from posetx.errors import PosetxError
 from posetx.files.looks import Looks
 from posetx.geometry.mesh import weld
-from posetx.report.stage import CLOUD_COLORS, SCALAR_COLORS, brightened, palette
+from posetx.geometry.ramp import SCALAR_COLORS, palette
+from posetx.report.stage import CLOUD_COLORS, brightened
 from posetx.report.view.images import page_image
 from posetx.report.view.normals import cloud_normals, signs_of
 from posetx.report.view.pack import STEPS, Packer
