@@ -275,7 +275,8 @@ def test_conversion(tmp_path: Path, suffix: str) -> None:
         write(tmp_path / source, make_ply("ascii") if suffix == ".obj" else CUBE.encode())
     )
     notes = target.save(tmp_path / f"o{suffix}", target.vertices + 1)
-    assert len(notes) == 1 and "quads" in notes[0]
+    assert "quads" in notes[0]
+    assert notes[1:] == (["my cube.mtl is missing"] if suffix == ".glb" else [])
     again = read_target(tmp_path / f"o{suffix}")
     np.testing.assert_allclose(
         again.vertices[again.faces], target.vertices[target.faces] + 1, atol=1e-5

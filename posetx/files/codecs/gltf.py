@@ -13,6 +13,7 @@ import numpy as np
 from posetx.files.checks import only_posetx_errors, problem
 from posetx.files.codecs.gltf_data import GltfData
 from posetx.files.codecs.polygons import strip
+from posetx.files.dress import srgb_colors
 from posetx.files.raw import Raw
 
 TRIANGLES, TRIANGLE_STRIP, TRIANGLE_FAN = 4, 5, 6
@@ -297,7 +298,7 @@ def scan(data: bytes, path: Path) -> Raw:
                 seen[key] = len(points)
                 points.append(apply(gltf.to_world(instance, primitive, len(local)), local))
                 colour = attributes.get("COLOR_0")
-                colors.append(None if colour is None else gltf.floats(colour)[:, :3])
+                colors.append(None if colour is None else srgb_colors(gltf.floats(colour)[:, :3]))
                 starts.append(starts[-1] + len(local))
             which = seen[key]
             faces.append(gltf.triangles(primitive, len(points[which])) + starts[which])

@@ -13,7 +13,9 @@ from posetx.errors import PosetxError, UsageError
 from posetx.files.atomic import write_bytes_atomic
 from posetx.files.checks import problem, read_bytes, usable_rows
 from posetx.files.codecs import meshlab
+from posetx.files.dress import Dress
 from posetx.files.looks import Looks
+from posetx.files.targets.dressed import SUFFIXES, write_dressed
 from posetx.geometry.mesh import weld
 
 # suffix: module below posetx.files.targets with a function read(data, path) -> Target
@@ -117,8 +119,9 @@ class Target(ABC):
         Parameters
         ----------
         path : Path
-            the output; its suffix is its format. The input's own format loses nothing; another
-            one gets positions and triangles.
+            the output; its suffix is its format. The input's own format loses nothing; of OBJ,
+            PLY and glTF another one of OBJ and GLB gets what it can hold, with files beside an
+            OBJ; others get positions and triangles.
         vertices : (n, 3) float
             the new positions, in the frame and order of `self.vertices`
 
@@ -149,6 +152,14 @@ class Target(ABC):
         """
         return None
 
+    def dress(self, vertices: np.ndarray) -> Dress | None:
+        """What the mesh has beside positions and triangles, to write it in another format.
+
+        `vertices` (n, 3) are the positions that will be written; normals are turned with them.
+        None where there is nothing. Raises PosetxError where it is damaged.
+        """
+        return None
+
     def colors(self) -> np.ndarray | None:
         """(n, 3) uint8: the vertices' own colours; None where the file has none."""
         return None
@@ -159,15 +170,28 @@ class Target(ABC):
 
     def _convert(self, path: Path, suffix: str, vertices: np.ndarray) -> list[str]:
         check_output_suffix(path, self.path)
-        import trimesh  # here, because its start-up time is felt
+        lost, notes = list(self.extras), []
+        dress = None
+        if suffix in SUFFIXES:
+            try:
+                dress = self.dress(vertices)
+            except PosetxError as error:  # what it wears is damaged, the mesh is not
+                notes.append(str(error))
+        if dress is None:
+            import trimesh  # here, because its start-up time is felt
 
-        export(trimesh.Trimesh(vertices, self.faces, process=False), path)
-        lost = list(self.extras)
+            export(trimesh.Trimesh(vertices, self.faces, process=False), path)
+        else:
+            lost = [what for what in lost if what not in dress.carried] + dress.lost
+            if suffix == ".glb" and len(np.unique(self.faces)) < len(vertices):
+                lost.append("vertices of no triangle")
+            notes += write_dressed(path, self.welds()[1], vertices, self.faces, dress)
         if suffix == ".stl":
             lost.append("shared vertices")
         if not lost:
-            return []
-        return [f"written as {suffix}, which keeps positions and triangles, not: {', '.join(lost)}"]
+            return notes
+        how = "which keeps positions and triangles, not" if dress is None else "without"
+        return [f"written as {suffix}, {how}: {', '.join(lost)}", *notes]
 
 
 def export(mesh: Any, path: Path) -> None:

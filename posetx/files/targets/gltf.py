@@ -15,8 +15,10 @@ import numpy as np
 from posetx.errors import PosetxError
 from posetx.files.checks import LARGEST_COORDINATE, only_posetx_errors, problem
 from posetx.files.codecs.gltf import Gltf, apply, decode_gltf
+from posetx.files.dress import Dress, srgb_colors
 from posetx.files.looks import Looks, byte_colors
 from posetx.files.targets.base import Target
+from posetx.files.targets.gltf_dress import Part, gltf_dress
 from posetx.files.targets.gltf_edit import GltfEdit
 from posetx.files.targets.gltf_looks import gltf_looks
 from posetx.files.targets.normals import turned
@@ -95,6 +97,23 @@ class GltfTarget(Target):
         with only_posetx_errors(self.path, "glTF"):
             return gltf_looks(self._gltf, parts)
 
+    def dress(self, vertices: np.ndarray) -> Dress | None:
+        parts = [
+            Part(
+                block.node,
+                block.mesh,
+                _primitive(self._gltf, block.mesh, index),
+                faces,
+                block.begin,
+                len(block.base),
+                block.matrix,
+            )
+            for block in self._blocks
+            for index, faces in zip(block.primitives, block.faces, strict=True)
+        ]
+        with only_posetx_errors(self.path, "glTF"):
+            return gltf_dress(self._gltf, parts, self.vertices, vertices)
+
     def colors(self) -> np.ndarray | None:
         found = []
         self._gltf.begin()
@@ -104,7 +123,7 @@ class GltfTarget(Target):
                 colour = first["attributes"].get("COLOR_0")
                 if colour is None:
                     return None
-                found.append(self._gltf.floats(colour)[: len(block.base), :3])
+                found.append(srgb_colors(self._gltf.floats(colour)[: len(block.base), :3]))
             return byte_colors(np.concatenate(found))
 
     def _write(self, path: Path, vertices: np.ndarray) -> list[str]:

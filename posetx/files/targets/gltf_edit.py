@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import hashlib
-import os
-import stat
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -15,10 +12,10 @@ import numpy as np
 
 from posetx.files.atomic import written
 from posetx.files.beside import BUFFERS, IMAGES
-from posetx.files.checks import problem
 from posetx.files.codecs.glb import encode_glb, encode_json
 from posetx.files.codecs.gltf import Gltf
 from posetx.files.codecs.gltf_data import FLOAT
+from posetx.files.targets.named import free_beside
 from posetx.files.targets.sidecars import copy_beside
 
 ALIGNMENT = 8  # bytes between pieces put into one buffer; accessors need 4
@@ -181,24 +178,13 @@ class GltfEdit:
                 entry["uri"] = "data:application/octet-stream;base64," + text
                 continue
             name = f"{path.stem}{index or ''}.bin"
-            if name in kept or not _free(path.parent / name, data):
-                # This glTF, or another one, may use it.
-                name = f"{path.stem}-{hashlib.sha256(data).hexdigest()[:8]}.bin"
-            beside = path.parent / name
-            if not _free(beside, data):
-                raise problem(beside, "is there, and another file", "move it away")
+            # This glTF, or another one, may use it.
+            beside = free_beside(path.parent / name, data, kept)
+            name = beside.name
             if not beside.exists():
                 self._beside[beside] = data
             entry["uri"] = quote(name)
         return encode_json(self.document)
-
-
-def _free(path: Path, data: bytes) -> bool:
-    """Whether there is nothing, or a file of the same content."""
-    if not os.path.lexists(path):
-        return True
-    same = stat.S_ISREG(os.lstat(path).st_mode) and path.stat().st_size == len(data)
-    return same and path.read_bytes() == data
 
 
 def _set_bounds(entry: dict[str, Any], values: np.ndarray) -> None:

@@ -33,21 +33,14 @@ def gltf_looks(gltf: Gltf, parts: Sequence[tuple[dict[str, Any], np.ndarray, int
     Raises PosetxError, or what Python raises at a damaged document.
     """
     gltf.begin()
-    reader = _Materials(gltf)
+    reader = Materials(gltf)
     materials: list[Material] = []
     face_material, corners = [], []
     for primitive, faces, count in parts:
         material, texture = reader.of(primitive.get("material"))
-        change = texture.get("extensions", {}).get("KHR_texture_transform", {})
-        uv = np.zeros((count, 2))
-        uv_set = int(change.get("texCoord", texture.get("texCoord", 0)))
-        accessor = primitive["attributes"].get(f"TEXCOORD_{uv_set}")
-        if material.image >= 0 and accessor is not None:
-            uv = np.nan_to_num(gltf.floats(accessor)[:count, :2], posinf=0.0, neginf=0.0)
-        if len(uv) < count or uv.shape[1] != 2:
-            raise problem(gltf.path, "has too few texture coordinates", "export it again")
+        uv = primitive_uv(gltf, primitive, texture, count) if material.image >= 0 else None
         face_material.append(np.full(len(faces), len(materials)))
-        corners.append(_changed(uv, change)[faces])
+        corners.append((np.zeros((count, 2)) if uv is None else uv)[faces])
         materials.append(material)
     textured = any(material.image >= 0 for material in materials)
     return Looks(
@@ -57,6 +50,24 @@ def gltf_looks(gltf: Gltf, parts: Sequence[tuple[dict[str, Any], np.ndarray, int
         reader.images,
         reader.notes,
     )
+
+
+def primitive_uv(
+    gltf: Gltf, primitive: dict[str, Any], texture: dict[str, Any], count: int
+) -> np.ndarray | None:
+    """Where a texture puts the `count` vertices of a primitive in its image, (count, 2).
+
+    None where the file does not say it. Raises PosetxError for too few of them.
+    """
+    change = texture.get("extensions", {}).get("KHR_texture_transform", {})
+    uv_set = int(change.get("texCoord", texture.get("texCoord", 0)))
+    accessor = primitive["attributes"].get(f"TEXCOORD_{uv_set}")
+    if accessor is None:
+        return None
+    uv = np.nan_to_num(gltf.floats(accessor)[:count, :2], posinf=0.0, neginf=0.0)
+    if len(uv) < count or uv.shape[1] != 2:
+        raise problem(gltf.path, "has too few texture coordinates", "export it again")
+    return _changed(uv, change)
 
 
 def _changed(uv: np.ndarray, change: dict[str, Any]) -> np.ndarray:
@@ -69,12 +80,13 @@ def _changed(uv: np.ndarray, change: dict[str, Any]) -> np.ndarray:
     return placed
 
 
-class _Materials:
-    """The file's materials, each looked at once, and the images that they use."""
+class Materials:
+    """The file's materials, and the images that they use: `images`, and their `sources` in it."""
 
     def __init__(self, gltf: Gltf) -> None:
         self.gltf = gltf
         self.images: list[bytes] = []
+        self.sources: list[int] = []
         self.notes: list[str] = []
         self._places: dict[int, int] = {}
 
@@ -88,10 +100,10 @@ class _Materials:
         red, green, blue = (srgb(x) for x in [*surface.get("baseColorFactor", (1, 1, 1))][:3])
         texture = surface.get("baseColorTexture")
         cut = entry.get("alphaMode", "OPAQUE") != "OPAQUE"
-        image = -1 if texture is None else self._image(texture["index"])
+        image = -1 if texture is None else self.image(texture["index"])
         return Material((red, green, blue), image, cut), texture or {}
 
-    def _image(self, texture: int) -> int:
+    def image(self, texture: int) -> int:
         """The place of a texture's image in `images`; -1 where it cannot be had."""
         entry = self.gltf.entries("textures")[texture]
         others = entry.get("extensions", {})
@@ -102,6 +114,7 @@ class _Materials:
         if source not in self._places:
             try:
                 self.images.append(self._bytes(self.gltf.entries("images")[source]))
+                self.sources.append(source)
                 self._places[source] = len(self.images) - 1
             except PosetxError as error:
                 self.notes.append(f"a texture {error}")

@@ -11,9 +11,11 @@ from posetx.files.beside import IMAGES, MATERIALS
 from posetx.files.checks import only_posetx_errors
 from posetx.files.codecs.obj import ObjText, decode_obj
 from posetx.files.codecs.tokens import format_rows, position_format, splice
+from posetx.files.dress import Dress
 from posetx.files.looks import Looks, byte_colors
 from posetx.files.targets.base import Target
 from posetx.files.targets.normals import turned
+from posetx.files.targets.obj_dress import obj_dress
 from posetx.files.targets.obj_looks import obj_looks
 from posetx.files.targets.sidecars import copy_beside, material_files
 
@@ -48,6 +50,10 @@ class ObjTarget(Target):
             return None
         with only_posetx_errors(self.path, "OBJ"):
             return obj_looks(self._text, self.path.parent)
+
+    def dress(self, vertices: np.ndarray) -> Dress | None:
+        with only_posetx_errors(self.path, "OBJ"):
+            return obj_dress(self._text, self.path.parent, vertices)
 
     def colors(self) -> np.ndarray | None:
         return byte_colors(self._text.vertex_extras)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from posetx.files.beside import IMAGES, MATERIALS, NotBeside, read_beside, relative_name
+from posetx.files.codecs.mtl import MtlEntry, mtl_entries
 from posetx.files.codecs.obj import SLASH, ObjText, join_continued_lines
 from posetx.files.codecs.polygons import fan
-from posetx.files.codecs.tokens import Tokens, is_number
+from posetx.files.codecs.tokens import Tokens
 from posetx.files.looks import GREY, Looks, Material
-from posetx.files.targets.sidecars import LARGEST_MATERIAL, library_names, texture_name
+from posetx.files.targets.sidecars import LARGEST_MATERIAL, library_names
 
 #: bytes of an image, at most
 LARGEST_IMAGE = 1 << 28
@@ -27,19 +27,19 @@ def obj_looks(text: ObjText, folder: Path) -> Looks:
     tokens = Tokens(join_continued_lines(text.data))
     lines = tokens.lines_starting_with(b"f")
     counts = tokens.line_count[lines] - 1
-    names, used = _used(tokens, lines)
-    library = _Library(folder, text.libraries)
+    names, used = names_of(tokens, lines, b"usemtl")
+    library = Library(folder, text.libraries)
     materials = [library.material(name) for name in names]
     face_material = np.repeat(used, np.maximum(counts - 2, 0))
     uv = None
     if any(material.image >= 0 for material in materials):
-        uv = _corner_uv(tokens, lines, counts)
+        uv = corner_uv(tokens, lines, counts)
     return Looks(materials, face_material, uv, library.images, library.notes)
 
 
-def _used(tokens: Tokens, lines: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Names of materials, "" for none, and which of them each face line (f,) has."""
-    uses = tokens.lines_starting_with(b"usemtl")
+def names_of(tokens: Tokens, lines: np.ndarray, word: bytes) -> tuple[list[str], np.ndarray]:
+    """The names after `word`, "" for none, and which of them each face line (f,) has."""
+    uses = tokens.lines_starting_with(word)
     places = {"": 0}
     which = [0]
     for line in uses.tolist():
@@ -50,7 +50,7 @@ def _used(tokens: Tokens, lines: np.ndarray) -> tuple[list[str], np.ndarray]:
     return list(places), np.array(which)[np.searchsorted(uses, lines)]
 
 
-def _corner_uv(tokens: Tokens, lines: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def corner_uv(tokens: Tokens, lines: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """(m, 3, 2): each triangle's corners in the image, v down; 0 where a corner has none."""
     vt_lines = tokens.lines_starting_with(b"vt")
     wide = vt_lines[tokens.line_count[vt_lines] >= 3]
@@ -79,15 +79,19 @@ def _corner_uv(tokens: Tokens, lines: np.ndarray, counts: np.ndarray) -> np.ndar
     return uv
 
 
-class _Library:
-    """The material libraries of an OBJ file, and the images that they name."""
+class Library:
+    """The material libraries of an OBJ file, and the images that they name.
+
+    `images` are the bytes and `names` the names, from the OBJ's folder, of those that were read.
+    """
 
     def __init__(self, folder: Path, libraries: list[str]) -> None:
         self.folder = folder
         self.images: list[bytes] = []
+        self.names: list[str] = []
         self.notes: list[str] = []
         self._places: dict[str, int] = {}
-        self._known: dict[str, tuple[tuple[int, int, int], str]] = {}
+        self.known: dict[str, MtlEntry] = {}
         for line in dict.fromkeys(libraries):
             for name in library_names(folder, line):
                 try:
@@ -96,50 +100,35 @@ class _Library:
                 except NotBeside as error:
                     self.notes.append(f"{name} {error}")
                     continue
-                for found in _entries(data.decode("utf-8", "replace"), above):
-                    self._known.setdefault(*found)
+                for entry in mtl_entries(data.decode("utf-8", "replace")):
+                    if entry.image and above != ".":
+                        entry.image = f"{above}/{entry.image}"
+                    if entry.opacity_image and above != ".":
+                        entry.opacity_image = f"{above}/{entry.opacity_image}"
+                    self.known.setdefault(entry.name, entry)
 
     def material(self, name: str) -> Material:
         """The material of a name; a grey one where nothing is known of it."""
-        if name not in self._known:
+        entry = self.known.get(name)
+        if entry is None:
             return Material()
-        color, image = self._known[name]
-        return Material(color, self._image(image) if image else -1)
+        color = GREY
+        if entry.color is not None:
+            red, green, blue = (round(255 * share) for share in entry.color)
+            color = red, green, blue
+        return Material(color, self.image(entry.image))
 
-    def _image(self, name: str) -> int:
+    def image(self, name: str) -> int:
+        """The place of an image in `images`; -1 of what has none, or none that may be read."""
+        if not name:
+            return -1
         if name not in self._places:
             try:
                 data = read_beside(self.folder, name, IMAGES, most=LARGEST_IMAGE)
                 self.images.append(data)
+                self.names.append(name)
                 self._places[name] = len(self.images) - 1
             except NotBeside as error:
                 self.notes.append(f"{name} {error}")
                 self._places[name] = -1
         return self._places[name]
-
-
-def _entries(text: str, above: str) -> Iterator[tuple[str, tuple[tuple[int, int, int], str]]]:
-    """Each material of a library: name, colour and its image, as a name from the OBJ's folder."""
-    name, color, image = "", GREY, ""
-    for line in text.splitlines():
-        words = line.split()
-        if len(words) < 2:
-            continue
-        if words[0] == "newmtl":
-            if name:
-                yield name, (color, image)
-            name, color, image = line.strip().split(None, 1)[1], GREY, ""
-        elif words[0] == "Kd" and all(map(is_number, words[1:4])) and len(words) >= 4:
-            red, green, blue = (round(255 * _share(float(word))) for word in words[1:4])
-            color = red, green, blue
-        elif words[0].lower() == "map_kd":
-            image = texture_name(line)
-            if image and above != ".":
-                image = f"{above}/{image}"
-    if name:
-        yield name, (color, image)
-
-
-def _share(value: float) -> float:
-    """Between 0 and 1, whatever it is."""
-    return min(max(value, 0.0), 1.0) if value == value else 0.0

@@ -11,6 +11,7 @@ from posetx.files.checks import problem
 from posetx.files.codecs.ply import Ply, decode_ply
 from posetx.files.codecs.ply_header import Element
 from posetx.files.codecs.tokens import format_rows, position_format, splice
+from posetx.files.dress import Dress
 from posetx.files.looks import byte_colors
 from posetx.files.targets.base import Target
 from posetx.files.targets.normals import turned
@@ -18,6 +19,7 @@ from posetx.files.targets.normals import turned
 POSITION = ("x", "y", "z")
 NORMAL = ("nx", "ny", "nz")
 COLOR = ("red", "green", "blue")
+COLORS = "vertex colours"
 _PLAIN = {*POSITION, *NORMAL}
 # Property names, and their (n, k) values before and after.
 Columns = tuple[tuple[str, ...], np.ndarray, np.ndarray]
@@ -40,8 +42,14 @@ class PlyTarget(Target):
         _, counts = ply.polygons()
         if len(counts) and counts.max() > 3:
             self.extras.append("quads and larger polygons")
-        if any(p.name not in _PLAIN for p in vertex.properties):
-            self.extras.append("colours and other vertex properties")
+        names = {p.name for p in vertex.properties} - _PLAIN
+        if names & {*COLOR}:
+            self.extras.append(COLORS)
+        face = ply.element("face")
+        if face is not None and any(p.name == "texcoord" for p in face.properties):
+            self.extras.append("texture coordinates")
+        if names - {*COLOR}:
+            self.extras.append("other vertex properties")
 
     def colors(self) -> np.ndarray | None:
         if not self._vertex.has(*COLOR):
@@ -49,6 +57,18 @@ class PlyTarget(Target):
         whole = self._vertex.kind(COLOR[0])[0] in "iu"
         values = self._vertex.columns(*COLOR)
         return byte_colors(values / 255.0 if whole else values)
+
+    def dress(self, vertices: np.ndarray) -> Dress | None:
+        dress = Dress()
+        colors = self.colors()
+        if colors is not None:
+            dress.colors = colors / 255.0
+            dress.carried.add(COLORS)
+        if self._vertex.has(*NORMAL):
+            old = self._vertex.columns(*NORMAL)
+            dress.normals = turned(old, self.faces, self.faces, self.vertices, vertices)
+            dress.corner_normal = self.faces
+        return dress
 
     def _write(self, path: Path, vertices: np.ndarray) -> list[str]:
         columns: list[Columns] = [(POSITION, self.vertices, vertices)]

@@ -7,7 +7,6 @@ folder, goes through no link and replaces nothing.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import stat
 from collections.abc import Iterable
@@ -26,19 +25,13 @@ from posetx.files.beside import (
     read_beside,
     relative_name,
 )
-from posetx.files.codecs.tokens import is_number
+from posetx.files.codecs.mtl import textures_named
 from posetx.files.unfinished import LOOK
 
 #: Bytes of a material library, at most; those of games have some 100 kB.
 LARGEST_MATERIAL = 1 << 24
 #: Files that a mesh may name, at most, and as many notes about them as are shown.
 MOST_NAMES, MOST_NOTES = 1000, 10
-#: Texture options of MTL that take one value; -o, -s and -t take up to three numbers.
-_ONE_VALUE = {
-    "-blendu", "-blendv", "-boost", "-texres", "-clamp", "-bm", "-imfchan", "-type", "-cc",
-}  # fmt: skip
-_NUMBERS = {"-mm": 2, "-o": 3, "-s": 3, "-t": 3}
-_TEXTURE_WORDS = re.compile(r"^(map_\w+|bump|disp|decal|refl|norm)$", re.IGNORECASE)
 
 
 def copy_beside(
@@ -177,27 +170,4 @@ def _textures(folder: Path, library: str) -> list[str]:
         data = read_beside(folder, library, MATERIALS, most=LARGEST_MATERIAL)
     except NotBeside:
         return []
-    names = []
-    for line in data.decode("utf-8", "replace").splitlines():
-        words = line.split()
-        if len(words) < 2 or not _TEXTURE_WORDS.match(words[0]):
-            continue
-        if name := texture_name(line):
-            names.append(name)
-    return names
-
-
-def texture_name(line: str) -> str:
-    """The image's name in a line such as `map_Kd -s 1 1 1 a name.png`; "" if there is none."""
-    words = line.split()
-    rest = words[1:]
-    while rest and (rest[0] in _ONE_VALUE or rest[0] in _NUMBERS):
-        option, rest = rest[0], rest[1:]
-        if option in _ONE_VALUE:
-            rest = rest[1:]
-            continue
-        for _ in range(_NUMBERS[option]):
-            if len(rest) > 1 and is_number(rest[0]):
-                rest = rest[1:]
-    # Spaces inside the name stay as they stand in the line.
-    return line[line.index(rest[0], len(words[0])) :].strip() if rest else ""
+    return textures_named(data.decode("utf-8", "replace"))
