@@ -133,7 +133,7 @@ class BodyFit:
         figure = self._solve(self.fine, start, start, seen, s.iterations, s.reach, None, True)
         placed = self.fine.place(figure)
         squared = squared_distances(seen.points, placed.surface).amin(1)
-        sides = Sides(placed, squared, seen.points)
+        sides = Sides(placed, squared, seen.points, seen.dressed)
         if sides.all_shown:
             return figure, start, None
         figure = self._solve(self.fine, start, start, seen, s.iterations, s.reach, sides, True)

@@ -26,17 +26,19 @@ class Sides:
     near points all over the body, and the others are a body's thickness away.
     """
 
-    def __init__(self, placed: Placed, squared: Tensor, cloud: Tensor):
+    def __init__(self, placed: Placed, squared: Tensor, cloud: Tensor, dressed: bool = False):
         """Of one placed body, and the squared distances (1, N) of its surface to the scan.
 
-        ``cloud`` (1, M, 3) is the scan.
+        ``cloud`` (1, M, 3) is the scan. Of a ``dressed`` figure nothing is known to be hidden: its
+        clothes hide all of it.
         """
         self.directions = sphere(DIRECTIONS).to(squared.device)
         near = torch.exp(-squared.clamp_min(0) / NEAR**2)
         by_direction = self._kernel(placed.normals)[0]  # (N, D)
         shown = (near @ by_direction)[0] / by_direction.sum(0).clamp_min(1e-6)
         self.shown = (shown / shown.max().clamp_min(1e-6)).clamp_min(LEAST)
-        self.views = Views(cloud, cameras(placed, near[0]))
+        directions = cameras(placed, near[0])
+        self.views = Views(cloud, directions[:0] if dressed else directions)
 
     @property
     def all_shown(self) -> bool:

@@ -313,7 +313,8 @@ class PoseReader:
         near = ((points - samples.mean(0)) @ rotation.T - centre[0].numpy()) / float(unit)
         placed = fit.fine.place(body.figure)
         seen = cloud.to(placed.surface)
-        sides = Sides(placed, squared_distances(seen, placed.surface).amin(1), seen)
+        squared = squared_distances(seen, placed.surface).amin(1)
+        sides = Sides(placed, squared, seen, bool(body.lift.any()))
         few = voxel_thin(near, VOXEL)
         ended = self.end.ended(
             body.figure,
