@@ -31,11 +31,12 @@ from posetx.reading.pieces import without_pieces
 #: what is farther than this from the fitted body (in metres of an adult) is no part of it, where it
 #: is at least this share of the points: simulated scans of nothing but bodies have at most 0.013
 FAR, FURNITURE = 0.08, 0.05
-#: so often a body is read anew; each time at most this share of the badness may be left
+#: so often a body is read anew; each time at most this share of what was missed may still be
 READINGS, BETTER = 3, 0.97
 #: what a share of the scan that is far from the body counts beside a share of the body that is far
-#: from the scan. A chair that is left out is worth more than that: who sits on it is missed by
-#: 0.11 with it and 0.07 without it, a tenth of the scan; an arm, as large, less: 0.102 and 0.099
+#: from the scan: less of the scan explained has to be worth it. Who sits on a chair is missed by
+#: 0.11 with it and 0.07 without it, a tenth of the scan; with an arm left out, as large, by 0.099
+#: for 0.102. Nothing is gained by explaining more of a scan: furniture is no body's
 OF_SCAN = 0.1
 #: a body with at most this share of it far from the scan is in place: one beside a table has 0.024,
 #: and a forearm with its hand is another 0.05
@@ -259,14 +260,14 @@ class PoseReader:
                     self.predictor, self.neutral, points, samples, rotation, GUESSES
                 )
                 tries += self._without_clutter(points, samples, read.code)
-            least = BETTER * body.badness(points)
+            least, worst = BETTER * body.missed, body.badness(points)
             for used in tries:
                 fewer = self._sample(points[used])
                 found = self.orientation(fewer, up, front)
                 code, other = self._fitted(fit, fewer, found.rotation)
                 badness = other.badness(points)
-                if badness <= least:
-                    body, least = other, badness
+                if other.missed <= least and badness <= worst:
+                    body, least, worst = other, other.missed, badness
                     read = replace(read, orientation=found, code=code, of_body=used, samples=fewer)
             if body is was:  # none was better
                 break
