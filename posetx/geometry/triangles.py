@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from posetx.arrays import Floats, Indices
@@ -67,6 +66,8 @@ def distance_to_mesh(points: Floats, vertices: Floats, faces: Indices) -> Floats
     Looked for on the triangles round the nearest vertex, which on a mesh as even as a body's are
     the right ones but for fractions of an edge. Vertices that no triangle uses do not count.
     """
+    from scipy.spatial import cKDTree  # a lent machine that trains has torch alone
+
     used, corners = np.unique(faces, return_inverse=True)
     vertices, faces = vertices[used], corners.reshape(-1, 3)
     around, tree = triangles_around(faces, len(vertices)), cKDTree(vertices)

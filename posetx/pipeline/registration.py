@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 from posetx.arrays import Floats, Indices
 from posetx.errors import UsageError
 from posetx.files.atomic import write_bytes_atomic
+from posetx.files.dress import to_linear
 from posetx.files.scan_write import encode_ply, write_scan
 from posetx.files.scans import Scan
 from posetx.geometry.mesh import vertex_areas
@@ -140,8 +141,11 @@ class Registration:
 
         turn = np.eye(4)
         turn[:3, :3] = self.turn
-        scene = trimesh.Scene()
-        scene.add_geometry(self.mesh, node_name="body", geom_name="body", transform=turn)
+        mesh, scene = self.mesh, trimesh.Scene()
+        # a glTF's colours are shares of light
+        light = 255 * to_linear(self.colors / 255)
+        mesh.visual.vertex_colors = light.round().astype(np.uint8)
+        scene.add_geometry(mesh, node_name="body", geom_name="body", transform=turn)
         data: Any = scene.export(file_type="glb")
         return bytes(data)
 

@@ -137,7 +137,8 @@ def test_it_is_attacked_as_posemae_is(name: str, batch: Batch) -> None:
     assert objective(attacked).mean() > objective(chance).mean()
 
 
-@pytest.mark.parametrize("name", [pytest.param("npt-mp", marks=pytest.mark.slow), "mapconnet"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["npt-mp", "mapconnet"])
 def test_it_is_measured_on_the_protocols(name: str) -> None:
     torch.manual_seed(1)
     grid = AttackGrid(predictor_of(build(small(name)).eval(), CPU), Subjects())

@@ -220,7 +220,9 @@ def test_a_body_is_written_in_the_scan_s_frame(
     vertices = body.vertices if suffix != ".glb" else body.vertices @ TO_Z_UP  # in which y is up
     assert np.abs(back.points - vertices).max() < 0.01
     assert np.array_equal(back.faces, body.faces)
-    assert np.abs(back.colors.astype(int) - body.colors).max() <= 1
+    # bytes of light, which GLB has, are coarse where it is dark
+    most = 1 if suffix != ".glb" else 4
+    assert np.abs(back.colors.astype(int) - body.colors).max() <= most
     if suffix == ".ply":
         import trimesh
 

@@ -276,6 +276,7 @@ def test_a_transfer_s_page(tmp_path: Path) -> None:
     assert [layer["unit"] for layer in content["layers"]] == ["mm of an adult", "%"]
 
 
+@pytest.mark.slow
 def test_commands_make_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     body = BodyModel.load()
