@@ -125,7 +125,7 @@ def to_linear(srgb: np.ndarray) -> np.ndarray:
     return np.where(values <= 0.04045, values / 12.92, curved)
 
 
-def to_srgb(linear: np.ndarray) -> np.ndarray:
+def to_srgb(linear: np.ndarray | float) -> np.ndarray:
     """sRGB values, 0 to 1, of shares of light, 0 to 1."""
     values = np.clip(np.nan_to_num(np.asarray(linear, dtype=np.float64)), 0.0, 1.0)
     curved = 1.055 * values ** (1 / 2.4) - 0.055

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from posetx.files.dress import to_srgb
+
 #: of a material that a file names and does not describe
 GREY = (178, 187, 202)
 
@@ -60,6 +62,4 @@ def byte_colors(values: np.ndarray | None) -> np.ndarray | None:
 
 def srgb(linear: float) -> int:
     """A linear share of light, 0 to 1, as a byte of sRGB; what is no such share is clipped."""
-    share = min(max(float(linear), 0.0), 1.0) if linear == linear else 0.0
-    curved = 12.92 * share if share <= 0.0031308 else 1.055 * share ** (1 / 2.4) - 0.055
-    return round(255 * curved)
+    return round(255 * float(to_srgb(float(linear))))

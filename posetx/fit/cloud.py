@@ -52,8 +52,7 @@ class FitSettings:
     #: network's word counts less and less
     part_distance: float = 0.07
     #: what a match with a place of the body costs that the scan cannot show: with it the first 32
-    #: pairs of `front` have a geometric mean PMD of 1.39e-4, and of 1.57e-4
-    #: without it
+    #: pairs of `front` have a geometric mean PMD of 1.39e-4, without it of 1.57e-4
     concealed: float = 0.05
     #: pull of the body's points to the scan, relative to the scan's to the body: a scan may lack
     #: a side, and a body may not

@@ -37,8 +37,7 @@ class Sides:
         by_direction = self._kernel(placed.normals)[0]  # (N, D)
         shown = (near @ by_direction)[0] / by_direction.sum(0).clamp_min(1e-6)
         self.shown = (shown / shown.max().clamp_min(1e-6)).clamp_min(LEAST)
-        directions = cameras(placed, near[0])
-        self.views = Views(cloud, directions[:0] if dressed else directions)
+        self.views = Views(cloud, cloud.new_zeros(0, 3) if dressed else cameras(placed, near[0]))
 
     @property
     def all_shown(self) -> bool:
