@@ -85,6 +85,7 @@ OverwriteOption = Annotated[
     bool,
     typer.Option("--overwrite", help="Replace files that exist.", rich_help_panel=COMMON),
 ]
+AxisOption = Annotated[str, typer.Option(metavar="AXIS", help="x, y, z, -x, -y, -z or auto.")]
 ViewOption = Annotated[
     Path | None,
     typer.Option(

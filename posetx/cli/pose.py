@@ -9,6 +9,7 @@ import typer
 
 from posetx.cli.common import (
     DEFAULT_MODEL,
+    AxisOption,
     DeviceOption,
     JsonOption,
     ModelOption,
@@ -24,8 +25,6 @@ from posetx.cli.pose_work import PoseWork
 from posetx.cli.stages import stage_bar
 from posetx.pipeline.options import Options
 from posetx.system.console import note, say
-
-AxisOption = Annotated[str, typer.Option(metavar="AXIS", help="x, y, z, -x, -y, -z or auto.")]
 
 
 def pose(

@@ -9,6 +9,7 @@ import typer
 
 from posetx.cli.common import (
     DEFAULT_MODEL,
+    AxisOption,
     DeviceOption,
     JsonOption,
     ModelOption,
@@ -25,8 +26,6 @@ from posetx.cli.stages import stage_bar
 from posetx.cli.work import Work
 from posetx.pipeline.options import Heading, Options
 from posetx.system.console import note, say
-
-AxisOption = Annotated[str, typer.Option(metavar="AXIS", help="x, y, z, -x, -y, -z or auto.")]
 
 
 def transfer(
