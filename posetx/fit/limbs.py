@@ -53,13 +53,6 @@ class Misfit:
     def __getitem__(self, rows: Tensor | int) -> Misfit:
         return Misfit(self.cloud[rows], self.body[rows])
 
-    def beats(self, other: Misfit, margin: float) -> Tensor:
-        """Whether the whole is less by a share ``margin``, and the cloud's part is less too.
-
-        A limb that the scan lacks could else hide in the trunk, which explains nothing.
-        """
-        return (self.whole < (1 - margin) * other.whole) & (self.cloud < other.cloud)
-
 
 class LimbSearch:
     """Finds, for the limbs of a figure, where else they could be.

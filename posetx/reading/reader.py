@@ -177,8 +177,7 @@ class PoseReader:
     def _quick(self, samples: Floats, rotation: Floats) -> tuple[Figure, float]:
         assert self.fit is not None  # a reader without fits has nothing to say on this
         cloud, code = self._seen(samples, rotation)
-        figure, misfit = self.fit.quick(cloud, code)
-        return figure, float(misfit.whole)
+        return self.fit.quick(cloud, code)
 
     def pose(self, samples: Floats, rotation: Floats) -> tuple[PoseCode, float | None]:
         """The pose of a scan that ``rotation`` (3, 3) turns upright and to the front.
