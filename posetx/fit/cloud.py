@@ -21,7 +21,7 @@ from posetx.bodies.body import BodyModel
 from posetx.bodies.skeleton import JOINTS
 from posetx.fit.figure import JOINT_COUNT, Figure, FreeBody, Placed
 from posetx.fit.habits import TURNS, Habits
-from posetx.fit.limbs import LimbSearch, Misfit, squared_distances
+from posetx.fit.limbs import LimbSearch, Misfit, least, nearest_points, squared_distances
 from posetx.fit.seen import Seen
 from posetx.fit.sides import Sides
 from posetx.models.pose_mae import PoseCode
@@ -216,13 +216,13 @@ class BodyFit:
             far = reach[1] + left * (reach[0] - reach[1])
             placed, jacobian = body.place(figure), body.jacobian(figure)
             squared = squared_distances(cloud, placed.surface)
-            to_scan = squared.argmin(1)
+            to_scan = nearest_points(placed.surface, cloud)
             shown = torch.ones_like(placed.surface[..., 0])
             cost = squared if strange is None else squared + left * strange
             if sides is not None:
                 shown = sides.weights(placed.surface, placed.normals)
                 cost = cost + s.concealed**2 * (1 - shown).unsqueeze(1)
-            to_body = cost.argmin(2)
+            to_body = least(cost)
             matched = _Matched(placed)
             apart = placed.surface - cloud[0, to_scan]
             apart = apart + seen.lift[0, to_scan].unsqueeze(-1) * placed.normals
