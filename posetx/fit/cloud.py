@@ -24,6 +24,7 @@ from posetx.fit.habits import TURNS, Habits
 from posetx.fit.limbs import LimbSearch, Misfit, least, nearest_points, squared_distances
 from posetx.fit.seen import Seen
 from posetx.fit.sides import Sides
+from posetx.models.encoder import PointFeatures
 from posetx.models.pose_mae import PoseCode
 from posetx.models.refine import Estimate
 
@@ -93,6 +94,16 @@ class FitSettings:
     worth: float = 0.05
 
 
+@dataclass
+class Begun:
+    """A body next to the network's word on one cloud; no other places for limbs were tried."""
+
+    seen: Seen
+    start: Figure  # at the network's word
+    figure: Figure
+    sides: Sides | None  # those that the cloud shows, if it is not all
+
+
 class BodyFit:
     """Fits a body to clouds."""
 
@@ -119,22 +130,33 @@ class BodyFit:
         """
         return Figure.joined(
             [
-                self._fitted(
-                    Seen.of(cloud, pose.features.of_cloud(row)), pose.estimate[row : row + 1]
+                self.searched(
+                    self.begun(cloud, pose.features.of_cloud(row), pose.estimate[row : row + 1])
                 )
                 for row, cloud in enumerate(clouds.split(1))
             ]
         )
 
     @torch.no_grad()
-    def quick(self, cloud: Tensor, pose: PoseCode) -> tuple[Figure, float]:
-        """The figure next to the estimate, for one cloud (1, N, 3), and its :meth:`badness`.
+    def begun(self, cloud: Tensor, features: PointFeatures, estimate: Estimate) -> Begun:
+        """The first half of :meth:`figures`, of one cloud (1, N, 3): next to the estimate."""
+        s, seen = self.settings, Seen.of(cloud, features)
+        start = self.fine.begin(estimate)
+        figure = self._solve(self.fine, start, start, seen, s.iterations, s.reach, None, True)
+        placed = self.fine.place(figure)
+        squared = squared_distances(seen.points, placed.surface).amin(1)
+        sides = Sides(placed, squared, seen.points, seen.dressed)
+        if sides.all_shown:
+            return Begun(seen, start, figure, None)
+        figure = self._solve(self.fine, start, start, seen, s.iterations, s.reach, sides, True)
+        return Begun(seen, start, figure, sides)
 
-        No other places for limbs are tried.
-        """
-        seen = Seen.of(cloud, pose.features)
-        figure, _, sides = self._nearest(seen, pose.estimate)
-        return figure, float(self.badness(figure, self.search.misfit(figure, seen, sides)))
+    @torch.no_grad()
+    def misfit(self, begun: Begun) -> float:
+        """How badly what was begun explains its cloud, see :meth:`badness`."""
+        figure = begun.figure
+        misfit = self.search.misfit(figure, begun.seen, begun.sides)
+        return float(self.badness(figure, misfit))
 
     def badness(self, figures: Figure, misfit: Misfit) -> Tensor:
         """How badly figures (B) explain a cloud (B,): their misfit, the more the less usual.
@@ -146,23 +168,11 @@ class BodyFit:
         unusual = 1 + self.habits.energy(figures.rotations) / s.unusual
         return misfit.whole * unusual**s.habit_share
 
-    def _nearest(self, seen: Seen, estimate: Estimate) -> tuple[Figure, Figure, Sides | None]:
-        """One cloud's figure next to the estimate, the one at it, and the sides that are shown."""
-        s = self.settings
-        start = self.fine.begin(estimate)
-        figure = self._solve(self.fine, start, start, seen, s.iterations, s.reach, None, True)
-        placed = self.fine.place(figure)
-        squared = squared_distances(seen.points, placed.surface).amin(1)
-        sides = Sides(placed, squared, seen.points, seen.dressed)
-        if sides.all_shown:
-            return figure, start, None
-        figure = self._solve(self.fine, start, start, seen, s.iterations, s.reach, sides, True)
-        return figure, start, sides
-
-    def _fitted(self, seen: Seen, estimate: Estimate) -> Figure:
-        """One cloud's figure."""
-        s = self.settings
-        figure, start, sides = self._nearest(seen, estimate)
+    @torch.no_grad()
+    def searched(self, begun: Begun) -> Figure:
+        """The second half of :meth:`figures`: with every limb where it explains the cloud best."""
+        s, seen, sides = self.settings, begun.seen, begun.sides
+        figure, start = begun.figure, begun.start
         few = seen.few(s.trial_points)
         best = self.search.misfit(figure, seen, sides)
         leaders = figure

@@ -13,11 +13,11 @@ from scipy.spatial import cKDTree
 
 from posetx.arrays import Floats, Mask
 from posetx.bodies.body import BodyModel
-from posetx.fit.cloud import BodyFit
+from posetx.fit.cloud import Begun, BodyFit
 from posetx.fit.dense import DenseFit
 from posetx.fit.figure import Figure, neutral_figure
 from posetx.fit.limbs import squared_distances
-from posetx.fit.seen import LEAST_BODY, Seen, lifts, lifts_at
+from posetx.fit.seen import LEAST_BODY, lifts, lifts_at
 from posetx.fit.sides import Sides
 from posetx.geometry.frames import normalise_pose
 from posetx.geometry.rotations import matrix_from_yaw
@@ -46,6 +46,9 @@ IN_PLACE = 0.04
 VOXEL = 0.02
 #: ways to leave a piece of the scan out that are tried
 GUESSES = 2
+#: one of them is fitted thoroughly if its first body misses less than so many times what it may: in
+#: 3 of 44 such tries the search for limbs left less than 0.95 of that
+PROMISING = 1.05
 #: the network's word on a point's being no body's, from which on the scan is tried without it
 CLUTTER = 0.1
 
@@ -127,6 +130,17 @@ class _Body:
         return lifts_at(points, self.samples, self.lift)
 
 
+@dataclass
+class _Begun:
+    """A body begun on samples (P, 3) that were turned, and what share of it is far from them."""
+
+    samples: Floats
+    rotation: Floats
+    code: PoseCode
+    fit: Begun
+    missed: float
+
+
 class PoseReader:
     """A network, and with ``refine`` a body that is fitted to what the network sees."""
 
@@ -161,23 +175,21 @@ class PoseReader:
 
         Second is the forward axis (3,) of the pelvis fitted in it.
         """
+        assert self.fit is not None  # a reader without fits has nothing to say on this
         best, least, forward = found, math.inf, torch.zeros(3)
         for candidate in (found, *found.rivals):
-            figure, misfit = self._quick(samples, candidate.rotation)
+            begun = self._begun(self.fit, samples, candidate.rotation)
+            misfit = self.fit.misfit(begun.fit)
             badness = candidate.habit * candidate.distance * misfit
             if badness < least:
                 best, least = candidate, badness
-                forward = figure.rotations[0, 0, :, 2]
+                forward = begun.fit.figure.rotations[0, 0, :, 2]
         return best, forward
 
     def misfit(self, samples: Floats, rotation: Floats) -> float:
         """How badly a body fitted in a direction (3, 3) explains samples (P, 3): 0 to 1.6."""
-        return self._quick(samples, rotation)[1]
-
-    def _quick(self, samples: Floats, rotation: Floats) -> tuple[Figure, float]:
         assert self.fit is not None  # a reader without fits has nothing to say on this
-        cloud, code = self._seen(samples, rotation)
-        return self.fit.quick(cloud, code)
+        return self.fit.misfit(self._begun(self.fit, samples, rotation).fit)
 
     def pose(self, samples: Floats, rotation: Floats) -> tuple[PoseCode, float | None]:
         """The pose of a scan that ``rotation`` (3, 3) turns upright and to the front.
@@ -262,8 +274,12 @@ class PoseReader:
             least, worst = BETTER * body.missed, body.badness(points)
             for used in tries:
                 fewer = self._sample(points[used])
-                found = self.orientation(fewer, up, front)
-                code, other = self._fitted(fit, fewer, found.rotation)
+                # what is left of a body that was read anew is turned as the rest was
+                found = self.orientation(fewer, up, front) if not attempt else read.orientation
+                begun = self._begun(fit, fewer, found.rotation)
+                if begun.missed > PROMISING * least:
+                    continue
+                code, other = self._searched(fit, begun)
                 badness = other.badness(points)
                 if other.missed <= least and badness <= worst:
                     body, least, worst = other, other.missed, badness
@@ -285,12 +301,19 @@ class PoseReader:
         return pose_sample(points, self.predictor.model.config.pose_points)
 
     def _fitted(self, fit: BodyFit, samples: Floats, rotation: Floats) -> tuple[PoseCode, _Body]:
+        return self._searched(fit, self._begun(fit, samples, rotation))
+
+    def _begun(self, fit: BodyFit, samples: Floats, rotation: Floats) -> _Begun:
         cloud, code = self._seen(samples, rotation)
-        figure = fit.figures(cloud, code)
-        missed = float(fit.search.misfit(figure, Seen.of(cloud, code.features)).body)
+        begun = fit.begun(cloud, code.features, code.estimate)
+        return _Begun(samples, rotation, code, begun, _missed(fit, begun.figure, begun))
+
+    def _searched(self, fit: BodyFit, begun: _Begun) -> tuple[PoseCode, _Body]:
+        figure, code, samples = fit.searched(begun.fit), begun.code, begun.samples
+        missed = _missed(fit, figure, begun.fit)
         surface = fit.fine.place(figure).surface[0].double().cpu().numpy()
         metre, lift = _metre(samples), lifts(code.features)[0].double().cpu().numpy()
-        surface = metre * (surface @ rotation) + samples.mean(0)
+        surface = metre * (surface @ begun.rotation) + samples.mean(0)
         body = _Body(figure, missed, surface, metre, samples, metre * lift)
         return fit.posed(code, figure), body
 
@@ -328,6 +351,11 @@ class PoseReader:
         # about the middle: the network's single precision would not hold surveyors' coordinates
         turned = ((samples - samples.mean(0)) @ rotation.T)[None]
         return self.predictor.normalised(turned), self.predictor.encode_pose(turned)
+
+
+def _missed(fit: BodyFit, figure: Figure, begun: Begun) -> float:
+    """The share of a figure (1) that is far from what is seen, also of what was hidden."""
+    return float(fit.search.misfit(figure, begun.seen).body)
 
 
 def _metre(samples: Floats) -> float:
