@@ -72,7 +72,7 @@ class LimbSearch:
         squared = squared_distances(seen.points, placed.surface)
         to_cloud = _to_cloud(squared, seen)
         shown = None if sides is None else sides.weights(placed.surface, placed.normals)
-        return _unexplained(_short(squared.amin(2), seen.lift), to_cloud, shown)
+        return _unexplained(short(squared.amin(2), seen.lift), to_cloud, shown)
 
     def starts(self, figure: Figure, seen: Seen, count: int, sides: Sides | None = None) -> Figure:
         """``count`` figures like ``figure`` (1) with limbs elsewhere: the best of each of LIMBS.
@@ -101,12 +101,12 @@ class LimbSearch:
         the share ``worth`` of what it is of the body.
         """
         squared = squared_distances(seen.points, self.body.place(figure).surface)
-        explained = _explained(_short(squared.amin(2), seen.lift))
+        explained = _explained(short(squared.amin(2), seen.lift))
         own, other = relative_rotations(figure.rotations), relative_rotations(start.rotations)
         for chain, samples in zip(CHAINS, self.chain_samples, strict=True):
             kept = torch.ones(squared.shape[2], dtype=torch.bool, device=squared.device)
             kept[samples] = False
-            saved = (explained - _explained(_short(squared[:, :, kept].amin(2), seen.lift))).mean()
+            saved = (explained - _explained(short(squared[:, :, kept].amin(2), seen.lift))).mean()
             if saved < worth * len(samples) / len(kept):
                 own[:, list(chain)] = other[:, list(chain)]
         return replace(figure, rotations=global_rotations(own))
@@ -142,7 +142,7 @@ class LimbSearch:
         if sides is not None:
             views = sides.views
             shown = torch.cat([views.open(still).expand(count, -1), views.open(limb)], 1)
-        return _unexplained(_short(to_body, seen.lift), torch.cat(to_cloud, 1), shown)
+        return _unexplained(short(to_body, seen.lift), torch.cat(to_cloud, 1), shown)
 
 
 @lru_cache(maxsize=1)
@@ -183,10 +183,10 @@ def _to_cloud(squared: Tensor, seen: Seen) -> Tensor:
     if not seen.dressed:  # the index takes longer than all else
         return squared.amin(1)
     nearest, which = squared.min(1)
-    return _short(nearest, seen.lift[0, which])
+    return short(nearest, seen.lift[0, which])
 
 
-def _short(squared: Tensor, lift: Tensor) -> Tensor:
+def short(squared: Tensor, lift: Tensor | float) -> Tensor:
     """Squared distances (B, N) short of what is between the skin and the point that they are to."""
     return (squared.clamp_min(0).sqrt() - lift).clamp_min(0).square()
 
