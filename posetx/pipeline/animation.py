@@ -7,12 +7,14 @@ back to where a body fits badly, has a word on each frame by itself, and those w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from posetx.arrays import Floats
 from posetx.bodies.body import forward_kinematics, relative_rotations
@@ -157,7 +159,7 @@ class Animator:
         return out.astype(np.float64)
 
 
-def fewest_shapes(away: Floats, close: float) -> tuple[Floats, Floats]:
+def fewest_shapes(away: NDArray[np.float32], close: float) -> tuple[Floats, NDArray[np.float32]]:
     """Weights (F, K), 0 to 1, of K shapes (K, 3 n) that are F displacements (F, 3 n) of n places.
 
     Principal components, as many as bring each place within ``close`` of where it goes; where that
@@ -172,7 +174,7 @@ def fewest_shapes(away: Floats, close: float) -> tuple[Floats, Floats]:
     def far(count: int) -> float:
         mixed = vectors[:, :count].astype(np.float32)
         error = away - mixed @ (mixed.T @ away)
-        return float(np.square(error.reshape(len(away), -1, 3)).sum(-1).max()) ** 0.5
+        return math.sqrt(float(np.square(error.reshape(len(away), -1, 3)).sum(-1).max()))
 
     low, high = 1, len(away)
     while low < high:

@@ -14,6 +14,7 @@ from posetx.bodies.body import BodyModel, global_rotations, relative_rotations
 from posetx.data.bvh import read_clip
 from posetx.errors import FieldError
 from posetx.geometry.rotations import matrix_from_yaw
+from posetx.geometry.smoothing import frames_in, smooth_places, smooth_rotations
 from posetx.pipeline.options import Heading
 
 #: a loop's end is bent to its beginning over so many seconds, or half of the clip
@@ -71,6 +72,15 @@ class Motion:
         yaw = torch.tensor(-np.arctan2(forward[0], forward[2]))
         turn = matrix_from_yaw(yaw).numpy()
         return replace(self, rotations=turn @ self.rotations, roots=self.roots @ turn.T)
+
+    def smoothed(self, seconds: float) -> Motion:
+        """Smoothed over so many seconds, see :mod:`posetx.geometry.smoothing`; 0 for not at all."""
+        window = frames_in(seconds, self.fps)
+        return replace(
+            self,
+            rotations=smooth_rotations(self.rotations, window),
+            roots=smooth_places(self.roots, window),
+        )
 
     def in_place(self) -> Motion:
         """Without the way over the ground: up and down stays."""

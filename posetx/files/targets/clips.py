@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from posetx.arrays import Floats, Indices
 from posetx.errors import PosetxError, UsageError
@@ -71,7 +72,7 @@ class MorphClip:
 
     name: str
     fps: float
-    shapes: Floats
+    shapes: NDArray[np.float32]
     weights: Floats
 
 

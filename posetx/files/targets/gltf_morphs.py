@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from posetx.arrays import Floats, Indices
+from posetx.arrays import Floats, Indices, Mask
 from posetx.files.targets.gltf_edit import ATTRIBUTES, GltfEdit
 from posetx.files.targets.gltf_tracks import Channel, add_animation
 from posetx.files.targets.normals import turned
@@ -28,7 +28,7 @@ def add_morphs(edit: GltfEdit, target: GltfTarget, rows: Indices, clip: MorphCli
 
     ``rows`` (k,) say which of the shapes' vertices each of the glTF's is.
     """
-    moving = clip.shapes.any(axis=(0, 2))[rows]
+    moving: Mask = np.abs(clip.shapes).max(axis=(0, 2))[rows] > 0
     nodes = sorted({b.node for b in target.blocks if moving[b.rows].any()})
     channels, notes = [], []
     for node in nodes:
@@ -63,7 +63,7 @@ def _add_shapes(
         attributes = primitive.get("attributes", {})
         names = [name for name in ("POSITION", "NORMAL") if name in attributes]
         block = of_primitive.get(number)
-        added: list[dict[str, int]] = [{} for _ in clip.shapes]
+        places: list[dict[str, int]] = [{} for _ in clip.shapes]
         for name in names:
             key = (attributes[name], name, -1 if block is None else block.begin)
             if key not in made:
@@ -75,12 +75,14 @@ def _add_shapes(
                         vectors = target.vectors(attributes[name])
                         shapes = _turning(vectors, block, shapes, clip.weights)
                 made[key] = _accessors(edit, shapes, count, len(clip.shapes), name)
-            for place, accessor in zip(added, made[key], strict=True):
+            for place, accessor in zip(places, made[key], strict=True):
                 place[name] = accessor
-        primitive["targets"] = [*primitive.get("targets", []), *added]
-    names = (mesh.get("extras") or {}).get("targetNames")
-    if isinstance(names, list):
-        mesh["extras"]["targetNames"] = names + [f"{clip.name} {i}" for i in range(len(clip.shapes))]
+        primitive["targets"] = [*primitive.get("targets", []), *places]
+    called = (mesh.get("extras") or {}).get("targetNames")
+    if isinstance(called, list):
+        mesh["extras"]["targetNames"] = called + [
+            f"{clip.name} {i}" for i in range(len(clip.shapes))
+        ]
 
 
 def _accessors(
@@ -99,12 +101,12 @@ def _accessors(
 def _turning(vectors: Floats, block: Block, shapes: Floats, weights: Floats) -> Floats:
     """What each shape (K, n, 3) adds to normals (n, 3), from those of all frames: (K, n, 3)."""
     faces, base = block.triangles(), block.local
-    aim = np.empty((len(weights), *vectors.shape), np.float32)
+    aim = np.empty((len(weights), *vectors.shape))
     for frame, mixture in enumerate(weights):
         moved = base + np.tensordot(mixture, shapes, 1)
         aim[frame] = turned(vectors, faces, faces, base, moved) - vectors
-    solved: Floats = np.linalg.pinv(weights, rcond=RANK) @ aim.reshape(len(weights), -1)
-    return solved.reshape(shapes.shape)
+    solved = np.linalg.pinv(weights, rcond=RANK) @ aim.reshape(len(weights), -1)
+    return np.asarray(solved.reshape(shapes.shape), dtype=np.float64)
 
 
 def _default_weights(entry: dict[str, Any], mesh: dict[str, Any], added: int) -> list[float]:

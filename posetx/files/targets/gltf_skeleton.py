@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from posetx.arrays import Floats, Indices
+from posetx.arrays import Floats, Indices, Mask
 from posetx.files.targets.gltf_edit import ATTRIBUTES, GltfEdit
 from posetx.files.targets.gltf_tracks import Channel, add_animation
 
@@ -35,7 +35,7 @@ def add_skeleton(
     """
     skeleton = clip.skeleton
     weights = skeleton.weights[rows]
-    moving = weights.any(axis=1)
+    moving: Mask = weights.sum(axis=1) > 0
     nodes = sorted({b.node for b in target.blocks if moving[b.rows].any()})
     notes: list[str] = []
     if any("skin" in edit.document["nodes"][node] for node in nodes):
