@@ -65,7 +65,7 @@ def animate(
         float | None,
         typer.Option(
             metavar="SECONDS",
-            help="Smooth over this time; 0.3 of scans, 0 (not at all) of a BVH.",
+            help="Smooth over this time, 0 for not at all; of scans as their noise asks for.",
             show_default=False,
         ),
     ] = None,
@@ -134,7 +134,7 @@ def animate(
     document = _animate(work, scans, output, summary, overwrite, "" if as_json else output.name)
     if verbose:
         for frame in document["scans"]:
-            say(f"  {frame['scan']}: {frame.get('error') or _sure(frame['confidence'])}")
+            say(f"  {frame['scan']}: {frame.get('error') or told(frame['confidence'])}")
     if as_json:
         emit_json(document)
 
@@ -158,9 +158,12 @@ def _animate(
     seconds = document["frames"] / document["fps"]
     text = f"{output}: {document['frames']} frames, {seconds:.1f} s"
     text += f", by {document['by']}" if document["by"] else ""
-    say(f"{text}{_sure(document['confidence'])}")
+    if document["confidence"] is not None:
+        text += f", {told(document['confidence'])}"
+    say(text)
     return document
 
 
-def _sure(confidence: float | None) -> str:
-    return "" if confidence is None else f", confidence {confidence:.2f}"
+def told(confidence: float | None) -> str:
+    """How sure a frame is, in words; of an uncalibrated model nothing is known."""
+    return "confidence unknown" if confidence is None else f"confidence {confidence:.2f}"

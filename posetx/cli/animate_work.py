@@ -214,13 +214,12 @@ class AnimateWork(Work):
 
     def _of_scans(self, frames: list[Frame]) -> Motion:
         from posetx.pipeline.pose import FPS
-        from posetx.pipeline.sequence import SMOOTH, motion_of
+        from posetx.pipeline.sequence import motion_of
 
         assert self.pipeline is not None
         settings = self.settings
         fps = (settings.fps or FPS) / settings.frames.step
-        smooth = SMOOTH if settings.smooth is None else settings.smooth
-        return motion_of(self.pipeline.body, frames, fps).smoothed(smooth)
+        return motion_of(self.pipeline.body, frames, fps).smoothed(settings.smooth)
 
     def _read(self, scans: list[Path], overwrite: bool, step: Callable[[str], None]) -> list[Frame]:
         """The frames; those that an earlier run kept are taken from there."""

@@ -17,7 +17,8 @@ from posetx.bodies.skeleton import BVH_WRITTEN, PARENTS
 from posetx.errors import UsageError
 from posetx.files.atomic import write_bytes_atomic
 from posetx.files.targets.base import check_output_suffix
-from posetx.files.targets.clips import SUFFIX, MorphClip, SkeletonClip, write_clip
+from posetx.files.targets.clip import MorphClip, SkeletonClip
+from posetx.files.targets.clip_write import SUFFIX, write_clip
 from posetx.pipeline.animation import Animator, Track
 from posetx.pipeline.motion import Motion
 

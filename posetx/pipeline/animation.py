@@ -20,7 +20,7 @@ from posetx.arrays import Floats
 from posetx.bodies.body import forward_kinematics, relative_rotations
 from posetx.bodies.skeleton import BVH_WRITTEN, LEG_BONES, PARENTS
 from posetx.errors import PosetxError
-from posetx.files.targets.clips import MorphClip, Skeleton, SkeletonClip
+from posetx.files.targets.clip import MorphClip, Skeleton, SkeletonClip
 from posetx.geometry.restore import restore_detail
 from posetx.models.predictor import Predictor
 from posetx.pipeline.motion import Motion
@@ -54,7 +54,7 @@ class Animator:
         prepared = ready.ready
         own, weights = prepared.estimate, prepared.weights
         if own is None or weights is None:  # no body was fitted: the network's word
-            own = predictor.model.encode_identity(prepared.sample).estimate.detach()
+            own = predictor.own_pose(prepared.sample)
             weights = predictor.part_weights(prepared.sample, own, prepared.vertices)
         self.rest: Floats = own.rotations[0].double().cpu().numpy()
         self.joints: Floats = own.joints[0].double().cpu().numpy()

@@ -10,11 +10,22 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from posetx.arrays import Floats
-from posetx.bodies.body import BodyModel, global_rotations, relative_rotations
+from posetx.bodies.body import (
+    BodyModel,
+    forward_kinematics,
+    global_rotations,
+    relative_rotations,
+)
+from posetx.bodies.skeleton import LEG_BONES
 from posetx.data.bvh import read_clip
 from posetx.errors import FieldError
 from posetx.geometry.rotations import matrix_from_yaw
-from posetx.geometry.smoothing import frames_in, smooth_places, smooth_rotations
+from posetx.geometry.smoothing import (
+    best_window,
+    frames_in,
+    smooth_places,
+    smooth_rotations,
+)
 from posetx.pipeline.options import Heading
 
 #: a loop's end is bent to its beginning over so many seconds, or half of the clip
@@ -73,9 +84,25 @@ class Motion:
         turn = matrix_from_yaw(yaw).numpy()
         return replace(self, rotations=turn @ self.rotations, roots=self.roots @ turn.T)
 
-    def smoothed(self, seconds: float) -> Motion:
-        """Smoothed over so many seconds, see :mod:`posetx.geometry.smoothing`; 0 for not at all."""
-        window = frames_in(seconds, self.fps)
+    @property
+    def joints(self) -> Floats:
+        """(F, 19, 3) where the joints of an average body would be, whose legs are as long."""
+        rest = BodyModel.load().joint_template.double()
+        bones = rest[[end for _, end in LEG_BONES]] - rest[[start for start, _ in LEG_BONES]]
+        rest *= 2 * self.legs / bones.norm(dim=1).sum()
+        turns = torch.as_tensor(self.rotations)
+        placed: Floats = forward_kinematics(rest.expand(len(self), -1, -1), turns).numpy()
+        return placed - placed[:, :1] + self.roots[:, None]
+
+    def smoothed(self, seconds: float | None = None) -> Motion:
+        """Smoothed over so many seconds, 0 for not at all; None finds out how much is good.
+
+        See :mod:`posetx.geometry.smoothing`.
+        """
+        if seconds is None:
+            window = best_window(self.joints)
+        else:
+            window = frames_in(seconds, self.fps)
         return replace(
             self,
             rotations=smooth_rotations(self.rotations, window),

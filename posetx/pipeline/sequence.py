@@ -29,8 +29,6 @@ from posetx.pipeline.pipeline import Pipeline
 from posetx.pipeline.results import Reading
 from posetx.reading.start import Start
 
-#: seconds that the motion of scans is smoothed over
-SMOOTH = 0.3
 #: frames that the body's shape is the mean of
 ANCHORS = 3
 #: a frame is read from scratch too where its misfit is so many times the median of the last ones,
@@ -38,7 +36,7 @@ ANCHORS = 3
 WORSE, MORE, RECENT = 1.25, 0.02, 7
 #: what is read from scratch is taken where its misfit is at most this share
 BETTER = 0.95
-#: a frame with this many times the median misfit, and no more than this confidence, is a gap
+#: a frame with this many times the median misfit, and less than this confidence, is a gap
 LOST, DOUBTFUL = 1.6, 0.5
 
 
@@ -75,7 +73,8 @@ class Follower:
     def know(self, scans: Sequence[Path], on_scan: Callable[[], None] = lambda: None) -> None:
         """Learn the body's shape and size from up to ANCHORS of the scans, evenly spread.
 
-        Raises PosetxError where none of them shows a body.
+        One that is much less likely right than another has no say. Raises PosetxError where none of
+        them shows a body.
         """
         picked = np.unique(np.linspace(0, len(scans) - 1, ANCHORS).round().astype(int))
         found: list[Reading] = []
@@ -90,9 +89,12 @@ class Follower:
             on_scan()
         if not found:
             raise error or PosetxError("no scans")
-        shapes = np.mean([reading.fitted.shape for reading in found], axis=0)
-        scale = float(np.exp(np.mean([np.log(reading.fitted.scale) for reading in found])))
-        self.body = replace(found[0].start, shape=shapes, scale=scale)
+        sure = [1.0 if r.confidence is None else r.confidence for r in found]
+        good = [r for r, s in zip(found, sure, strict=True) if s >= DOUBTFUL * max(sure)]
+        shapes = np.mean([reading.fitted.shape for reading in good], axis=0)
+        scale = float(np.exp(np.mean([np.log(reading.fitted.scale) for reading in good])))
+        self.body = replace(good[0].start, shape=shapes, scale=scale)
+        self.misfits = [r.misfit for r in good if r.misfit is not None]
 
     def frames(self, scans: Sequence[Path]) -> Iterator[Frame]:
         """A frame of each scan, in turn; the next scan is cleaned meanwhile."""
@@ -128,13 +130,14 @@ class Follower:
         if misfit is not None:
             self.misfits.append(misfit)
         self.last = reading.start
+        self.body = self.body or self.last
         return Frame(path, self.last, sure, misfit, restarted)
 
     def _read(self, scan: Scan, seen: Measured) -> tuple[Reading, bool]:
         """The frame, and whether it was begun from scratch."""
         body = self.body
         if not self.options.refine or body is None:
-            return self._anew(scan, seen), True
+            return self._anew(scan, seen), False
         last = self.last
         if last is None:
             anew = self._anew(scan, seen).start

@@ -16,7 +16,7 @@ from posetx.files.targets.gltf_tracks import Channel, add_animation
 from posetx.files.targets.normals import turned
 
 if TYPE_CHECKING:
-    from posetx.files.targets.clips import MorphClip
+    from posetx.files.targets.clip import MorphClip
     from posetx.files.targets.gltf import Block, GltfTarget
 
 #: of the frames' mixtures, what of the normals' least squares is cut off as noise
@@ -34,7 +34,7 @@ def add_morphs(edit: GltfEdit, target: GltfTarget, rows: Indices, clip: MorphCli
     for node in nodes:
         edit.own_mesh(node)
         own = [block for block in target.blocks if block.node == node]
-        entry = edit.document["nodes"][node]
+        node, entry = _without_matrix(edit, node)
         mesh = edit.document["meshes"][entry["mesh"]]
         _add_shapes(edit, target, mesh, own, rows, clip)
         old = _default_weights(entry, mesh, len(clip.shapes))
@@ -45,6 +45,23 @@ def add_morphs(edit: GltfEdit, target: GltfTarget, rows: Indices, clip: MorphCli
         channels.append(Channel(node, "weights", np.hstack([still, clip.weights])))
     add_animation(edit, clip.name, clip.fps, channels)
     return list(dict.fromkeys(notes))
+
+
+def _without_matrix(edit: GltfEdit, node: int) -> tuple[int, dict[str, Any]]:
+    """The node that shows a node's mesh: itself, or a new one below a node that has a matrix.
+
+    What has a matrix must not be animated.
+    """
+    nodes = edit.document["nodes"]
+    entry: dict[str, Any] = nodes[node]
+    if "matrix" not in entry:
+        return node, entry
+    below: dict[str, Any] = {
+        key: entry.pop(key) for key in ("mesh", "skin", "weights") if key in entry
+    }
+    entry["children"] = [*entry.get("children", []), len(nodes)]
+    nodes.append(below)
+    return len(nodes) - 1, below
 
 
 def _add_shapes(

@@ -16,7 +16,7 @@ from posetx.files.targets.gltf_edit import ATTRIBUTES, GltfEdit
 from posetx.files.targets.gltf_tracks import Channel, add_animation
 
 if TYPE_CHECKING:
-    from posetx.files.targets.clips import Skeleton, SkeletonClip
+    from posetx.files.targets.clip import Skeleton, SkeletonClip
     from posetx.files.targets.gltf import Block, GltfTarget
 
 #: joints that move a vertex: what every program and engine takes

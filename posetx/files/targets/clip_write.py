@@ -6,74 +6,22 @@ a clip needs, and others become a GLB first, as :mod:`posetx.files.targets.dress
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from posetx.arrays import Floats, Indices
+from posetx.arrays import Indices
 from posetx.errors import PosetxError, UsageError
 from posetx.files.codecs.gltf import decode_gltf
 from posetx.files.dress import Dress
 from posetx.files.targets.base import Target
+from posetx.files.targets.clip import MorphClip, SkeletonClip
 from posetx.files.targets.dressed_glb import glb_and_rows
 from posetx.files.targets.gltf import GltfTarget
+from posetx.files.targets.gltf_morphs import add_morphs
+from posetx.files.targets.gltf_skeleton import add_skeleton
 
 SUFFIX = ".glb"
-
-
-@dataclass(frozen=True)
-class Skeleton:
-    """J joints, parents first, and which vertices each moves; in the target's own frame and unit.
-
-    Attributes
-    ----------
-    names : of the joints
-    parents : the index of each one's parent, -1 of the one root
-    rotations : (J, 3, 3) their axes as the target stands, in its file's frame
-    places : (J, 3) where they are then
-    weights : (n, J) of the target's vertices; who has none stays where it is
-    """
-
-    names: tuple[str, ...]
-    parents: tuple[int, ...]
-    rotations: Floats
-    places: Floats
-    weights: Floats
-
-
-@dataclass(frozen=True)
-class SkeletonClip:
-    """A skeleton in F frames.
-
-    Attributes
-    ----------
-    rotations : (F, J, 3, 3) of each joint relative to its parent; the root's in the file's frame
-    roots : (F, 3) places of the root, in the file's frame and unit
-    """
-
-    name: str
-    fps: float
-    skeleton: Skeleton
-    rotations: Floats
-    roots: Floats
-
-
-@dataclass(frozen=True)
-class MorphClip:
-    """K shapes, mixed anew in each of F frames.
-
-    Attributes
-    ----------
-    shapes : (K, n, 3) what each adds to the target's vertices, in its file's frame and unit
-    weights : (F, K) how much of each is in a frame
-    """
-
-    name: str
-    fps: float
-    shapes: NDArray[np.float32]
-    weights: Floats
 
 
 def check_clip_suffix(path: Path) -> None:
@@ -96,9 +44,6 @@ def write_clip(path: Path, target: Target, clip: SkeletonClip | MorphClip) -> li
     UsageError : the path is not of a GLB
     PosetxError : the target's file is damaged, or the output cannot be written
     """
-    from posetx.files.targets.gltf_morphs import add_morphs
-    from posetx.files.targets.gltf_skeleton import add_skeleton
-
     check_clip_suffix(path)
     gltf, rows, notes = as_gltf(target)
     if isinstance(clip, MorphClip):
