@@ -1,11 +1,14 @@
-"""Simulated scan sequences whose motion is known: a clip, a body, the virtual scanner.
+"""Simulated scan sequences whose motion is known, and what `posetx animate` makes of them.
 
-What the smoothing of `posetx animate` is chosen on; `python -m examples.make.sequences` runs it.
+A clip, a body, the virtual scanner; `python -m examples.make.sequences` runs it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,14 +18,24 @@ from torch.nn import functional as F
 
 from posetx.arrays import Floats
 from posetx.bodies.body import BodyModel, forward_kinematics, global_rotations, relative_rotations
+from posetx.bodies.metrics import position_metrics
 from posetx.bodies.skeleton import LEG_BONES
 from posetx.data.scanner import ScannerSettings, simulate_scans
+from posetx.files.scans import Scan
+from posetx.files.sources import array_scan
+from posetx.geometry.smoothing import best_window, noise_variance
 from posetx.geometry.triangles import barycentric
 from posetx.pipeline.motion import Motion
+from posetx.pipeline.options import Options
+from posetx.pipeline.pipeline import Pipeline
+from posetx.pipeline.sequence import Follower, motion_of
+from posetx.reading.start import Start
 
 FPS, VIEWS, POINTS = 30.0, 2, 20_000
 #: samples of a body's surface that the scanner looks at: the views see a half of them
 SAMPLES = 60_000
+#: of the bank, the body that the motions are given to
+OTHER = 7
 
 
 @dataclass(frozen=True)
@@ -106,3 +119,114 @@ def acceleration(joints: Floats) -> Floats:
     """(F - 2, J, 3) of joints (F, J, 3): second differences, a frame's time as the unit."""
     out: Floats = joints[2:] - 2 * joints[1:-1] + joints[:-2]
     return out
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Of one motion beside the truth, in metres of its body.
+
+    Attributes
+    ----------
+    joints_mm : mean distance of the joints
+    acceleration : mean error of their acceleration, as a share of the mean of the true one
+    pmd : mean squared coordinate difference of another body's vertices in each frame, boxes
+        centred, in m²
+    """
+
+    joints_mm: float
+    acceleration: float
+    pmd: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was made of one sequence: as it was read, and smoothed over ``window`` frames."""
+
+    clip: str
+    frames: int
+    noise_mm: float
+    restarts: int
+    gaps: int
+    read: Quality
+    smoothed: Quality
+    window: int
+    seconds: float
+
+
+def measure(
+    pipeline: Pipeline,
+    clip: Path,
+    frames: int,
+    seed: int,
+    on_frame: Callable[[], None] = lambda: None,
+) -> Row:
+    """Simulate a sequence of a clip, read it as `posetx animate` does, and compare."""
+    body = pipeline.body
+    known = simulate(body, denser(Motion.of_bvh(clip), FPS, frames), seed)
+
+    def load(path: Path) -> Scan:
+        return replace(array_scan(known.scans[int(path.stem)]), path=path)
+
+    paths = [Path(f"{index}.npy") for index in range(len(known.scans))]
+    begun = time.process_time()
+    follower = Follower(pipeline, Options(), load=load)
+    follower.know(paths)
+    found = []
+    for frame in follower.frames(paths):
+        found.append(frame)
+        on_frame()
+    seconds = time.process_time() - begun
+    motion = motion_of(body, found, FPS)
+    smooth = motion.smoothed()
+    shape = next(frame.body for frame in found if frame.body is not None)
+    noise = float(np.sqrt(noise_variance(motion.joints))) * 1000
+    return Row(
+        clip.stem,
+        len(found),
+        noise,
+        sum(frame.restarted for frame in found),
+        sum(frame.body is None for frame in found),
+        _quality(body, motion, shape, known),
+        _quality(body, smooth, shape, known),
+        best_window(motion.joints),
+        seconds,
+    )
+
+
+def _quality(body: BodyModel, motion: Motion, of: Start, known: KnownSequence) -> Quality:
+    coefficients = body.bank.new_zeros(1, body.bank.shape[1])
+    coefficients[0, : len(of.shape)] = torch.as_tensor(of.shape)
+    rest = of.scale * body.rest_joints(coefficients).double()
+    turns = torch.as_tensor(motion.rotations)
+    placed = forward_kinematics(rest.expand(len(motion), -1, -1), turns).numpy()
+    joints = placed - placed[:, :1] + motion.roots[:, None]
+    true = acceleration(known.joints)
+    apart = np.linalg.norm(acceleration(joints) - true, axis=-1).mean()
+    other = body.bank[OTHER : OTHER + 1]
+    posed = [
+        body.pose(other.expand(len(motion), -1), torch.as_tensor(m.rotations).float()).numpy()
+        for m in (motion, known.motion)
+    ]
+    pmd = [position_metrics(p, t)["pmd"] for p, t in zip(*posed, strict=True)]
+    return Quality(
+        1000 * float(np.linalg.norm(joints - known.joints, axis=-1).mean()),
+        float(apart / np.linalg.norm(true, axis=-1).mean()),
+        float(np.mean(pmd)),
+    )
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as the documents show them."""
+    lines = [
+        "| clip | frames | noise mm | anew | gaps | MPJPE mm | acceleration | PMD ×1e-4 "
+        "| window | smoothed: MPJPE mm | acceleration | PMD ×1e-4 |",
+        "|---|" + "---:|" * 11,
+    ]
+    for row in rows:
+        cells = [f"{row.frames}", f"{row.noise_mm:.2f}", f"{row.restarts}", f"{row.gaps}"]
+        for quality in (row.read, row.smoothed):
+            cells += [f"{quality.joints_mm:.2f}", f"{quality.acceleration:.2f}"]
+            cells += [f"{1e4 * quality.pmd:.4f}"]
+        cells.insert(7, f"{row.window}")
+        lines.append(f"| {row.clip} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
