@@ -18,6 +18,7 @@ from posetx.cli.common import (
     QuietOption,
     SeedOption,
     VerboseOption,
+    check_preview,
     emit_json,
     json_text,
 )
@@ -83,6 +84,9 @@ def animate(
         Heading,
         typer.Option(help="Begin as the `target` faces, or turned as the `scan` stands."),
     ] = "target",
+    preview: Annotated[
+        Path | None, typer.Option(help="Also draw a few of the frames: a PNG.")
+    ] = None,
     summary: Annotated[
         Path | None, typer.Option(help="Also write what was done, as --json says it, to a file.")
     ] = None,
@@ -131,7 +135,8 @@ def animate(
         poses=poses,
     )
     work = AnimateWork(target, options, model, device, seed, settings)
-    document = _animate(work, scans, output, summary, overwrite, "" if as_json else output.name)
+    files = {"output": output, "preview": preview, "summary": summary}
+    document = _animate(work, scans, files, overwrite, "" if as_json else output.name)
     if verbose:
         for frame in document["scans"]:
             say(f"  {frame['scan']}: {frame.get('error') or told(frame['confidence'])}")
@@ -142,15 +147,18 @@ def animate(
 def _animate(
     work: AnimateWork,
     given: list[Path],
-    output: Path,
-    summary: Path | None,
+    files: dict[str, Path | None],
     overwrite: bool,
     began: str,
 ) -> dict[str, Any]:
     from posetx.files.atomic import write_text_atomic
 
-    scans = work.plan(given, output, summary, overwrite)
-    document = work.animate(scans, output, overwrite, began)
+    output, preview, summary = files.values()
+    assert output is not None
+    if preview:
+        check_preview(preview)
+    scans = work.plan(given, files, overwrite)
+    document = work.animate(scans, output, preview, overwrite, began)
     if summary:
         write_text_atomic(summary, json_text(document) + "\n")
     for warning in document["warnings"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,29 +87,28 @@ class AnimateWork(Work):
         super().__init__(target, options, model, device, seed)
         self.settings = settings
 
-    def plan(
-        self, given: list[Path], output: Path, summary: Path | None, overwrite: bool
-    ) -> list[Path]:
+    def plan(self, given: list[Path], files: dict[str, Path | None], overwrite: bool) -> list[Path]:
         """The scans that are the frames, or the one clip; what is wrong is said before any work.
 
-        Raises PosetxError, UsageError where an input is not there or an output cannot be.
+        ``files`` are what will be written; "output", which may be many, is one of them. Raises
+        PosetxError, UsageError where an input is not there or an output cannot be.
         """
         from posetx.files.atomic import check_outputs
-        from posetx.pipeline.animated import check_animated, is_many_files
+        from posetx.pipeline.animated import check_animated, frame_files, is_many_files
         from posetx.pipeline.batch import check_folder, find_scans
 
         settings = self.settings
         settings.check()
+        output = files["output"]
+        assert output is not None
         check_animated(output, self.target_path)
         clip = any(path.suffix.lower() == BVH for path in given)
         if clip:
             self._check_clip(given)
         scans = given if clip else find_scans(given)
-        written: dict[str, Path | None] = {"summary": summary}
         many = is_many_files(output)
-        if not many:
-            written["output"] = output
-        check_outputs(written, [*scans, self.target_path], overwrite)
+        single = {name: path for name, path in files.items() if name != "output" or not many}
+        check_outputs(single, [*scans, self.target_path], overwrite)
         for scan in scans:
             check_input(scan, "the clip" if clip else "the scan")
         check_input(self.target_path, "the target")
@@ -120,7 +119,11 @@ class AnimateWork(Work):
             if not scans:
                 raise FieldError("frames", "", f"none of the {count} scans is left")
         if many:
-            check_folder(output if not output.suffix or output.is_dir() else output.parent, "-o")
+            count = len(self._of_clip(scans[0])) if clip else len(scans)
+            meshes = frame_files(output, count + settings.loop)
+            check_folder(meshes[0].parent, "-o")
+            read = [*scans, self.target_path]
+            check_outputs({f"output {path.name}": path for path in meshes}, read, overwrite)
         if settings.poses:
             check_folder(settings.poses, "--poses")
             self._kept_files(scans)
@@ -143,19 +146,24 @@ class AnimateWork(Work):
         return [job.output for job in plan(scans, self.settings.poses, ".npz", None)]
 
     def animate(
-        self, scans: list[Path], output: Path, overwrite: bool, began: str
+        self,
+        scans: list[Path],
+        output: Path,
+        preview: Path | None,
+        overwrite: bool,
+        began: str,
     ) -> dict[str, Any]:
         """Do it; returns what --json shows. ``began`` names it where there is no bar."""
-        from posetx.files.atomic import check_outputs
-        from posetx.pipeline.animated import Animated, frame_files, is_many_files
+        from posetx.pipeline.animated import Animated
         from posetx.pipeline.animation import Animator
 
         settings, clip = self.settings, scans[0].suffix.lower() == BVH
-        by_frame = settings.by == "morphs" or output.suffix.lower() != ".glb"
+        glb = output.suffix.lower() == ".glb"
+        by_frame = settings.by == "morphs" or not glb
         with progress_bar() as bar:
             task = bar.add_task("loading the model", total=None)
 
-            def step(name: str = "") -> None:
+            def step(name: str) -> None:
                 bar.update(task, description=shortened(name, max(console.width - BESIDE_NAME, 8)))
                 bar.advance(task)
 
@@ -175,23 +183,27 @@ class AnimateWork(Work):
                 motion = motion.in_place()
             if settings.loop:
                 motion = motion.looped()
-            if is_many_files(output):
-                files = {f.name: f for f in frame_files(output, len(motion))}
-                check_outputs(files, [*scans, self.target_path], overwrite)
             name = scans[0].stem if clip else scans[0].parent.resolve().name
             animator = Animator(self.pipeline.predictor, self.ready)
-            animated = Animated(animator, motion, name, settings.by, self.options.restore)
+            restore = self.options.restore and by_frame  # a skeleton has nowhere to put it
+            animated = Animated(animator, motion, name, settings.by, restore)
             notes = animated.save(output, lambda: step("giving the motion to the target"))
+            if preview:
+                from posetx.report.animated import draw_animated
+
+                bar.update(task, description="drawing the preview")
+                draw_animated(preview, animated)
         warnings = [*self.ready.target.notes, *self.ready.notes, *_gaps(frames), *notes]
         sure = [frame.confidence for frame in frames if frame.confidence is not None]
         return {
             "output": output,
+            "preview": preview,
             "target": self.target_path,
             "model": self.model,
             "seed": self.seed,
             "frames": len(motion),
             "fps": motion.fps,
-            "by": settings.by if output.suffix.lower() == ".glb" else None,
+            "by": settings.by if glb else None,
             "vertices": len(self.ready.target.vertices),
             "confidence": sum(sure) / len(sure) if sure else None,
             "gaps": [frame.scan for frame in frames if frame.body is None],
@@ -200,8 +212,6 @@ class AnimateWork(Work):
         }
 
     def _of_clip(self, path: Path) -> Motion:
-        from dataclasses import replace
-
         from posetx.pipeline.motion import Motion
 
         settings, frames = self.settings, self.settings.frames
