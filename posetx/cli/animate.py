@@ -139,7 +139,7 @@ def animate(
     document = _animate(work, scans, files, overwrite, "" if as_json else output.name)
     if verbose:
         for frame in document["scans"]:
-            say(f"  {frame['scan']}: {frame.get('error') or told(frame['confidence'])}")
+            say("  " + (frame.get("error") or f"{frame['scan']}: {told(frame['confidence'])}"))
     if as_json:
         emit_json(document)
 
