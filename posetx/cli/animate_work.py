@@ -125,8 +125,8 @@ class AnimateWork(Work):
             read = [*scans, self.target_path]
             check_outputs({f"output {path.name}": path for path in meshes}, read, overwrite)
         if settings.poses:
-            check_folder(settings.poses, "--poses")
             self._kept_files(scans)
+            check_folder(settings.poses, "--poses")
         return scans
 
     def _check_clip(self, given: list[Path]) -> None:

@@ -112,7 +112,7 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     ((*M, "-o", "o_##.vrm"), "cannot be written as .vrm"),
     ((*M, "-o", "old.json"), "is written as"),
     ((*M, "-o", "no/o.glb"), "does not exist"),
-    ((*M, "-o", "o.glb", "--summary", "o.glb"), "both --summary and --output"),
+    ((*M, "-o", "o.glb", "--summary", "o.glb"), "both --output and --summary"),
     ((*M, "-o", "o.glb", "--frames", "5"), "--frames 5: give A:B"),
     ((*M, "-o", "o.glb", "--frames", "5:"), "none of the 1 scans is left"),
     ((*M, "-o", "o.glb", "--frames", "::0"), "--frames ::0: give A:B"),
