@@ -1,9 +1,11 @@
 """Measures `posetx animate` on simulated scan sequences.
 
     python -m examples.make.sequences CLIP.bvh... [--frames 100] [--seed 3]
+    python -m examples.make.sequences CLIP.bvh... --jitter 0.1 1
 
 Bodies move as the clips say, at 30 frames a second, and two depth cameras measure 20,000 points of
-each frame, with noise. The table goes into `docs/animate.md`. A frame takes some two seconds.
+each frame, with noise; a frame takes some two seconds. With `--jitter` there are no scans: the
+clips' own turns jitter by so many degrees. The tables go into `docs/animate.md`.
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from posetx.bodies.body import BodyModel
 from posetx.pipeline.pipeline import Pipeline
-from posetx.studies.sequences import measure, table
+from posetx.studies.sequences import jittered, measure, table
 from posetx.system.console import progress_bar, say
 
 
@@ -22,7 +25,17 @@ def main() -> None:
     parser.add_argument("clips", type=Path, nargs="+", help="BVH files")
     parser.add_argument("--frames", type=int, default=100, help="of each")
     parser.add_argument("--seed", type=int, default=3, help="of the first one's body and cameras")
+    parser.add_argument("--jitter", type=float, nargs="+", default=[], help="degrees")
     arguments = parser.parse_args()
+    if arguments.jitter:
+        body = BodyModel.load()
+        told = [
+            jittered(body, clip, arguments.frames, degrees)
+            for clip in arguments.clips
+            for degrees in arguments.jitter
+        ]
+        sys.stdout.write(table(told) + "\n")
+        return
     pipeline = Pipeline.load()
     rows = []
     with progress_bar() as bar:

@@ -5,6 +5,7 @@ A clip, a body, the virtual scanner; `python -m examples.make.sequences` runs it
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +30,6 @@ from posetx.pipeline.motion import Motion
 from posetx.pipeline.options import Options
 from posetx.pipeline.pipeline import Pipeline
 from posetx.pipeline.sequence import Follower, motion_of
-from posetx.reading.start import Start
 
 FPS, VIEWS, POINTS = 30.0, 2, 20_000
 #: samples of a body's surface that the scanner looks at: the views see a half of them
@@ -178,38 +178,63 @@ def measure(
     seconds = time.process_time() - begun
     motion = motion_of(body, found, FPS)
     smooth = motion.smoothed()
-    shape = next(frame.body for frame in found if frame.body is not None)
-    noise = float(np.sqrt(noise_variance(motion.joints))) * 1000
+    of = next(frame.body for frame in found if frame.body is not None)
+    coefficients = body.bank.new_zeros(1, body.bank.shape[1])
+    coefficients[0, : len(of.shape)] = torch.as_tensor(of.shape)
+    rest = of.scale * body.rest_joints(coefficients).double()
+    true = known.motion, known.joints
     return Row(
         clip.stem,
         len(found),
-        noise,
+        1000 * math.sqrt(noise_variance(motion.joints)),
         sum(frame.restarted for frame in found),
         sum(frame.body is None for frame in found),
-        _quality(body, motion, shape, known),
-        _quality(body, smooth, shape, known),
+        _quality(body, rest, motion, *true),
+        _quality(body, rest, smooth, *true),
         best_window(motion.joints),
         seconds,
     )
 
 
-def _quality(body: BodyModel, motion: Motion, of: Start, known: KnownSequence) -> Quality:
-    coefficients = body.bank.new_zeros(1, body.bank.shape[1])
-    coefficients[0, : len(of.shape)] = torch.as_tensor(of.shape)
-    rest = of.scale * body.rest_joints(coefficients).double()
+def jittered(body: BodyModel, clip: Path, frames: int, degrees: float) -> Row:
+    """The same of a clip whose parts jitter by ``degrees`` and whose pelvis by 3 mm a degree."""
+    motion = denser(Motion.of_bvh(clip), FPS, frames)
+    rest = body.joint_template.double()[None]
+    bones = [rest[0, end] - rest[0, start] for start, end in LEG_BONES]
+    legs = float(torch.stack(bones).norm(dim=1).sum()) / 2
+    motion = replace(motion, roots=motion.roots * legs / motion.legs, legs=legs)
+    rng = np.random.default_rng(0)
+    count = motion.rotations.shape[0] * motion.rotations.shape[1]
+    turns = Rotation.from_rotvec(np.radians(degrees) * rng.normal(size=(count, 3))).as_matrix()
+    noisy = replace(
+        motion,
+        rotations=turns.reshape(motion.rotations.shape) @ motion.rotations,
+        roots=motion.roots + 0.003 * degrees * rng.normal(size=motion.roots.shape),
+    )
+    true = motion, motion.joints
+    read, smooth = (_quality(body, rest, m, *true) for m in (noisy, noisy.smoothed()))
+    noise, window = math.sqrt(noise_variance(noisy.joints)), best_window(noisy.joints)
+    name = f"{clip.stem}, {degrees:g}°"
+    return Row(name, len(motion), 1000 * noise, 0, 0, read, smooth, window, 0.0)
+
+
+def _quality(
+    body: BodyModel, rest: torch.Tensor, motion: Motion, truth: Motion, known: Floats
+) -> Quality:
+    """Of a motion of a body with joints (1, 19, 3) at rest; ``known`` (F, 19, 3) are the true."""
     turns = torch.as_tensor(motion.rotations)
     placed = forward_kinematics(rest.expand(len(motion), -1, -1), turns).numpy()
     joints = placed - placed[:, :1] + motion.roots[:, None]
-    true = acceleration(known.joints)
+    true = acceleration(known)
     apart = np.linalg.norm(acceleration(joints) - true, axis=-1).mean()
     other = body.bank[OTHER : OTHER + 1]
     posed = [
         body.pose(other.expand(len(motion), -1), torch.as_tensor(m.rotations).float()).numpy()
-        for m in (motion, known.motion)
+        for m in (motion, truth)
     ]
     pmd = [position_metrics(p, t)["pmd"] for p, t in zip(*posed, strict=True)]
     return Quality(
-        1000 * float(np.linalg.norm(joints - known.joints, axis=-1).mean()),
+        1000 * float(np.linalg.norm(joints - known, axis=-1).mean()),
         float(apart / np.linalg.norm(true, axis=-1).mean()),
         float(np.mean(pmd)),
     )
