@@ -47,45 +47,54 @@ class Habits:
         self.reference = prior.reference.double()
         self.basis, self.offset = prior.basis.double(), prior.offset.double()
 
-    def energy(self, rotations: Tensor) -> float:
-        """The negative log likelihood, but for a constant, of global rotations (19, 3, 3)."""
-        z, beyond = self._coordinates(rotations.double())[1:]
+    def energy(self, rotations: Tensor) -> Tensor:
+        """The negative log likelihoods (B,), but for a constant, of global rotations.
+
+        They are (B, 19, 3, 3), on any device.
+        """
+        z, beyond = self._coordinates(rotations.double().cpu())[1:]
         away = z - self.mean
-        return float(0.5 * (away @ self.precision @ away + beyond @ beyond / YIELDS**2))
+        unlikely = ((away @ self.precision) * away).sum(-1) + (beyond / YIELDS).square().sum(-1)
+        return (0.5 * unlikely).to(rotations)
 
     def normal_equations(self, rotations: Tensor) -> tuple[Tensor, Tensor]:
-        """Matrix (57, 57) and gradient (57,) of :meth:`energy`.
+        """Matrices (B, 57, 57) and gradients (B, 57) of :meth:`energy`.
 
         By turns about the joints in the axes of the space, as
         :class:`posetx.fit.figure.FreeBody` has them.
         """
-        rotations = rotations.double()
-        vectors, z, beyond = self._coordinates(rotations)
+        own = rotations.double().cpu()
+        vectors, z, beyond = self._coordinates(own)
         # a turn of a joint in space is one in the axes of the joint before it
-        before = rotations[list(PARENTS[1:])].mT
-        turns = self.basis[1:].mT @ _inverse_left(vectors[1:]) @ before
-        by_turns = torch.block_diag(torch.zeros(3, 3, dtype=torch.float64), *turns)
-        stiff = torch.diag((beyond != 0).double() / YIELDS**2)
-        gradient = self.precision @ (z - self.mean) + beyond / YIELDS**2
-        return by_turns.T @ (self.precision + stiff) @ by_turns, by_turns.T @ gradient
+        before = own[:, list(PARENTS[1:])].mT
+        turns = self.basis[1:].mT @ _inverse_left(vectors[:, 1:]) @ before
+        by_turns = turns.new_zeros(len(own), JOINT_COUNT, 3, JOINT_COUNT, 3)
+        joints = torch.arange(1, JOINT_COUNT)
+        by_turns[:, joints, :, joints] = turns.transpose(0, 1)
+        by_turns = by_turns.flatten(3).flatten(1, 2)
+        stiff = torch.diag_embed((beyond != 0).double() / YIELDS**2)
+        gradient = (z - self.mean) @ self.precision + beyond / YIELDS**2
+        matrix = by_turns.mT @ (self.precision + stiff) @ by_turns
+        return matrix.to(rotations), (gradient.unsqueeze(1) @ by_turns).squeeze(1).to(rotations)
 
     def _coordinates(self, rotations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rotation vectors (19, 3), coordinates (57,), how far they are out of range (57,)."""
+        """Rotation vectors (B, 19, 3), coordinates (B, 57), how far these are out of range."""
         vectors = _vectors(relative_rotations(rotations) @ self.reference.mT)
-        z = (self.basis.mT @ (vectors - self.offset).unsqueeze(-1)).flatten()
+        z = (self.basis.mT @ (vectors - self.offset).unsqueeze(-1)).flatten(1)
         return vectors, z, (z - self.high).clamp_min(0) - (self.low - z).clamp_min(0)
 
 
 def _vectors(rotations: Tensor) -> Tensor:
-    return torch.from_numpy(Rotation.from_matrix(rotations.numpy()).as_rotvec())
+    flat = Rotation.from_matrix(rotations.flatten(0, -3).numpy()).as_rotvec()
+    return torch.from_numpy(flat).view(rotations.shape[:-1])
 
 
 def _inverse_left(vectors: Tensor) -> Tensor:
-    """How rotation vectors (N, 3) answer to small turns after them: (N, 3, 3).
+    """How rotation vectors (..., 3) answer to small turns after them: (..., 3, 3).
 
     The inverse of the left Jacobian of SO(3); short of half a turn, where it has none.
     """
-    angle = vectors.norm(dim=-1).clamp(1e-4, 3.0).view(-1, 1, 1)
+    angle = vectors.norm(dim=-1).clamp(1e-4, 3.0)[..., None, None]
     x, y, z = vectors.unbind(-1)
     zero = torch.zeros_like(x)
     skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))

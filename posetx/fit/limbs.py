@@ -53,13 +53,6 @@ class Misfit:
     def __getitem__(self, rows: Tensor | int) -> Misfit:
         return Misfit(self.cloud[rows], self.body[rows])
 
-    def beats(self, other: Misfit, margin: float) -> Tensor:
-        """Whether the whole is less by a share ``margin``, and the cloud's part is less too.
-
-        A limb that the scan lacks could else hide in the trunk, which explains nothing.
-        """
-        return (self.whole < (1 - margin) * other.whole) & (self.cloud < other.cloud)
-
 
 class LimbSearch:
     """Finds, for the limbs of a figure, where else they could be.
@@ -77,8 +70,7 @@ class LimbSearch:
         """How badly each figure (B) explains what is seen; of it the ``sides`` count."""
         placed = self.body.place(figures)
         squared = squared_distances(seen.points, placed.surface)
-        to_cloud, which = squared.min(1)
-        to_cloud = _short(to_cloud, seen.lift[0, which])
+        to_cloud = _to_cloud(squared, seen)
         shown = None if sides is None else sides.weights(placed.surface, placed.normals)
         return _unexplained(_short(squared.amin(2), seen.lift), to_cloud, shown)
 
@@ -145,10 +137,7 @@ class LimbSearch:
         apart = squared_distances(seen.points, limb)  # (C, N, limb samples)
         rest_apart = squared_distances(seen.points, still)  # (1, N, M - limb samples)
         to_body = torch.minimum(apart.amin(2), rest_apart.amin(2))
-        lift, to_cloud = seen.lift[0], []
-        for squared in (rest_apart, apart):
-            nearest, which = squared.min(1)
-            to_cloud.append(_short(nearest, lift[which]).expand(count, -1))
+        to_cloud = [_to_cloud(x, seen).expand(count, -1) for x in (rest_apart, apart)]
         shown = None
         if sides is not None:
             views = sides.views
@@ -168,6 +157,33 @@ def squared_distances(cloud: Tensor, surface: Tensor) -> Tensor:
     theirs = surface.square().sum(-1).unsqueeze(1)
     cloud = cloud.expand(len(surface), -1, -1)
     return torch.baddbmm(theirs, cloud, surface.transpose(1, 2), alpha=-2).add_(ours)
+
+
+def nearest_points(surface: Tensor, cloud: Tensor) -> Tensor:
+    """Which of one cloud's points (1, N, 3) is nearest to each of many surfaces' (B, M, 3): (B, M).
+
+    On the CPU through numpy, whose search along rows takes a fifth of the time of torch's and a
+    twentieth of that of torch's along columns.
+    """
+    ours = cloud.square().sum(-1).unsqueeze(1)
+    cloud = cloud.expand(len(surface), -1, -1)
+    apart = torch.baddbmm(ours, surface, cloud.transpose(1, 2), alpha=-2)
+    return least(apart)
+
+
+def least(rows: Tensor) -> Tensor:
+    """Indices (B, N) of the least of each row (B, N, M); see :func:`nearest_points`."""
+    if rows.device.type == "cpu":
+        return torch.from_numpy(rows.numpy().argmin(2))
+    return rows.argmin(2)
+
+
+def _to_cloud(squared: Tensor, seen: Seen) -> Tensor:
+    """From squared distances (B, N, M) those of the surface's M to the nearest point: (B, M)."""
+    if not seen.dressed:  # the index takes longer than all else
+        return squared.amin(1)
+    nearest, which = squared.min(1)
+    return _short(nearest, seen.lift[0, which])
 
 
 def _short(squared: Tensor, lift: Tensor) -> Tensor:

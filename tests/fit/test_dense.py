@@ -143,9 +143,15 @@ def test_movement_across_the_surface_is_that_of_all_movement(
 
 def test_habits_lead_back_to_what_people_do(body: BodyModel) -> None:
     habits = Habits()
-    rotations = training_poses(body, None).draw(1, torch.Generator().manual_seed(4))[0].double()
-    energy = habits.energy
-    matrix, gradient = habits.normal_equations(rotations)
+    drawn = training_poses(body, None).draw(3, torch.Generator().manual_seed(4)).double()
+    matrices, gradients = habits.normal_equations(drawn)
+    assert matrices.shape == (3, TURNS, TURNS)
+    assert torch.allclose(habits.normal_equations(drawn[1:])[0], matrices[1:])
+    rotations, matrix, gradient = drawn[0], matrices[0], gradients[0]
+
+    def energy(pose: torch.Tensor) -> float:
+        return float(habits.energy(pose.unsqueeze(0)))
+
     for column in range(3, TURNS, 7):
         turns = torch.zeros(19, 3, dtype=torch.float64)
         turns.view(-1)[column] = 1e-5
