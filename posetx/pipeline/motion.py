@@ -69,7 +69,8 @@ class Motion:
         """
         taken = slice(start, stop, step)
         if not len(range(len(self))[taken]):
-            raise FieldError("frames", f"{start}:{stop}", f"the clip has frames 0 to {len(self)}")
+            last = len(self) - 1
+            raise FieldError("frames", f"{start}:{stop}", f"the clip has frames 0 to {last}")
         fps = self.fps / step
         return replace(self, rotations=self.rotations[taken], roots=self.roots[taken], fps=fps)
 

@@ -92,7 +92,7 @@ def test_a_part_has_the_speed_of_the_whole() -> None:
     part = motion.part(2, 10, 3)
     assert len(part) == 3 and part.fps == FPS / 3
     np.testing.assert_array_equal(part.rotations, motion.rotations[[2, 5, 8]])
-    with pytest.raises(FieldError, match="frames 0 to 12"):
+    with pytest.raises(FieldError, match="frames 0 to 11"):
         motion.part(50, None, 1)
 
 
