@@ -12,6 +12,7 @@ Scans and targets may be paths, trimesh objects or arrays.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,14 @@ from posetx.files.scan_write import check_scan_suffix, write_scan
 from posetx.files.sources import as_scan, as_target
 from posetx.files.targets.base import check_output_suffix
 from posetx.pipeline.adversary import Adversarial, Adversary
+from posetx.pipeline.animated import Animated, By
+from posetx.pipeline.animation import Animator
+from posetx.pipeline.motion import Motion
 from posetx.pipeline.options import Heading, Options
 from posetx.pipeline.pipeline import Pipeline
+from posetx.pipeline.pose import FPS, check_fps
 from posetx.pipeline.results import Reading, Transfer
+from posetx.pipeline.sequence import Follower, check_smooth, motion_of
 from posetx.pipeline.stages import OnStage, unheard
 from posetx.report.transfer import draw_transfer
 from posetx.report.view.page import check_page_suffix
@@ -186,6 +192,63 @@ class Poser:
         """
         done = self.pipeline.give(reading, target, heading, restore, on_stage)
         return Result(**vars(done))
+
+    def animate(
+        self,
+        source: Any,
+        target: ReadyTarget,
+        *,
+        fps: float | None = None,
+        smooth: float | None = None,
+        heading: Heading = "target",
+        by: By = "skeleton",
+    ) -> Animated:
+        """Give the motion of a clip or of scans to a target.
+
+        Parameters
+        ----------
+        source : the path of a BVH clip; or scans, a frame each, as :meth:`read` takes them
+        target : from :meth:`prepare`
+        fps : frames a second; without, 30 of scans, and what a clip says
+        smooth : seconds that the motion is smoothed over, 0 for not at all; without, scans are as
+            much as their noise asks for
+        heading : "target" begins as the target faced, "scan" as the first scan stands
+        by : what a GLB moves the target by, "skeleton" or "morphs"
+
+        Returns
+        -------
+        the target in motion: `save`, `vertices(frame)`, `motion`
+
+        Raises
+        ------
+        PosetxError : the clip cannot be read, or no scan shows a body
+        FieldError : impossible ``fps`` or ``smooth``
+
+        >>> import posetx
+        >>> from posetx.bodies.body import BodyModel
+        >>> body, poser = BodyModel.load(), posetx.load(refine=False)
+        >>> hero = poser.prepare((body.template.numpy(), body.faces.numpy()))
+        >>> walk = poser.animate([body.template.numpy()] * 2, hero)
+        >>> walk.vertices(1).shape == tuple(body.template.shape)
+        True
+        """
+        if fps is not None:
+            check_fps(fps)
+        if smooth is not None:
+            check_smooth(smooth)
+        if isinstance(source, (str, Path)):
+            motion = Motion.of_bvh(Path(source))
+            motion = replace(motion, fps=fps or motion.fps).smoothed(smooth or 0.0)
+        else:
+            scans = {Path(str(index)): scan for index, scan in enumerate(source)}
+            options = Options(refine=self.refine)
+            follower = Follower(self.pipeline, options, load=lambda path: as_scan(scans[path]))
+            if self.refine:
+                follower.know(list(scans))
+            frames = list(follower.frames(list(scans)))
+            motion = motion_of(self.pipeline.body, frames, fps or FPS).smoothed(smooth)
+        animator = Animator(self.pipeline.predictor, target)
+        return Animated(animator, motion.faced(heading), by=by, restore=by == "morphs")
 
     def transfer(
         self, scan: Any, target: Any, output: str | Path | None = None, **options: Any

@@ -31,6 +31,9 @@ BONE_END = {
     6: 7, 7: 8, 10: 11, 11: 12, 13: 14, 14: 15, 16: 17, 17: 18,
 }  # fmt: skip
 
+#: the joints that the thighs and shins begin and end at
+LEG_BONES = ((13, 14), (14, 15), (16, 17), (17, 18))
+
 #: the first bone of the body model's rig that belongs to each joint, in the rig's own names;
 #: every other bone goes with its nearest listed ancestor
 ANNY_BONES = (

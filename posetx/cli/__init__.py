@@ -26,6 +26,7 @@ from posetx.errors import PosetxError, UsageError
 COMMANDS = {
     "transfer": "Give the pose of a scan to a target mesh.",
     "pose": "Write the pose that a scan shows, and the body fitted to it.",
+    "animate": "Animate a target by the scans of a motion, or by a BVH clip.",
     "view": "Make a page to look at scans, targets and results in a browser.",
     "clean": "Take floor, strays and other objects out of a scan.",
     "attack": "Make the adversarial scan that harms a transfer most.",

@@ -6,49 +6,78 @@ rest bone direction to the BVH's, so that an A-pose body takes over a T-pose ske
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from posetx.bodies.skeleton import BONE_END, BVH_NAMES, JOINTS, PARENTS
+from posetx.bodies.skeleton import BONE_END, BVH_NAMES, JOINTS, LEG_BONES, PARENTS
 from posetx.errors import PosetxError
 from posetx.files.checks import read_bytes
 
 #: angles and lengths beyond this are damage
 LARGEST = 1e9
+#: frames a second of a clip that does not say its own
+UNKNOWN_RATE = 30.0
 #: so many no skeleton has, fingers, face and helpers counted
 MOST_JOINTS = 5_000
 
 
+@dataclass(frozen=True)
+class Clip:
+    """A clip of F frames, carried over to the body model's joints.
+
+    Attributes
+    ----------
+    rotations : (F, 19, 3, 3) float32, global, relative to the body's rest pose
+    roots : (F, 3) float64, places of the pelvis in the clip's unit, y up
+    legs : how long the clip's own legs are, hip to ankle, in its unit
+    seconds : between frames
+    """
+
+    rotations: np.ndarray
+    roots: np.ndarray
+    legs: float
+    seconds: float
+
+
 def read_bvh(path: Path, rest_joints: np.ndarray) -> np.ndarray:
-    """Global joint rotations of every frame of a clip.
+    """Global joint rotations (F, 19, 3, 3) of every frame of a clip: see :func:`read_clip`."""
+    return read_clip(path, rest_joints).rotations
+
+
+def read_clip(path: Path, rest_joints: np.ndarray) -> Clip:
+    """The frames of a clip.
 
     Parameters
     ----------
     path : a BVH file, y up, its zero pose facing +z.
     rest_joints : (19, 3) joint positions of the body model at rest.
 
-    Returns
-    -------
-    (frames, 19, 3, 3) float32 rotations relative to the body's rest pose.
-
     Raises
     ------
     PosetxError : the file is no BVH, is truncated, or lacks a joint that a pose needs.
     """
-    names, parents, offsets, channels, motion = _parse(path)
+    names, parents, offsets, channels, motion, seconds = _parse(path)
     frames = len(motion)
     rotations: list[np.ndarray] = []
+    shifts: list[np.ndarray] = []
     column = 0
     for joint, parent in enumerate(parents):
         own: Rotation | None = None
+        # a joint's position, where the frames have one, is in the place of its offset
+        shift = np.broadcast_to(offsets[joint], (frames, 3))
         for channel in channels[joint]:
             if channel.endswith("rotation"):
                 angle = motion[:, column : column + 1]
                 turn = Rotation.from_euler(channel[0].lower(), angle, degrees=True)
                 own = turn if own is None else own * turn
+            elif channel.endswith("position"):
+                shift = shift.copy()
+                shift[:, "XYZ".index(channel[0])] = motion[:, column]
             column += 1
+        shifts.append(shift)
         # a joint that does not turn takes no memory: a file has room for very many of them
         above = rotations[parent] if parent >= 0 else np.broadcast_to(np.eye(3), (frames, 3, 3))
         rotations.append(above if own is None else above @ own.as_matrix())
@@ -58,13 +87,29 @@ def read_bvh(path: Path, rest_joints: np.ndarray) -> np.ndarray:
     out = np.empty((frames, len(JOINTS), 3, 3), np.float32)
     for joint, source in enumerate(found):
         out[:, joint] = out[:, PARENTS[joint]] if source < 0 else rotations[source] @ turns[joint]
-    return out
+    pelvis = found[0]
+    roots = np.array(shifts[pelvis])
+    while (parent := parents[pelvis]) >= 0:  # up the chain that the pelvis hangs on
+        roots = np.einsum("fij,fj->fi", rotations[parent], roots) + shifts[parent]
+        pelvis = parent
+    return Clip(out, roots, _leg_length(found, offsets, parents), seconds)
+
+
+def _leg_length(found: list[int], offsets: np.ndarray, parents: list[int]) -> float:
+    """Mean length from hip over knee to ankle, where the clip has one; else from hip to knee."""
+    positions = _rest_positions(parents, offsets)
+    bones = [
+        positions[found[end]] - positions[found[start]]
+        for start, end in LEG_BONES
+        if found[start] >= 0 and found[end] >= 0
+    ]
+    return float(np.linalg.norm(bones, axis=1).sum()) / 2
 
 
 def _parse(
     path: Path,
-) -> tuple[list[str], list[int], np.ndarray, list[list[str]], np.ndarray]:
-    """Names, parents (-1 for none), offsets (j, 3), channels; motion (frames, all channels)."""
+) -> tuple[list[str], list[int], np.ndarray, list[list[str]], np.ndarray, float]:
+    """Names, parents (-1 for none), offsets (j, 3), channels; motion (F, all channels), seconds."""
     text = read_bytes(path).decode("utf-8", "replace")
     header, _, rest = text.partition("MOTION")
     names: list[str] = []
@@ -97,6 +142,7 @@ def _parse(
         values = rest.split()
         frames = int(values[values.index("Frames:") + 1])
         start = values.index("Time:") + 2
+        seconds = float(values[start - 1])
         width = sum(len(c) for c in channels)
         numbers = np.array(values[start : start + frames * width], np.float64)
         motion = numbers.reshape(frames, width)
@@ -108,11 +154,13 @@ def _parse(
             raise ValueError
         if any(c[0] not in "XYZ" for joint in channels for c in joint):
             raise ValueError
+        if not 0 < seconds < LARGEST:  # some exporters write 0: a clip of unknown rate
+            seconds = 1 / UNKNOWN_RATE
     except (ValueError, IndexError, OverflowError, MemoryError):
         raise PosetxError(f"{path}: not a complete BVH file; export it again") from None
     if not names or not frames:
         raise PosetxError(f"{path}: a BVH file without joints or frames")
-    return names, parents, places, channels, motion
+    return names, parents, places, channels, motion, seconds
 
 
 def _match(path: Path, names: list[str]) -> list[int]:
@@ -129,12 +177,18 @@ def _match(path: Path, names: list[str]) -> list[int]:
     return found
 
 
-def _rest_turns(
-    found: list[int], parents: list[int], offsets: np.ndarray, rest_joints: np.ndarray
-) -> np.ndarray:
+def _rest_positions(parents: list[int], offsets: np.ndarray) -> np.ndarray:
+    """Where the joints (j, 3) are in the zero pose."""
     positions = np.zeros_like(offsets)
     for joint, parent in enumerate(parents):
         positions[joint] = offsets[joint] + (positions[parent] if parent >= 0 else 0)
+    return positions
+
+
+def _rest_turns(
+    found: list[int], parents: list[int], offsets: np.ndarray, rest_joints: np.ndarray
+) -> np.ndarray:
+    positions = _rest_positions(parents, offsets)
     turns = np.tile(np.eye(3), (len(JOINTS), 1, 1))
     for joint, end in BONE_END.items():
         if found[joint] < 0 or found[end] < 0:

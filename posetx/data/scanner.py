@@ -44,6 +44,7 @@ def simulate_scans(
     cell: float | Tensor,
     settings: ScannerSettings | None = None,
     height: Tensor | None = None,
+    sequence: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Scans (B, count, 3) of bodies given as surface samples.
 
@@ -53,6 +54,7 @@ def simulate_scans(
     count : points a scan keeps.
     cell : see :func:`visible_from`.
     height : (B,) what the settings' lengths are shares of; by default the extent along y.
+    sequence : the bodies are one body's frames: cameras and the size of the noise stay.
 
     Returns
     -------
@@ -60,6 +62,7 @@ def simulate_scans(
     """
     settings = settings or ScannerSettings()
     batch, device = len(points), points.device
+    takes = 1 if sequence else batch
     samples = of_body = points.shape[1]
 
     def rand(*shape: int) -> Tensor:
@@ -81,11 +84,11 @@ def simulate_scans(
 
     # cameras: a ring around the body, from knee height to overhead
     most = settings.views[1]
-    views = torch.randint(settings.views[0], most + 1, (batch,), generator=generator, device=device)
-    start = 6.2832 * rand(batch, 1)
+    views = torch.randint(settings.views[0], most + 1, (takes,), generator=generator, device=device)
+    start = 6.2832 * rand(takes, 1)
     angle = start + torch.arange(most, device=device) / views.view(-1, 1) * 6.2832
-    angle = angle + 0.4 * randn(batch, most)
-    elevation = 0.35 * randn(batch, most)
+    angle = angle + 0.4 * randn(takes, most)
+    elevation = 0.35 * randn(takes, most)
     seen = torch.zeros(batch, samples, dtype=torch.bool, device=device)
     ray = torch.zeros(batch, samples, 3, device=device)
     # the one time that the host waits for the device
@@ -95,6 +98,7 @@ def simulate_scans(
         active = (view < views).unsqueeze(1)
         a, e = angle[:, view], elevation[:, view]
         direction = torch.stack([a.sin() * e.cos(), e.sin(), a.cos() * e.cos()], -1)
+        direction = direction.expand(batch, -1)
         new = visible_from(points, normals, direction, cell, int(across) + 2) & active & ~seen
         seen |= new
         ray = torch.where(new.unsqueeze(-1), direction.unsqueeze(1), ray)
@@ -111,10 +115,10 @@ def simulate_scans(
         seen &= real
 
     # uneven density: more points towards a random side
-    side = F.normalize(randn(batch, 3), dim=-1)
+    side = F.normalize(randn(takes, 3), dim=-1)
     lean = ((points - 0.5 * (low + high).unsqueeze(1)) @ side.unsqueeze(-1)).squeeze(-1)
     keys = torch.log(rand(batch, samples).clamp_min(1e-9))
-    keys = keys / torch.exp(2.5 * rand(batch, 1) * lean / height.view(-1, 1))
+    keys = keys / torch.exp(2.5 * rand(takes, 1) * lean / height.view(-1, 1))
     # a body seen by hardly any camera still needs `count` points: unseen ones come last
     keys = keys - 1e6 * (~seen)
     source = keys.topk(count, dim=1).indices
@@ -126,7 +130,7 @@ def simulate_scans(
 
     at = source.unsqueeze(-1).expand(-1, -1, 3)
     scans, ray = points.gather(1, at), ray.gather(1, at)
-    noise = settings.noise * rand(batch, 1, 1) ** 2 * unit
+    noise = settings.noise * rand(takes, 1, 1) ** 2 * unit
     scans = scans + ray * randn(batch, count, 1) * noise + 0.3 * noise * randn(batch, count, 3)
     flying = rand(batch, count, 1) < settings.flying * rand(batch, 1, 1)
     scans = torch.where(flying, scans - ray * rand(batch, count, 1) * 0.15 * unit, scans)

@@ -90,6 +90,11 @@ class FitSettings:
     #: for limbs brought none of them nearer to the truth by as much as 0.3e-4
     away: float = 0.06
     clear: tuple[float, float] = (0.002, 0.04)
+    #: of a body that is followed: reach of the first steps, how far (a pelvis) the network's word
+    #: may be from where it was, and how much better (a share of the misfit) its pose has to be
+    follow_reach: tuple[float, float] = (0.2, 0.06)
+    astray: float = 0.3
+    margin_follow: float = 0.03
     #: what a limb has to explain of the cloud, as a share of what it is of the body; one that does
     #: not goes back to where the network has it
     worth: float = 0.05
@@ -139,15 +144,45 @@ class BodyFit:
         )
 
     @torch.no_grad()
+    def followed(self, cloud: Tensor, pose: PoseCode, last: Figure) -> Figure:
+        """The figure of one cloud (1, N, 3) whose body was ``last`` a moment ago.
+
+        It keeps its size and shape. Steps begin at the last pose, and at the network's word on this
+        one; that which explains the cloud better is gone on with.
+        """
+        s, seen = self.settings, Seen.of(cloud, pose.features)
+        word = self.fine.begin(pose.estimate)
+        word = replace(word, size=last.size, shape=last.shape)
+        root = self.fine.place(last).joints[:, :1]
+        word.where = word.where + pose.estimate.joints[:, :1] - self.fine.place(word).joints[:, :1]
+        both = Figure.joined([last, word])
+        if (root - pose.estimate.joints[:, :1]).norm() > s.astray:
+            both = both[:1]  # the network is elsewhere
+        sides: Sides | None = self._sides(last, seen)
+        both = self._solve(
+            self.coarse, both, both, seen, s.trials, s.follow_reach, sides, held=True
+        )
+        misfit = self.search.misfit(both, seen, sides).whole
+        best = int(len(both.size) > 1 and misfit[1] < (1 - s.margin_follow) * misfit[0])
+        figure = both[best : best + 1]
+        reach = (s.trial_reach[1], s.reach[1])
+        return self._solve(self.fine, figure, figure, seen, s.trials, reach, sides, held=True)
+
+    def _sides(self, figure: Figure, seen: Seen) -> Sides | None:
+        """What of a figure a cloud shows; None where that is all."""
+        placed = self.fine.place(figure)
+        squared = squared_distances(seen.points, placed.surface).amin(1)
+        sides = Sides(placed, squared, seen.points, seen.dressed)
+        return None if sides.all_shown else sides
+
+    @torch.no_grad()
     def begun(self, cloud: Tensor, features: PointFeatures, estimate: Estimate) -> Begun:
         """The first half of :meth:`figures`, of one cloud (1, N, 3): next to the estimate."""
         s, seen = self.settings, Seen.of(cloud, features)
         start = self.fine.begin(estimate)
         figure = self._solve(self.fine, start, start, seen, s.iterations, s.reach, None, True)
-        placed = self.fine.place(figure)
-        squared = squared_distances(seen.points, placed.surface).amin(1)
-        sides = Sides(placed, squared, seen.points, seen.dressed)
-        if sides.all_shown:
+        sides = self._sides(figure, seen)
+        if sides is None:
             return Begun(seen, start, figure, None)
         figure = self._solve(self.fine, start, start, seen, s.iterations, s.reach, sides, True)
         return Begun(seen, start, figure, sides)
@@ -224,11 +259,12 @@ class BodyFit:
         reach: tuple[float, float],
         sides: Sides | None,
         by_part: bool = False,
+        held: bool = False,
     ) -> Figure:
         """Gauss-Newton steps from ``figure`` on, all of its batch for the same cloud.
 
         ``start`` is the network's word on the pose; with ``by_part`` that on the points' parts
-        counts too.
+        counts too. Size and shape are ``held``, or free.
         """
         s, cloud = self.settings, seen.points
         strange = s.part_distance**2 * (1 - seen.parts[:, :, body.part]) if by_part else None
@@ -255,7 +291,10 @@ class BodyFit:
             matched.add(apart, far, doubt, to_body)
             normal, aim = self._priors(figure, start, body, seen.dressed)
             by_points = matched.normal_equations(jacobian, s.along)
-            step = torch.linalg.solve(normal + by_points[0], aim + by_points[1])
+            normal, aim = normal + by_points[0], aim + by_points[1]
+            if held:
+                normal, aim = body.held(normal, aim)
+            step = torch.linalg.solve(normal, aim)
             figure = body.moved(figure, -step)
         return figure
 

@@ -61,6 +61,9 @@ class DenseSettings:
     doubt: float = 0.015
     #: least cosine of the normals of a match
     facing: float = 0.3
+    #: steps, and those of narrowing, of a body that is followed, which begins next to its end:
+    #: joints of 20 frames of a walk are 2.7 mm off with all steps and with these
+    followed: tuple[int, int] = (6, 2)
     #: the fit has ended when no joint turns by more (radians)
     still: float = 1e-3
 
@@ -91,8 +94,9 @@ class DenseFit:
         normals: Floats | None = None,
         sides: Sides | None = None,
         lift: Floats | None = None,
+        held: bool = False,
     ) -> Ended:
-        """The figure (1) drawn to the surface.
+        """The figure (1) drawn to the surface; with its size and shape ``held``, or free.
 
         ``points`` (N, 3) are all over what is there of the body's surface, ``normals`` (N, 3) are
         theirs, of any length, all outward or all inward. Of the body those ``sides`` are in the
@@ -101,7 +105,8 @@ class DenseFit:
         s, tree, device = self.settings, cKDTree(points), figure.size.device
         figure = figure.to("cpu")
         early, noise = figure.rotations[0].double(), np.inf
-        for step in range(s.iterations):
+        steps, narrowing = s.followed if held else (s.iterations, s.narrowing)
+        for step in range(steps):
             skin = self.surface.skin(figure)
             of_points = _Matches(self.surface.nearest(skin, points), points)
             of_body = self._of_body(skin, points, tree, sides)
@@ -114,7 +119,7 @@ class DenseFit:
                 of_points.facing(normals, s.facing)
                 of_body.facing(normals[of_body.index], s.facing)
             noise = max(of_points.noise(), s.least_noise)
-            left = max(1 - step / s.narrowing, 0.0)
+            left = max(1 - step / narrowing, 0.0)
             reach = max(min(s.deviations * noise, s.widest), left * s.reach)
             matrix, gradient = self._priors(figure, early)
             for matches, weight in ((of_points, 1.0), (of_body, s.body_to_scan)):
@@ -123,6 +128,8 @@ class DenseFit:
                 weighted = torch.as_tensor(pull).float().unsqueeze(1) * rows
                 matrix += (rows.T @ weighted).double()
                 gradient -= (weighted.T @ torch.as_tensor(matches.depth).float()).double()
+            if held:
+                matrix, gradient = self.free.held(matrix, gradient)
             step_taken = -torch.linalg.solve(matrix, gradient)
             figure = self.free.moved(figure, step_taken.float().unsqueeze(0))
             if not left and step_taken[:TURNS].abs().max() < s.still:

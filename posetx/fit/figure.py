@@ -150,6 +150,15 @@ class FreeBody:
             (figure.shape + step[:, turns + 4 :]).clamp(-LARGEST_SHAPE, LARGEST_SHAPE),
         )
 
+    @staticmethod
+    def held(normal: Tensor, aim: Tensor) -> tuple[Tensor, Tensor]:
+        """Normal matrix (..., P, P) and gradient (..., P) of steps that keep size and shape."""
+        free = 3 * JOINT_COUNT + 3
+        normal, aim = normal.clone(), aim.clone()
+        normal[..., free:, :], normal[..., :, free:], aim[..., free:] = 0.0, 0.0, 0.0
+        normal.diagonal(dim1=-2, dim2=-1)[..., free:] = 1.0
+        return normal, aim
+
     def turned_back(self, rotations: Tensor, aim: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Normal matrix (57, 57) and gradient (..., 57) of a pull that turns the parts to ``aim``.
 

@@ -142,6 +142,11 @@ class Predictor(NetworkPredictor):
         return replace(code, features=code.features[slice(identity.shape[1], None)])
 
     @torch.inference_mode()
+    def own_pose(self, identity: Tensor) -> Estimate:
+        """The network's word on the pose that an identity (1, I, 3) itself is in."""
+        return self.model.encode_identity(identity).estimate
+
+    @torch.inference_mode()
     def part_weights(
         self, identity: Tensor, estimate: Estimate, points: Floats
     ) -> NDArray[np.float32]:

@@ -16,23 +16,23 @@ import torch
 
 from posetx.arrays import Floats, Indices
 from posetx.bodies.body import BodyModel
-from posetx.cleaning.measured import check_measured, clean_measured, measured_points, stages_table
 from posetx.errors import PosetxError
 from posetx.files.scans import Scan
 from posetx.files.targets import Target
 from posetx.geometry.axes import axis, check_axes, upright
-from posetx.geometry.extent import within_sight
 from posetx.geometry.mesh import area_centroid, edge_distortion, flipped_share
 from posetx.geometry.restore import restore_detail
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import Predictor
 from posetx.pipeline.confidence import check_curves, confidence, doubts
+from posetx.pipeline.measured import Measured, measured
 from posetx.pipeline.options import Heading, Options
 from posetx.pipeline.results import Reading, Report, Transfer
 from posetx.pipeline.stages import OnStage, Stages, unheard
 from posetx.reading.floor import lies_on
 from posetx.reading.orient import Orientation
 from posetx.reading.reader import PoseReader
+from posetx.reading.start import Start
 from posetx.system.paths import find_model
 from posetx.target.prepared import TargetFit, give
 from posetx.target.ready import ReadyTarget, ready_target
@@ -104,37 +104,31 @@ class Pipeline:
         clean: bool = True,
         refine: bool = True,
         on_stage: OnStage = unheard,
+        start: Start | None = None,
+        seen: Measured | None = None,
     ) -> Reading:
         """Read the pose that a scan shows.
 
-        ``clean`` takes out what is no body, ``refine`` fits a body to the rest. Raises PosetxError
-        where there is no body in the scan, UsageError for impossible axes.
+        ``clean`` takes out what is no body, ``refine`` fits a body to the rest. With a ``start``
+        the body is known, and was there a moment ago: axes and ``refine`` have no say. ``seen`` is
+        what :func:`measured` made of the scan, if that is done. Raises PosetxError where there is
+        no body in the scan, UsageError for impossible axes.
         """
         check_axes(up, front)
         stages = Stages(on_stage)
-        notes: list[str] = []
         with stages("clean"):
-            points, kept = measured_points(scan)
-            measured = len(points)
-            cleaning: list[dict[str, Any]] = []
-            if clean:
-                cleaned = clean_measured(scan, points)
-                points, kept = cleaned.points, kept[cleaned.index]
-                cleaning = stages_table(cleaned.stages)
-                notes += cleaned.notes
-                lying = lies_on(points, cleaned.planes) if up == front == "auto" else None
+            seen = seen or measured(scan, clean)
+            points, kept, cleaning, notes = seen.points, seen.kept, seen.cleaning, seen.notes
+            if clean and start is None and up == front == "auto":
+                lying = lies_on(points, seen.planes)
                 if lying:
                     up = lying
                     notes.append(f"the person lies on something, so {up} is up; use `up` if not")
-            else:
-                check_measured(scan, points)
-                near = within_sight(points)
-                if not near.all():
-                    # The scan as it is; but of one that is a dot beside a stray there is no pose.
-                    notes.append(f"{int((~near).sum())} points far from all others were left out")
-                    points, kept = points[near], kept[near]
-        reader = self.thorough if refine else self.swift
-        read = reader.read(points, up, front, clean, stages)
+        if start is not None:
+            read = self.thorough.follow(points, start, stages)
+        else:
+            reader = self.thorough if refine else self.swift
+            read = reader.read(points, up, front, clean, stages)
         if not read.of_body.all():
             left = int(read.of_body.sum())
             why = "far from the fitted body: furniture, or something held"
@@ -142,9 +136,9 @@ class Pipeline:
             points, kept = points[read.of_body], kept[read.of_body]
         trust = confidence(self.card, read.distance, read.missed)
         return Reading(
-            scan, points, kept, measured, cleaning, read.orientation, read.samples, read.code,
+            scan, points, kept, seen.count, cleaning, read.orientation, read.samples, read.code,
             read.joints, read.rotations, read.fitted, read.distance, read.metre, read.missed,
-            read.noise, trust, notes, stages.seconds,
+            read.noise, trust, notes, stages.seconds, read.misfit,
         )  # fmt: skip
 
     def give(

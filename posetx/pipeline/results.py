@@ -18,6 +18,7 @@ from posetx.pipeline.pose import Pose
 from posetx.pipeline.registration import Registration
 from posetx.reading.fitted import Fitted
 from posetx.reading.orient import Orientation
+from posetx.reading.start import Start
 from posetx.target.ready import ReadyTarget
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Reading:
     confidence : the likelihood that the pose is right, 0 to 1; None of an uncalibrated model
     notes : what a user should know of how it was read; of its file, see the scan's notes
     seconds : how long reading took, by stage
+    misfit : how badly the fitted body explains the scan, and the scan it, 0 to 1.6; None where
+        nothing was fitted
     """
 
     scan: Scan
@@ -71,6 +74,15 @@ class Reading:
     confidence: float | None
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    misfit: float | None = None
+
+    @property
+    def start(self) -> Start:
+        """Where the reading of the same body's next scan may begin."""
+        found, fitted = self.orientation, self.fitted
+        return Start(
+            found.rotation, found.up, self.rotations, self.joints[0], fitted.shape, fitted.scale
+        )
 
     @cached_property
     def registration(self) -> Registration:

@@ -17,33 +17,31 @@ from posetx.fit.cloud import Begun, BodyFit
 from posetx.fit.dense import DenseFit
 from posetx.fit.figure import Figure, neutral_figure
 from posetx.fit.limbs import squared_distances
-from posetx.fit.seen import LEAST_BODY, lifts, lifts_at
+from posetx.fit.seen import LEAST_BODY, Seen, lifts
 from posetx.fit.sides import Sides
 from posetx.geometry.frames import normalise_pose
 from posetx.geometry.rotations import matrix_from_yaw
 from posetx.geometry.sampling import voxel_thin
 from posetx.models.pose_mae import PoseCode
 from posetx.models.predictor import Predictor, pose_sample
-from posetx.reading.fitted import Fitted
+from posetx.reading.found import FittedBody, PoseReading, metre_of
 from posetx.reading.orient import NeutralBody, Orientation, distance_to_prediction, orient
 from posetx.reading.pieces import without_pieces
+from posetx.reading.start import Start
 
-#: what is farther than this from the fitted body (in metres of an adult) is no part of it, where it
-#: is at least this share of the points: simulated scans of nothing but bodies have at most 0.013
-FAR, FURNITURE = 0.08, 0.05
+#: what is far from the fitted body is no part of it, where it is at least this share of the points:
+#: simulated scans of nothing but bodies have at most 0.013
+FURNITURE = 0.05
 #: so often a body is read anew; each time at most this share of what was missed may still be
 READINGS, BETTER = 3, 0.97
-#: what a share of the scan that is far from the body counts beside a share of the body that is far
-#: from the scan: less of the scan explained has to be worth it. Who sits on a chair is missed by
-#: 0.11 with it and 0.07 without it, a tenth of the scan; with an arm left out, as large, by 0.099
-#: for 0.102. Nothing is gained by explaining more of a scan: furniture is no body's
-OF_SCAN = 0.1
 #: a body with at most this share of it far from the scan is in place: one beside a table has 0.024,
 #: and a forearm with its hand is another 0.05
 IN_PLACE = 0.04
 #: the fit's last stage takes one point of each voxel of this size (the cloud's frame): 4,000 of
 #: a whole body
 VOXEL = 0.02
+#: of a body that is followed, a sequence of which has points enough
+VOXEL_FOLLOWED = 0.03
 #: ways to leave a piece of the scan out that are tried
 GUESSES = 2
 #: one of them is fitted thoroughly if its first body misses less than so many times what it may: in
@@ -51,83 +49,6 @@ GUESSES = 2
 PROMISING = 1.05
 #: the network's word on a point's being no body's, from which on the scan is tried without it
 CLUTTER = 0.1
-
-
-@dataclass
-class PoseReading:
-    """What a scan shows.
-
-    ``distance`` (see Orientation) and ``missed``, the share of the fitted body that is far from
-    the scan, are of the whole scan; ``of_body`` (n,) says which of its points were read in the
-    end, of which ``samples`` (P, 3) are an even sample. ``missed`` is None where nothing was
-    fitted; so is ``noise``, that of the points about the fitted body (see `Ended`). ``figure`` is
-    that body, in the frame that ``code`` is of; where nothing was fitted the neutral one.
-    """
-
-    orientation: Orientation
-    code: PoseCode
-    figure: Figure
-    distance: float
-    missed: float | None
-    of_body: Mask
-    samples: Floats
-    noise: float | None = None
-
-    @property
-    def metre(self) -> float:
-        """An adult's metre in the scan's unit."""
-        return _metre(self.samples)
-
-    @property
-    def joints(self) -> Floats:
-        """The body's joints (19, 3) in the scan's frame and unit."""
-        turned = self.code.joints[0].double().cpu().numpy() @ self.orientation.rotation
-        joints: Floats = _metre(self.samples) * turned + self.samples.mean(0)
-        return joints
-
-    @property
-    def rotations(self) -> Floats:
-        """Global rotations (19, 3, 3) of the parts, from a neutral upright body to the scan."""
-        rotations: Floats = self.code.rotations[0].double().cpu().numpy()
-        return self.orientation.rotation.T @ rotations
-
-    @property
-    def fitted(self) -> Fitted:
-        """The body in the scan's frame and unit."""
-        figure = self.figure.to("cpu")
-        size, shape = float(figure.size), figure.shape[0].double().numpy()
-        where = figure.where[0, 0].double().numpy() @ self.orientation.rotation
-        return Fitted(shape, self.metre * size, self.metre * where + self.samples.mean(0))
-
-
-@dataclass
-class _Body:
-    """A body fitted to a scan: what share of it is far from the scan, points of it (M, 3).
-
-    They are in the scan's frame, in which an adult's metre is ``metre`` long; so are the samples
-    (P, 3) of the scan that it was fitted to, and ``lift`` (P,), see :class:`Seen`.
-    """
-
-    figure: Figure
-    missed: float
-    surface: Floats
-    metre: float
-    samples: Floats
-    lift: Floats
-
-    def near(self, points: Floats) -> Mask:
-        """Which of the scan's points (n, 3) may be of it, or of what it wears."""
-        away = cKDTree(self.surface).query(points)[0] - self.lifts(points)
-        near: Mask = away < FAR * self.metre
-        return near
-
-    def badness(self, points: Floats) -> float:
-        """How much is missed, of the body and, counting less, of the scan (n, 3)."""
-        return self.missed + OF_SCAN * float(1 - self.near(points).mean())
-
-    def lifts(self, points: Floats) -> Floats:
-        """How far each of the scan's points (n, 3) lies off the skin."""
-        return lifts_at(points, self.samples, self.lift)
 
 
 @dataclass
@@ -236,7 +157,59 @@ class PoseReader:
             read.code, read.noise, read.figure = self._ended(
                 self.fit, points[read.of_body], read.samples, rotation, read.code, body
             )
+            turned = ((read.samples - read.samples.mean(0)) @ rotation.T)[None]
+            seen = Seen.of(self.predictor.normalised(turned), read.code.features)
+            read.misfit = _misfit(self.fit, read.figure, seen)
         return read
+
+    def follow(
+        self,
+        points: Floats,
+        start: Start,
+        stage: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext(),
+    ) -> PoseReading:
+        """The pose in a cleaned scan (n, 3) of a body that was at ``start`` a moment ago.
+
+        Which way is up, the body's size and its shape are known; what is far from it is no part of
+        it. Of a reader with fits alone.
+        """
+        fit = self.fit
+        assert fit is not None
+        rotation = start.faced
+        with stage("read"):
+            samples = self._sample(points)
+            cloud, code = self._seen(samples, rotation)
+            last = self._known(start, samples, rotation)
+            figure = fit.followed(cloud, code, last)
+            seen = Seen.of(cloud, code.features)
+            body = _fitted_body(fit, figure, samples, rotation, seen, code)
+            near = body.near(points)
+        if near.mean() < LEAST_BODY:
+            near[:] = True
+        found = Orientation(
+            rotation,
+            start.up,
+            distance_to_prediction(self.predictor, self.neutral, samples, rotation),
+            math.inf,
+        )
+        with stage("surface"):
+            code, noise, figure = self._ended(
+                fit, points[near], samples, rotation, fit.posed(code, figure), body, held=True
+            )
+        missed, misfit = body.missed, _misfit(fit, figure, seen)
+        return PoseReading(
+            found, code, figure, found.distance, missed, near, samples, noise, misfit
+        )
+
+    def _known(self, start: Start, samples: Floats, rotation: Floats) -> Figure:
+        """The body at ``start`` in the frame of these samples (P, 3), turned by (3, 3)."""
+        assert self.fit is not None
+        free = self.fit.fine
+        shape = torch.as_tensor(start.shape).float().to(free.joint_template.device)
+        pelvis = free.joint_template[0] + shape @ free.joint_components[:, 0]
+        pelvis_at: Floats = pelvis.double().cpu().numpy()
+        figure = start.figure(rotation, samples.mean(0), metre_of(samples), pelvis_at)
+        return figure.to(self.predictor.device)
 
     def _without_furniture(
         self,
@@ -244,10 +217,10 @@ class PoseReader:
         points: Floats,
         samples: Floats,
         read: PoseReading,
-        body: _Body,
+        body: FittedBody,
         up: str,
         front: str,
-    ) -> tuple[PoseReading, _Body]:
+    ) -> tuple[PoseReading, FittedBody]:
         """``read`` anew, where much of the scan is far from the ``body`` that was fitted to it.
 
         A chair that is touched is one piece with who sits on it, and draws the fit. So the scan is
@@ -300,21 +273,20 @@ class PoseReader:
     def _sample(self, points: Floats) -> Floats:
         return pose_sample(points, self.predictor.model.config.pose_points)
 
-    def _fitted(self, fit: BodyFit, samples: Floats, rotation: Floats) -> tuple[PoseCode, _Body]:
+    def _fitted(
+        self, fit: BodyFit, samples: Floats, rotation: Floats
+    ) -> tuple[PoseCode, FittedBody]:
         return self._searched(fit, self._begun(fit, samples, rotation))
 
     def _begun(self, fit: BodyFit, samples: Floats, rotation: Floats) -> _Begun:
         cloud, code = self._seen(samples, rotation)
         begun = fit.begun(cloud, code.features, code.estimate)
-        return _Begun(samples, rotation, code, begun, _missed(fit, begun.figure, begun))
+        missed = fit.search.misfit(begun.figure, begun.seen).body
+        return _Begun(samples, rotation, code, begun, float(missed))
 
-    def _searched(self, fit: BodyFit, begun: _Begun) -> tuple[PoseCode, _Body]:
-        figure, code, samples = fit.searched(begun.fit), begun.code, begun.samples
-        missed = _missed(fit, figure, begun.fit)
-        surface = fit.fine.place(figure).surface[0].double().cpu().numpy()
-        metre, lift = _metre(samples), lifts(code.features)[0].double().cpu().numpy()
-        surface = metre * (surface @ begun.rotation) + samples.mean(0)
-        body = _Body(figure, missed, surface, metre, samples, metre * lift)
+    def _searched(self, fit: BodyFit, begun: _Begun) -> tuple[PoseCode, FittedBody]:
+        figure, code = fit.searched(begun.fit), begun.code
+        body = _fitted_body(fit, figure, begun.samples, begun.rotation, begun.fit.seen, code)
         return fit.posed(code, figure), body
 
     def _ended(
@@ -324,7 +296,8 @@ class PoseReader:
         samples: Floats,
         rotation: Floats,
         code: PoseCode,
-        body: _Body,
+        body: FittedBody,
+        held: bool = False,
     ) -> tuple[PoseCode, float, Figure]:
         """The ``code`` of a body that was fitted to the samples, drawn to all the points (n, 3).
 
@@ -338,12 +311,13 @@ class PoseReader:
         seen = cloud.to(placed.surface)
         squared = squared_distances(seen, placed.surface).amin(1)
         sides = Sides(placed, squared, seen, bool(body.lift.any()))
-        few = voxel_thin(near, VOXEL)
+        few = voxel_thin(near, VOXEL_FOLLOWED if held else VOXEL)
         ended = self.end.ended(
             body.figure,
             near[few],
             sides=None if sides.all_shown else sides,
             lift=body.lifts(points[few]) / body.metre,
+            held=held,
         )
         return fit.posed(code, ended.figure), ended.noise, ended.figure
 
@@ -353,11 +327,18 @@ class PoseReader:
         return self.predictor.normalised(turned), self.predictor.encode_pose(turned)
 
 
-def _missed(fit: BodyFit, figure: Figure, begun: Begun) -> float:
-    """The share of a figure (1) that is far from what is seen, also of what was hidden."""
-    return float(fit.search.misfit(figure, begun.seen).body)
+def _fitted_body(
+    fit: BodyFit, figure: Figure, samples: Floats, rotation: Floats, seen: Seen, code: PoseCode
+) -> FittedBody:
+    """A figure (1), fitted to what is ``seen`` of samples (P, 3), in the scan's frame."""
+    # also of what was hidden
+    missed = float(fit.search.misfit(figure, seen).body)
+    surface = fit.fine.place(figure).surface[0].double().cpu().numpy()
+    metre, lift = metre_of(samples), lifts(code.features)[0].double().cpu().numpy()
+    surface = metre * (surface @ rotation) + samples.mean(0)
+    return FittedBody(figure, missed, surface, metre, samples, metre * lift)
 
 
-def _metre(samples: Floats) -> float:
-    """An adult's metre in the unit of a cloud (P, 3)."""
-    return float(normalise_pose(torch.as_tensor(samples - samples.mean(0))[None])[2])
+def _misfit(fit: BodyFit, figure: Figure, seen: Seen) -> float:
+    """How badly the figure explains what is seen, and that the figure: 0 to 1.6."""
+    return float(fit.search.misfit(figure, seen).whole)

@@ -52,6 +52,7 @@ C = ("clean", "scan.npy")
 V = ("view", "scan.npy", "target.obj")
 A = ("attack", "scan.npy", "target.obj")
 P = ("pose", "scan.npy")
+M = ("animate", "scan.npy", "target.obj")
 REFUSED: list[tuple[tuple[str, ...], str]] = [
     ((*T, "-o", "o.obj", "--summary", "o.obj"), "both --output and --summary"),
     ((*T, "-o", "o.obj", "--summary", "./x/../o.obj"), "both --output and --summary"),
@@ -107,6 +108,26 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
         "would replace the scan",
     ),
     (("pose", "scan.npy", "x/../scan.npy", "-o", "o.bvh", "--body", "r"), "would both become"),
+    ((*M, "-o", "o.fbx"), "is written as .glb or .npz"),
+    ((*M, "-o", "o_##.vrm"), "cannot be written as .vrm"),
+    ((*M, "-o", "old.json"), "is written as"),
+    ((*M, "-o", "no/o.glb"), "does not exist"),
+    ((*M, "-o", "o.glb", "--summary", "o.glb"), "both --output and --summary"),
+    ((*M, "-o", "o.glb", "--frames", "5"), "--frames 5: give A:B"),
+    ((*M, "-o", "o.glb", "--frames", "5:"), "none of the 1 scans is left"),
+    ((*M, "-o", "o.glb", "--frames", "::0"), "--frames ::0: give A:B"),
+    ((*M, "-o", "o.glb", "--fps", "0"), "--fps 0.0: give frames a second"),
+    ((*M, "-o", "o.glb", "--smooth", "-1"), "--smooth -1.0: give seconds"),
+    ((*M, "-o", "o.glb", "--poses", "file"), "is a file"),
+    ((*M, "-o", "o.glb", "--up", "w"), "--up w: not an axis"),
+    (("animate", "gone.bvh", "target.obj", "-o", "o.glb"), "the clip does not exist"),
+    (("animate", "a.bvh", "scan.npy", "target.obj", "-o", "o.glb"), "one BVH at a time"),
+    (("animate", "a.bvh", "target.obj", "-o", "o.glb", "--up", "z"), "--up z: a BVH has y up"),
+    (("animate", "a.bvh", "target.obj", "-o", "o.glb", "--poses", "p"), "nothing to keep"),
+    (
+        ("animate", "scan.npy", "x/../scan.npy", *M[2:], "-o", "o.glb", "--poses", "p"),
+        "both become",
+    ),
     ((*A, "-o", "o.ply", "--toward", "gone.bvh"), "--toward does not exist"),
     ((*A, "-o", "o.ply", "--surrogate", "gone"), "no such model"),
     (("attack", "target.obj", "target.obj", "-o", "target.obj", "--overwrite"), "is read by"),

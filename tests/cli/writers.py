@@ -14,7 +14,9 @@ import torch
 from PIL import Image
 
 from posetx.bodies.body import BodyModel
+from posetx.bodies.skeleton import PARENTS
 from posetx.data.bvh import read_bvh
+from posetx.data.bvh_write import encode_bvh
 from posetx.files.scans import read_scan
 from posetx.files.targets import read_target
 from posetx.models.checkpoint import load_network, save_model
@@ -83,6 +85,18 @@ WRITERS: dict[str, Writer] = {
         "--no-refine -m IN/small.safetensors",
         "o.bvh r r/a.obj r/b.obj s.json",
     ),
+    "animate": writer(
+        f"animate IN/c.bvh IN/t.obj -o OUT/o.glb --summary OUT/s.json {FAST}", "o.glb s.json"
+    ),
+    "animate by scans": writer(
+        f"animate IN/a.npy IN/b.npy IN/t.gltf -o OUT/o.glb --morph --poses OUT/p {FAST}",
+        "o.glb skin.png p p/a.npz p/b.npz",
+    ),
+    "animate meshes": writer(
+        f"animate IN/c.bvh IN/t.obj -o OUT/r {FAST}",
+        "r r/frame_0000.obj r/frame_0001.obj r/t.mtl r/maps r/maps/skin.png",
+    ),
+    "animate arrays": writer(f"animate IN/c.bvh IN/t.obj -o OUT/o.npz {FAST}", "o.npz"),
     "transfer with a page": writer(
         f"transfer IN/a.npy IN/t.obj -o OUT/o.ply --view OUT/v.html {FAST}", "o.ply v.html"
     ),
@@ -173,6 +187,10 @@ def make_inputs(folder: Path) -> None:
     (folder / "maps").mkdir()
     Image.new("RGB", (64, 64), (200, 150, 120)).save(folder / "maps" / "skin.png")
     shutil.copy(folder / "maps" / "skin.png", folder)
+    offsets = body.joint_template.double().numpy()
+    offsets[1:] -= offsets[list(PARENTS[1:])]
+    local, roots = np.tile(np.eye(3), (2, 19, 1, 1)), np.array([[0, 0.9, 0], [0, 0.9, 0.1]])
+    (folder / "c.bvh").write_bytes(encode_bvh(offsets, {}, local, roots, 0.1))
     write_gltf(folder / "t.gltf", points, body.faces.numpy())
     torch.manual_seed(0)
     for name, config in (
@@ -232,6 +250,8 @@ def whole_page(path: Path) -> None:
 CHECKS: dict[str, Callable[[Path], object]] = {
     ".obj": read_scan,
     ".gltf": read_target,
+    ".glb": read_target,
+    ".npz": np.load,
     ".ply": read_scan,
     ".json": lambda path: json.loads(path.read_text()),
     ".png": lambda path: Image.open(path).load(),

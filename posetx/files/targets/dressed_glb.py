@@ -32,10 +32,18 @@ def glb_of(vertices: np.ndarray, faces: np.ndarray, dress: Dress) -> tuple[bytes
         triangles; vertices that none of them uses are left out
     dress : of these vertices and triangles
     """
+    data, notes, _ = glb_and_rows(vertices, faces, dress)
+    return data, notes
+
+
+def glb_and_rows(
+    vertices: np.ndarray, faces: np.ndarray, dress: Dress
+) -> tuple[bytes, list[str], np.ndarray]:
+    """As :func:`glb_of`; and which of the vertices (n,) each of those written is, (k,) int64."""
     scene = _Scene(dress)
     for rows in runs([dress.face_object], len(faces)):
         scene.add_object(vertices, faces, rows)
-    return scene.encode(), scene.notes
+    return scene.encode(), scene.notes, np.concatenate(scene.written)
 
 
 class _Scene:
@@ -44,6 +52,8 @@ class _Scene:
     def __init__(self, dress: Dress) -> None:
         self.dress = dress
         self.notes: list[str] = []
+        #: of each object, which of the vertices those that were written are
+        self.written: list[np.ndarray] = []
         self._binary = bytearray()
         self._paints: dict[int, int] = {}
         self._textures: dict[int, int] = {}
@@ -80,6 +90,7 @@ class _Scene:
         one = order[new]  # a corner for each vertex that is written
         place = np.empty(len(order), dtype=np.int64)
         place[order] = np.cumsum(new) - 1
+        self.written.append(corners[one])
 
         attributes = {"POSITION": self._accessor(vertices[corners[one]], "VEC3", bounds=True)}
         if normals is not None:

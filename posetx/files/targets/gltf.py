@@ -6,6 +6,7 @@ through the node transforms, or through the skin's joints where there is one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,12 +131,48 @@ class GltfTarget(Target):
         groups: dict[int, list[Block]] = {}
         for block in self._blocks:
             groups.setdefault(block.accessor, []).append(block)
+
+        def move(edit: GltfEdit) -> list[str]:
+            for blocks in groups.values():
+                self._move_group(edit, blocks, vertices)
+            return []
+
+        return self.save_edited(path, move)
+
+    def save_edited(self, path: Path, change: Callable[[GltfEdit], list[str]]) -> list[str]:
+        """Write the file with a change, which returns notes; returns these and those of writing."""
         self._gltf.begin()
         with only_posetx_errors(self.path, "glTF"):
             edit = GltfEdit(self._gltf)
-            for blocks in groups.values():
-                self._move_group(edit, blocks, vertices)
-            return edit.write(path)
+            notes = change(edit)
+            return notes + edit.write(path)
+
+    @property
+    def blocks(self) -> list[Block]:
+        """Its vertices, by the nodes that show them."""
+        return self._blocks
+
+    def vectors(self, accessor: int) -> np.ndarray:
+        """(n, 3) of an accessor, such as normals."""
+        return self._gltf.floats(accessor)[:, :3]
+
+    def local_shapes(self, block: Block, shapes: np.ndarray) -> np.ndarray | None:
+        """Shapes (K, n, 3) in the world as they are stored for a block; None if nothing moves."""
+        if not shapes.any():
+            return None
+        inverse = np.linalg.inv(block.matrix[..., :3, :3])
+        if inverse.ndim == 2:
+            return np.asarray(shapes @ inverse.T)
+        return np.asarray(np.einsum("nij,knj->kni", inverse, shapes))
+
+    def store_in_world(
+        self, edit: GltfEdit, block: Block, matrix: np.ndarray | None = None
+    ) -> None:
+        """Store a block's vertices so that one matrix (4, 4), or none, takes them to the world."""
+        world = apply(block.matrix, block.local)
+        if matrix is not None:
+            world = apply(np.linalg.inv(matrix), world)
+        self._move(edit, [block], world - block.morph)
 
     def _move_group(self, edit: GltfEdit, blocks: list[Block], vertices: np.ndarray) -> None:
         """Move the blocks that share one accessor; those that come to differ stop sharing it."""

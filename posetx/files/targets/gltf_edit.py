@@ -19,6 +19,8 @@ from posetx.files.targets.named import free_beside
 from posetx.files.targets.sidecars import copy_beside
 
 ALIGNMENT = 8  # bytes between pieces put into one buffer; accessors need 4
+ATTRIBUTES = 34962  # a view of what vertices have
+_CODES = {"f4": FLOAT, "u1": 5121, "u2": 5123}
 
 
 class GltfEdit:
@@ -106,18 +108,47 @@ class GltfEdit:
             for k, v in self.document["accessors"][index].items()
             if k not in ("sparse", "byteOffset", "normalized")
         }
+        entry |= {"bufferView": self._view(data, ATTRIBUTES), "componentType": FLOAT}
+        _set_bounds(entry, data)
+        self.document["accessors"].append(entry)
+        return len(self.document["accessors"]) - 1
+
+    def add(
+        self, values: np.ndarray, kind: str, target: int | None = None, bounds: bool = False
+    ) -> int:
+        """A new accessor at the end of the first buffer.
+
+        Parameters
+        ----------
+        values : (count, width) float32, uint8 or uint16, little-endian
+        kind : "SCALAR", "VEC3", "VEC4", "MAT4"
+        target : ATTRIBUTES of what is of vertices
+        bounds : whether it says its least and greatest values
+        """
+        data = np.ascontiguousarray(values)
+        entry: dict[str, Any] = {
+            "bufferView": self._view(data, target),
+            "componentType": _CODES[data.dtype.str[1:]],
+            "count": len(data),
+            "type": kind,
+        }
+        if bounds:
+            entry |= {"min": data.min(axis=0).tolist(), "max": data.max(axis=0).tolist()}
+        self.document["accessors"].append(entry)
+        return len(self.document["accessors"]) - 1
+
+    def _view(self, data: np.ndarray, target: int | None) -> int:
+        """A new view at the end of the first buffer."""
         buffer = self.buffers[0]
         buffer.extend(b"\0" * (-len(buffer) % ALIGNMENT))
-        view = {"buffer": 0, "byteOffset": len(buffer), "byteLength": data.nbytes, "target": 34962}
+        view = {"buffer": 0, "byteOffset": len(buffer), "byteLength": data.nbytes}
+        if target is not None:
+            view["target"] = target
         buffer.extend(data.tobytes())
         self.document["buffers"][0]["byteLength"] = len(buffer)
         self.changed.add(0)
         self.document["bufferViews"].append(view)
-        entry["bufferView"] = len(self.document["bufferViews"]) - 1
-        entry["componentType"] = FLOAT
-        _set_bounds(entry, data)
-        self.document["accessors"].append(entry)
-        return len(self.document["accessors"]) - 1
+        return len(self.document["bufferViews"]) - 1
 
     # --- writing ------------------------------------------------------------------------
 

@@ -1,0 +1,133 @@
+"""A target in motion, and the files that it is written to: a GLB, a mesh a frame, or arrays."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from posetx.arrays import Floats
+from posetx.bodies.skeleton import BVH_WRITTEN, PARENTS
+from posetx.errors import UsageError
+from posetx.files.atomic import write_bytes_atomic
+from posetx.files.targets.base import check_output_suffix
+from posetx.files.targets.clip import MorphClip, SkeletonClip
+from posetx.files.targets.clip_write import SUFFIX, write_clip
+from posetx.pipeline.animation import Animator, Track
+from posetx.pipeline.motion import Motion
+
+#: a frame's number in a pattern, and what files in a folder are called
+NUMBER = re.compile("#+")
+FRAMES = "frame_####.obj"
+ARRAYS = ".npz"
+
+#: how a GLB moves a target: by joints, or by a mixture of shapes
+By = Literal["skeleton", "morphs"]
+
+
+@dataclass
+class Animated:
+    """A target that goes with a motion.
+
+    Attributes
+    ----------
+    animator : the target
+    motion : where the body is in each frame
+    name : of the clip
+    by : what a GLB moves it by; other files have the vertices of each frame
+    restore : whether its surface detail is put back in each frame; a skeleton cannot
+    """
+
+    animator: Animator
+    motion: Motion
+    name: str = "clip"
+    by: By = "skeleton"
+    restore: bool = True
+
+    @cached_property
+    def track(self) -> Track:
+        """The target's joints in all frames."""
+        return self.animator.track(self.motion)
+
+    def vertices(self, frame: int) -> Floats:
+        """The target's vertices (n, 3) in a frame, in its file's frame and unit."""
+        found: Floats = self.animator.vertices(self.track, slice(frame, frame + 1), self.restore)[0]
+        return found
+
+    def clip(self, on_frame: Callable[[], None] = lambda: None) -> SkeletonClip | MorphClip:
+        """What a GLB holds; ``on_frame`` hears of each frame done, of shapes alone."""
+        if self.by == "skeleton":
+            return self.animator.skeleton_clip(self.name, self.track)
+        return self.animator.morph_clip(self.name, self.track, self.restore, on_frame)
+
+    def save(self, path: str | Path, on_frame: Callable[[], None] = lambda: None) -> list[str]:
+        """Write it, each file whole or not at all, over what is there; returns notes.
+
+        Parameters
+        ----------
+        path : a GLB; an NPZ; or meshes, a frame each: a folder, or a pattern such as a/####.obj
+        on_frame : hears of each frame done, where frames are done one by one
+
+        Raises UsageError for a format that is not written, PosetxError where it cannot be.
+        """
+        path, target = Path(path), self.animator.ready.target
+        check_animated(path, target.path)
+        if path.suffix.lower() == SUFFIX and not is_many_files(path):
+            return write_clip(path, target, self.clip(on_frame))
+        if path.suffix.lower() == ARRAYS:
+            write_bytes_atomic(path, self._arrays(on_frame))
+            return []
+        notes: dict[str, None] = {}
+        for frame, file in enumerate(frame_files(path, len(self.motion))):
+            notes |= dict.fromkeys(target.save(file, self.vertices(frame)))
+            on_frame()
+        return list(notes)
+
+    def _arrays(self, on_frame: Callable[[], None]) -> bytes:
+        """Vertices and joints in the target's frame, rotations as they are read."""
+        ready, vertices = self.animator.ready, []
+        for frame in range(len(self.motion)):
+            vertices.append(self.vertices(frame).astype(np.float32))
+            on_frame()
+        stream = io.BytesIO()
+        np.savez(
+            stream,
+            vertices=np.stack(vertices),
+            faces=ready.target.faces,
+            joints=ready.frame.from_normal(self.track.places @ ready.rotation),
+            rotations=self.motion.rotations,
+            names=np.array(BVH_WRITTEN),
+            parents=np.array(PARENTS),
+            fps=np.array(self.motion.fps),
+        )
+        return stream.getvalue()
+
+
+def is_many_files(path: Path) -> bool:
+    """Whether an output is a file for each frame: a folder, or a pattern."""
+    return path.is_dir() or not path.suffix or bool(NUMBER.search(path.name))
+
+
+def frame_files(path: Path, count: int) -> list[Path]:
+    """The files of so many frames, numbered from 0 on."""
+    if not NUMBER.search(path.name):
+        path = path / FRAMES
+    before, number, after = re.split("(#+)", path.name, maxsplit=1)
+    return [path.with_name(f"{before}{frame:0{len(number)}}{after}") for frame in range(count)]
+
+
+def check_animated(path: Path, target: Path) -> None:
+    """Refuse an output that is in no format that is written. Raises UsageError."""
+    if is_many_files(path):
+        check_output_suffix(frame_files(path, 1)[0], target)
+    elif path.suffix.lower() not in (SUFFIX, ARRAYS):
+        raise UsageError(
+            f"{path}: an animated target is written as {SUFFIX} or {ARRAYS}, or as a mesh a frame: "
+            "name a folder, or a pattern such as frame_####.obj"
+        )
