@@ -17,8 +17,6 @@ from posetx.attacks.methods import perturbed
 from posetx.attacks.objective import transfer_damage
 from posetx.attacks.pgd import pgd
 from posetx.attacks.victim import Victim
-from posetx.bodies.body import BodyModel
-from posetx.data.splits import training_poses
 from posetx.data.stream import BodyStream, StreamSettings
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import Predictor
@@ -31,10 +29,9 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def batch():
-    body = BodyModel.load()
+def batch(data):
     settings = StreamSettings(128, scan_share=0.0, noise_share=0.0, reposed_share=0.0)
-    return BodyStream(body, training_poses(body, None), settings, seed=3).draw(8)
+    return BodyStream(*data, settings, seed=3).draw(8)
 
 
 def objective_of(model, batch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,18 +25,15 @@ from posetx.pipeline.options import Options
 from posetx.pipeline.pipeline import Pipeline
 from tests.data.test_poses import bvh_text
 
-SWIFT = Options(refine=False, restore=False, up="y", front="z")
+SWIFT = Options(refine=False, restore=False, up="y", front="z", target_up="y", target_front="z")
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files(standing: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a target and a scan of it on a floor, coloured."""
     folder = tmp_path_factory.mktemp("adversary")
-    body = BodyModel.load()
-    vertices = body.template.double().numpy()
-    lines = ["v {:.5f} {:.5f} {:.5f}\n".format(*p) for p in vertices.tolist()]
-    lines += ["f {} {} {}\n".format(*f) for f in (body.faces.numpy() + 1).tolist()]
-    (folder / "target.obj").write_text("".join(lines))
+    shutil.copy(standing / "target.obj", folder)
+    vertices = BodyModel.load().template.double().numpy()
     rng = np.random.default_rng(0)
     floor = rng.uniform(-1, 1, (6000, 3)) * [1, 0, 1] + [0, vertices[:, 1].min(), 0]
     np.savez(folder / "scan.npz", points=np.concatenate([vertices, floor]))
@@ -66,7 +64,7 @@ def test_it_is_the_same_scan_with_points_moved_within_the_budget(
     adversary: Adversary, target, scan: Scan, method: str
 ) -> None:
     norm = "linf" if method.startswith("igsm") else "point"
-    settings = AttackSettings(method, norm, epsilon=0.03, steps=3)
+    settings = AttackSettings(method, norm, epsilon=0.03, steps=2)
     wanted = Wanted(turn_degrees=30.0) if method == "igsm-t" else None
     before = scan.points.copy()
     result = adversary.attack(scan, target, settings, SWIFT, wanted)
@@ -95,7 +93,7 @@ def test_it_is_the_same_scan_with_points_moved_within_the_budget(
 
 
 def test_the_same_in_any_unit_and_every_time(adversary: Adversary, target, scan: Scan) -> None:
-    settings = AttackSettings("pgd", "l2", epsilon=0.02, steps=3)
+    settings = AttackSettings("pgd", "l2", epsilon=0.02, steps=2)
     one = adversary.attack(scan, target, settings, SWIFT)
     again = adversary.attack(scan, target, settings, SWIFT)
     assert np.array_equal(one.scan.points, again.scan.points)
@@ -164,7 +162,7 @@ def test_wrong_calls_end_in_one_line_and_no_file(
 
 
 def test_dataset_attacks_a_protocol_in_one_run(tmp_path: Path) -> None:
-    arguments = ["attack-dataset", "seen", "--pairs", "3", "--steps", "4", "--json"]
+    arguments = ["attack-dataset", "seen", "--pairs", "1", "--steps", "4", "--json"]
     arguments += ["--method", "noise", "--method", "fgm", "--method", "ifgm"]
     arguments += ["--epsilon", "0.02", "--epsilon", "0.08", "-o", str(tmp_path / "table.json")]
     run = CliRunner().invoke(app, arguments)
@@ -185,7 +183,7 @@ def test_dataset_attacks_a_protocol_in_one_run(tmp_path: Path) -> None:
 
 
 def test_dataset_with_a_wanted_turn_views_and_a_defence() -> None:
-    arguments = ["attack-dataset", "unseen", "--pairs", "2", "--steps", "10", "--json"]
+    arguments = ["attack-dataset", "unseen", "--pairs", "1", "--steps", "6", "--json"]
     arguments += ["--method", "igsm-t", "--turn", "20", "--views", "2", "--defence", "smooth"]
     run = CliRunner().invoke(app, [*arguments, "--epsilon", "0.05"])
     assert run.exit_code == 0, run.stderr

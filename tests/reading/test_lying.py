@@ -13,7 +13,7 @@ import trimesh
 from posetx.bodies.body import BodyModel
 from posetx.bodies.metrics import position_metrics
 from posetx.cleaning.clean import clean_scan
-from posetx.data.splits import pose_banks
+from posetx.data.poses import PoseBank
 from posetx.evaluation.protocols import Pair, pairs
 from posetx.files.scans import Scan
 from posetx.files.targets import Target, read_target
@@ -36,9 +36,8 @@ def worker() -> Pipeline:
 
 
 @pytest.fixture(scope="module")
-def pair() -> Pair:
-    body = BodyModel.load()
-    return next(pairs("seen", body, pose_banks(body, None), 1))
+def pair(all_banks: dict[str, PoseBank]) -> Pair:
+    return next(pairs("seen", BodyModel.load(), all_banks, 1))
 
 
 @pytest.fixture(scope="module")

@@ -40,8 +40,8 @@ def test_a_card_is_made_once_and_its_tables_take_their_places(
 ) -> None:
     few = (
         Measurement("unseen", 100, by=NETWORK),
+        Measurement("front", 100, by=NETWORK),
         Measurement("scan", 100),
-        Measurement("front", 100),
     )
     monkeypatch.setattr(model_card, "MEASUREMENTS", few)
     document = tmp_path / "d.md"
@@ -50,14 +50,17 @@ def test_a_card_is_made_once_and_its_tables_take_their_places(
     folder = tmp_path / "kept"
     options = CardOptions(folder, str(model), pairs=1, attacked=0, documents=(document,))
     made = make_card(options, lambda *step: told.append(step))
-    assert told == [(1, 1, "network unseen"), (1, 1, "pipeline scan"), (1, 1, "pipeline front")]
-    assert list(made["figures"]["pipeline"]) == ["scan", "front"]
+    assert told == [(1, 1, "network unseen"), (1, 1, "network front"), (1, 1, "pipeline scan")]
+    assert [list(made["figures"][by]) for by in ("network", "pipeline")] == [
+        ["unseen", "front"],
+        ["scan"],
+    ]
     card = json.loads(model.with_suffix(".json").read_text())
     assert card["figures"] == made["figures"]["network"]
     assert card["figures_refined"] == made["figures"]["pipeline"]
-    assert set(card["confidence"]) == set(card["reliability"]) and card["confidence"]
+    assert set(card["confidence"]) == set(card["reliability"]) == {"network", "fitted"}
     text = document.read_text()
-    assert "| metric | scan | front |" in text and "| metric | unseen |" in text
+    assert "| metric | scan |" in text and "| metric | unseen | front |" in text
     assert "| confidence | pairs |" in text and text.count("Words.") == 3
     assert [path.name for path in folder.iterdir()] == ["figures.json"]
 
