@@ -6,6 +6,7 @@ import doctest
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,8 @@ def python_example() -> str:
 def test_readme_s_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(EXAMPLES)
+    # without fits, for speed; tests/pipeline/test_transfer.py has the examples with them
+    monkeypatch.setattr(posetx, "load", partial(posetx.load, refine=False))
     lines = python_example()
     assert len([x for x in lines.splitlines() if x.strip() and not x.startswith("import")]) <= 5
     exec(compile(lines, "README.md", "exec"), {})

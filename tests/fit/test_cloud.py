@@ -45,27 +45,27 @@ def bank(all_banks: dict[str, PoseBank]) -> PoseBank:
 
 
 def case(
-    body: BodyModel, bank: PoseBank, degrees: float, seed: int = 0
+    body: BodyModel, bank: PoseBank, degrees: float, seed: int = 0, count: int = 2
 ) -> tuple[torch.Tensor, PoseCode, Estimate]:
-    """Two bodies' points, what a network that errs by ``degrees`` says of them, and the truth."""
+    """Some bodies' points, what a network that errs by ``degrees`` says of them, and the truth."""
     generator = torch.Generator().manual_seed(seed)
-    truth = bank.draw(2, generator)
-    shape = body.bank[:2]
+    truth = bank.draw(count, generator)
+    shape = body.bank[:count]
     vertices = body.pose(shape, truth)
     joints_rest = body.rest_joints(shape)
     joints = forward_kinematics(joints_rest, truth)
     picked = torch.randperm(vertices.shape[1], generator=generator)[:POINTS]
     cloud, centre, unit = normalise_pose(vertices[:, picked])
     joints = (joints - centre) / unit
-    axis = torch.randn(2, len(JOINTS), 3, generator=generator)
+    axis = torch.randn(count, len(JOINTS), 3, generator=generator)
     axis = torch.deg2rad(torch.tensor(degrees)) * axis / axis.norm(dim=-1, keepdim=True)
     axis[:, :5] *= 0.3
     wrong = global_rotations(relative_rotations(truth) @ matrix_from_axis_angle(axis))
-    parts = torch.log(body.weights[picked].clamp_min(1e-3)).expand(2, -1, -1)
+    parts = torch.log(body.weights[picked].clamp_min(1e-3)).expand(count, -1, -1)
     placed = (forward_kinematics(joints_rest, wrong) - centre) / unit
     first = Estimate(wrong, placed)
-    features = PointFeatures(torch.zeros(2, POINTS, 1), parts)
-    pose = PoseCode(torch.zeros(2, 1), first, features, first, parts)
+    features = PointFeatures(torch.zeros(count, POINTS, 1), parts)
+    pose = PoseCode(torch.zeros(count, 1), first, features, first, parts)
     return cloud, pose, Estimate(truth, joints)
 
 
@@ -104,12 +104,16 @@ def test_a_limb_far_off_is_found_by_trying_other_places(body: BodyModel, bank: P
     assert errors[2] < 0.08
 
 
+@pytest.fixture(scope="module")
+def search(body: BodyModel) -> LimbSearch:
+    return LimbSearch(FreeBody(body, samples=400, components=4))
+
+
 @pytest.mark.parametrize("limbs", LIMBS)
 def test_limbs_are_tried_where_people_have_them(
-    limbs: tuple[int, ...], body: BodyModel, bank: PoseBank
+    limbs: tuple[int, ...], bank: PoseBank, search: LimbSearch
 ) -> None:
-    free = FreeBody(body, samples=400, components=4)
-    search = LimbSearch(free)
+    free = search.body
     generator = torch.Generator().manual_seed(5)
     rotations = bank.draw(1, generator)
     figure = free.begin(Estimate(rotations, free.joint_template.unsqueeze(0)))
@@ -165,17 +169,17 @@ def test_a_limb_that_the_scan_lacks_stays_where_the_network_has_it(
 def test_what_the_network_takes_for_clutter_draws_nothing(
     body: BodyModel, bank: PoseBank, fit: BodyFit
 ) -> None:
-    cloud, pose, truth = case(body, bank, degrees=10)
+    cloud, pose, truth = case(body, bank, degrees=10, count=1)
     hand = truth.joints[:, ARMS[3]]
     generator = torch.Generator().manual_seed(2)
-    bar = hand.unsqueeze(1) + torch.rand(2, 200, 3, generator=generator) * torch.tensor([0.1, 1, 0])
+    bar = hand.unsqueeze(1) + torch.rand(1, 200, 3, generator=generator) * torch.tensor([0.1, 1, 0])
     both = torch.cat([cloud, bar], 1)
     parts = torch.nn.functional.pad(pose.features.parts, (0, 0, 0, 200))
 
     def found(told: bool) -> Estimate:
-        word = torch.full((2, POINTS + 200, 1), -20.0)
+        word = torch.full((1, POINTS + 200, 1), -20.0)
         word[:, POINTS:] = 20.0 if told else -20.0
-        features = PointFeatures(torch.zeros(2, POINTS + 200, 1), parts, word)
+        features = PointFeatures(torch.zeros(1, POINTS + 200, 1), parts, word)
         return improved(fit, both, replace(pose, features=features)).estimate
 
     alone = improved(fit, cloud, pose).estimate
@@ -200,9 +204,11 @@ def test_order_of_points_and_company_do_not_matter(
     assert (alone.joints - together.joints[:1]).norm(dim=-1).max() < 0.01
 
 
-def test_it_works_on_what_inference_mode_made_and_leaves_it_alone(body, fit: BodyFit) -> None:
+def test_it_works_on_what_inference_mode_made_and_leaves_it_alone(
+    body: BodyModel, bank: PoseBank, fit: BodyFit
+) -> None:
     with torch.inference_mode():
-        cloud, pose, _ = case(body, bank, degrees=10)
+        cloud, pose, _ = case(body, bank, degrees=10, count=1)
         before = pose.joints.clone()
         result = improved(fit, cloud, pose)
     assert torch.equal(pose.joints, before)
