@@ -98,7 +98,7 @@ def test_attacks_beat_noise_and_each_other_in_order(model, batch) -> None:
     order += [
         perturbed(m, objective, clouds, budget, generator(), 10).clouds for m in ("fgm", "ifgm")
     ]
-    order += [pgd(objective, clouds, budget, generator(), steps=20, restarts=3).clouds]
+    order += [pgd(objective, clouds, budget, generator(), steps=10, restarts=3).clouds]
     harm = [float(harm_of(objective, c).mean()) for c in order]
     assert harm == sorted(harm)
 
@@ -111,12 +111,13 @@ def test_every_attack_stays_in_its_budget_and_does_what_it_can(model, batch, met
     objective, clouds = objective_of(model, batch), batch.pose.clone()
     before = harm_of(objective, clouds)
     budget = Budget("linf" if method == "igsm" else "point", 0.03)
-    result = perturbed(method, objective, clouds, budget, generator(), steps=3)
+    steps = 1 if method == "nes" else 3  # of which each asks 32 times
+    result = perturbed(method, objective, clouds, budget, generator(), steps)
     assert torch.equal(clouds, batch.pose)
     assert (budget.size(result.clouds - clouds) <= 0.03 * 1.0001).all()
     assert torch.isfinite(result.clouds).all()
     assert harm_of(objective, result.clouds).mean() > before.mean()
-    again = perturbed(method, objective, clouds, budget, generator(), steps=3)
+    again = perturbed(method, objective, clouds, budget, generator(), steps)
     assert torch.equal(result.clouds, again.clouds), "the same seed, the same attack"
     assert result.queries >= len(result.trace) > 0
 
@@ -128,8 +129,9 @@ def test_harm_rises_with_steps_and_with_the_budget(model, batch) -> None:
         result = perturbed("ifgm", objective, batch.pose, Budget("l2", epsilon), generator(), steps)
         return float(harm_of(objective, result.clouds).mean())
 
-    assert harm(0.03, 1) < harm(0.03, 5) < harm(0.03, 20)
-    assert harm(0.01, 10) < harm(0.03, 10) < harm(0.1, 10)
+    most = harm(0.03, 10)
+    assert harm(0.03, 1) < harm(0.03, 4) < most
+    assert harm(0.01, 10) < most < harm(0.1, 10)
 
 
 @pytest.mark.slow

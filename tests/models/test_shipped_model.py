@@ -101,11 +101,12 @@ def test_figures_are_deterministic_and_sane(predictor: Predictor) -> None:
 def test_scans_are_turned_upright_and_to_the_front(predictor: Predictor, refine: bool) -> None:
     """Whichever axis is up: what the model sees next is the body's own frame."""
     evaluator = Evaluator(predictor, refine=refine)
+    most = 10 if refine else 20  # of the second pair the network alone is off by 14
     for pair in pairs("turned", evaluator.body, evaluator.banks, 2):
         read = evaluator.read(pair, PROTOCOLS["turned"])
         rotation = np.roll(read.orientation.rotation, -pair.roll, 1)
         turn = rotation @ matrix_from_yaw(torch.tensor(pair.yaw)).double().numpy()
-        assert np.degrees(np.arccos((np.trace(turn) - 1) / 2)) < (10 if refine else 20)
+        assert np.degrees(np.arccos((np.trace(turn) - 1) / 2)) < most
         assert all(s["stage"] != "fit" for s in read.cleaning), "there was no furniture"
 
 
