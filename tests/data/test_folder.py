@@ -277,7 +277,8 @@ def trainer(
     return Trainer(path, body, meshes, settings, config, stream, CPU)
 
 
-@pytest.mark.parametrize("head", ["skin", pytest.param("coords", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("head", ["skin", "coords"])
 def test_loss_falls(tmp_path: Path, body: BodyModel, meshes: MeshFolder, head: str) -> None:
     config = PoseMAEConfig(head, width=64, code=64, decoder_width=16, decoder_blocks=1, depth=1)
     seen = []

@@ -187,6 +187,7 @@ def test_what_the_network_takes_for_clutter_draws_nothing(
     assert joint_error(found(told=False), truth).mean() > 1.5 * joint_error(alone, truth).mean()
 
 
+@pytest.mark.slow
 def test_order_of_points_and_company_do_not_matter(
     body: BodyModel, bank: PoseBank, fit: BodyFit
 ) -> None:

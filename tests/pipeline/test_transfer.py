@@ -75,12 +75,15 @@ def fitted(worker: Pipeline, pair: Pair, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.mark.parametrize(
-    ("turn", "unit"), [(np.eye(3), 1.0), (Z_UP, None), (LYING, 39.37)], ids=["y", "fitted", "x"]
+    ("turn", "unit"),
+    [(np.eye(3), 1.0), pytest.param(Z_UP, None, marks=pytest.mark.slow), (LYING, 39.37)],
+    ids=["y", "fitted", "x"],
 )
-def test_any_unit_and_axis(worker, pair, ready, fitted, tmp_path: Path, turn, unit) -> None:
-    reading = fitted
+def test_any_unit_and_axis(worker, pair, ready, request, tmp_path: Path, turn, unit) -> None:
     if unit:
         reading = worker.read(scanned(tmp_path, pair, turn, unit), refine=False)
+    else:
+        reading = request.getfixturevalue("fitted")
     result = worker.give(reading, ready)
     truth = pair.truth.double().numpy()
     found = result.report.scan_rotation @ turn
@@ -90,6 +93,7 @@ def test_any_unit_and_axis(worker, pair, ready, fitted, tmp_path: Path, turn, un
     assert result.report.edge_distortion < 0.06
 
 
+@pytest.mark.slow
 def test_a_character_may_face_either_way(worker) -> None:
     """The hat's brim hides it from the network alone; it mostly faces where programs have it."""
     target, turn = read_target(EXAMPLES / "target.obj"), np.diag([-1.0, 1.0, -1.0])
@@ -138,6 +142,7 @@ def test_surveyors_coordinates(worker, pair, ready, tmp_path: Path) -> None:
     assert np.abs(found - near).max() < 0.01
 
 
+@pytest.mark.slow
 def test_same_result_for_shuffled_points(worker, ready, fitted) -> None:
     shuffled = np.random.default_rng(0).permutation(fitted.scan.points)
     again = worker.read(replace(fitted.scan, points=shuffled))

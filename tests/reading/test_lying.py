@@ -71,8 +71,15 @@ def headed(vertices: np.ndarray, like: np.ndarray) -> np.ndarray:
     return vertices @ turn.T
 
 
-@pytest.mark.parametrize("laid", [ON_THE_BACK, ON_THE_SIDE])
-@pytest.mark.parametrize(("up", "floor"), [("auto", True), ("z", False)])
+@pytest.mark.parametrize(
+    ("laid", "up", "floor"),
+    [
+        (ON_THE_BACK, "auto", True),
+        (ON_THE_SIDE, "z", False),
+        pytest.param(ON_THE_SIDE, "auto", True, marks=pytest.mark.slow),
+        pytest.param(ON_THE_BACK, "z", False, marks=pytest.mark.slow),
+    ],
+)
 def test_the_result_lies_as_the_scan_does(worker, pair, ready, laid, up, floor) -> None:
     scan = scan_of(scene(pair, laid, floor) @ Z_UP.T)
     result = worker.give(worker.read(scan, up, refine=False), ready)

@@ -74,7 +74,10 @@ def test_what_belongs_to_a_figure_that_is_known(drawn, name: str) -> None:
     assert (belonging(pieces, core, UP)[pieces.of_vertex] == made.belongs).all()
 
 
-@pytest.mark.parametrize("names", [["crate", "base"], ["helper"], ["wide ground", "cat"]])
+@pytest.mark.parametrize(
+    "names",
+    [["crate", "base"], ["helper"], pytest.param(["wide ground", "cat"], marks=pytest.mark.slow)],
+)
 def test_others_stay_and_the_figure_is_posed_without_fits(
     pipeline, drawn, reading, alone, names
 ) -> None:
