@@ -33,6 +33,7 @@ def main() -> None:
 
 def terminate(*_: Any) -> None:
     """Makes a signal an exception, so that nothing half-written stays behind."""
+    Terminated.asked = True
     raise Terminated
 
 

@@ -51,6 +51,10 @@ class FieldError(UsageError):
 class Terminated(KeyboardInterrupt):
     """The process was asked to end (SIGTERM); whatever cleans up at Ctrl-C does so now."""
 
+    #: Whether it was asked, ever. Torch takes what is raised while it reads a storage for a failure
+    #: of its own, and raises a ValueError in its place: which is then not unexpected.
+    asked = False
+
 
 class MissingError(PosetxError):
     """Weights or a dependency are not here (exit code 3)."""

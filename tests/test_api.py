@@ -6,7 +6,10 @@ import doctest
 import re
 import subprocess
 import sys
+from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,6 +50,8 @@ def python_example() -> str:
 def test_readme_s_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(EXAMPLES)
+    # without fits, for speed; tests/pipeline/test_transfer.py has the examples with them
+    monkeypatch.setattr(posetx, "load", partial(posetx.load, refine=False))
     lines = python_example()
     assert len([x for x in lines.splitlines() if x.strip() and not x.startswith("import")]) <= 5
     exec(compile(lines, "README.md", "exec"), {})
@@ -54,11 +59,17 @@ def test_readme_s_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert np.isfinite(written.vertices).all()
 
 
-@pytest.mark.parametrize("module", ["posetx.api", "posetx.files.sources"])
-def test_docstrings_show_what_happens(module: str) -> None:
-    __import__(module)
-    done = doctest.testmod(sys.modules[module])
-    assert done.attempted > 0 and done.failed == 0
+def docstrings() -> list[Any]:
+    """Those with examples; attacks take longest."""
+    modules = [import_module(name) for name in ("posetx.api", "posetx.files.sources")]
+    found = [one for m in modules for one in doctest.DocTestFinder().find(m) if one.examples]
+    slow = [(pytest.mark.slow,) if "attack" in one.name else () for one in found]
+    return [pytest.param(one, id=one.name, marks=m) for one, m in zip(found, slow, strict=True)]
+
+
+@pytest.mark.parametrize("docstring", docstrings())
+def test_docstrings_show_what_happens(docstring: doctest.DocTest) -> None:
+    assert doctest.DocTestRunner().run(docstring).failed == 0
 
 
 def test_every_public_name_has_an_example() -> None:
@@ -84,12 +95,15 @@ def test_unknown_names_are_unknown() -> None:
         posetx.nothing  # noqa: B018
 
 
-def test_paths_meshes_and_arrays_are_the_same_scan(poser, reading) -> None:
-    raw = posetx.read_scan(EXAMPLES / "scan.ply")
+def test_paths_meshes_and_arrays_are_the_same_scan(poser, tmp_path: Path) -> None:
+    path = tmp_path / "few.npy"
+    np.save(path, posetx.read_scan(EXAMPLES / "scan.ply").points[::8])
+    told = {"up": "z", "clean": False}
+    raw, first = posetx.read_scan(path), poser.read(path, **told)
     assert raw.faces is None
-    for source in (str(EXAMPLES / "scan.ply"), raw, raw.points, trimesh.PointCloud(raw.points)):
-        again = poser.read(source)
-        assert np.allclose(again.joints, reading.joints, atol=1e-9)
+    for source in (str(path), raw, raw.points, trimesh.PointCloud(raw.points)):
+        again = poser.read(source, **told)
+        assert np.allclose(again.joints, first.joints, atol=1e-9)
 
 
 def test_joints_are_in_the_scan(reading) -> None:

@@ -85,6 +85,18 @@ def copy(tmp_path: Path) -> Copy:
 LEARN_AND_MOVE = """
 from pathlib import Path
 import json, torch
+from typer.testing import CliRunner
+from posetx.cli import app
+
+def posetx(*arguments):
+    done = CliRunner().invoke(app, [*map(str, arguments), "--json"])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+sizes = ("--width", 8, "--pose-points", 32, "--identity-points", 32)
+learnt = posetx("train", "run", "--model", "toy", *sizes, "--batch", 4, "--samples", 8)
+measured = posetx("evaluate", "-m", learnt["model"], "-p", "seen", "--pairs", 1)
+
 from posetx.bodies.body import BodyModel
 from posetx.data.splits import training_poses
 from posetx.data.stream import StreamSettings
@@ -103,6 +115,7 @@ run = Trainer(Path("again"), body, training_poses(body, None), settings, config,
 before = [value.clone() for value in run.model.parameters()]
 steps = [{name: float(term) for name, term in run.step().items()} for _ in range(2)]
 print(json.dumps({
+    "learnt": learnt, "measured": measured,
     "kind": card["architecture"], "moved": moved.shape, "finite": bool(moved.isfinite().all()),
     "steps": steps,
     "changed": [not torch.equal(a, b) for a, b in zip(before, run.model.parameters())],
@@ -113,14 +126,10 @@ print(json.dumps({
 def test_a_model_is_a_file_and_a_line(copy: Copy) -> None:
     source, line = blocks("A model")
     copy.add("posetx/models/toy.py", source, "posetx/models/known.py", "KNOWN", line)
-    learnt = copy.posetx(
-        *("train", "run", "--model", "toy", "--width", 8, "--pose-points", 32),
-        *("--identity-points", 32, "--batch", 4, "--samples", 8),
-    )
-    assert Path(learnt["model"]).name == "toy.safetensors" and learnt["samples"] == 8
-    measured = copy.posetx("evaluate", "-m", learnt["model"], "-p", "seen", "--pairs", 1)
-    assert measured["figures"]["seen"]["pmd"] > 0
     done = json.loads(copy.run("-c", LEARN_AND_MOVE))
+    learnt = done["learnt"]
+    assert Path(learnt["model"]).name == "toy.safetensors" and learnt["samples"] == 8
+    assert done["measured"]["figures"]["seen"]["pmd"] > 0
     assert done["kind"] == "Toy" and done["moved"] == [2, 50, 3] and done["finite"]
     for terms in done["steps"]:
         assert set(terms) == {"position", "edge", "pmd"} and np.isfinite(list(terms.values())).all()

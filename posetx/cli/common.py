@@ -230,6 +230,8 @@ def explain(error: BaseException) -> tuple[str, int]:
         return f"{error.name} is not installed; `posetx doctor` says what is missing", 3
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror or error}", 1
+    if Terminated.asked:
+        return explain(Terminated())
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return f"unexpected {what}; run with -v for the traceback", 1
 

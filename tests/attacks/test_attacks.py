@@ -17,8 +17,6 @@ from posetx.attacks.methods import perturbed
 from posetx.attacks.objective import transfer_damage
 from posetx.attacks.pgd import pgd
 from posetx.attacks.victim import Victim
-from posetx.bodies.body import BodyModel
-from posetx.data.splits import training_poses
 from posetx.data.stream import BodyStream, StreamSettings
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import Predictor
@@ -31,10 +29,9 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def batch():
-    body = BodyModel.load()
+def batch(data):
     settings = StreamSettings(128, scan_share=0.0, noise_share=0.0, reposed_share=0.0)
-    return BodyStream(body, training_poses(body, None), settings, seed=3).draw(8)
+    return BodyStream(*data, settings, seed=3).draw(8)
 
 
 def objective_of(model, batch):
@@ -101,7 +98,7 @@ def test_attacks_beat_noise_and_each_other_in_order(model, batch) -> None:
     order += [
         perturbed(m, objective, clouds, budget, generator(), 10).clouds for m in ("fgm", "ifgm")
     ]
-    order += [pgd(objective, clouds, budget, generator(), steps=20, restarts=3).clouds]
+    order += [pgd(objective, clouds, budget, generator(), steps=10, restarts=3).clouds]
     harm = [float(harm_of(objective, c).mean()) for c in order]
     assert harm == sorted(harm)
 
@@ -114,12 +111,13 @@ def test_every_attack_stays_in_its_budget_and_does_what_it_can(model, batch, met
     objective, clouds = objective_of(model, batch), batch.pose.clone()
     before = harm_of(objective, clouds)
     budget = Budget("linf" if method == "igsm" else "point", 0.03)
-    result = perturbed(method, objective, clouds, budget, generator(), steps=3)
+    steps = 1 if method == "nes" else 3  # of which each asks 32 times
+    result = perturbed(method, objective, clouds, budget, generator(), steps)
     assert torch.equal(clouds, batch.pose)
     assert (budget.size(result.clouds - clouds) <= 0.03 * 1.0001).all()
     assert torch.isfinite(result.clouds).all()
     assert harm_of(objective, result.clouds).mean() > before.mean()
-    again = perturbed(method, objective, clouds, budget, generator(), steps=3)
+    again = perturbed(method, objective, clouds, budget, generator(), steps)
     assert torch.equal(result.clouds, again.clouds), "the same seed, the same attack"
     assert result.queries >= len(result.trace) > 0
 
@@ -131,8 +129,9 @@ def test_harm_rises_with_steps_and_with_the_budget(model, batch) -> None:
         result = perturbed("ifgm", objective, batch.pose, Budget("l2", epsilon), generator(), steps)
         return float(harm_of(objective, result.clouds).mean())
 
-    assert harm(0.03, 1) < harm(0.03, 5) < harm(0.03, 20)
-    assert harm(0.01, 10) < harm(0.03, 10) < harm(0.1, 10)
+    most = harm(0.03, 10)
+    assert harm(0.03, 1) < harm(0.03, 4) < most
+    assert harm(0.01, 10) < most < harm(0.1, 10)
 
 
 @pytest.mark.slow
@@ -173,7 +172,7 @@ def test_signs_lead_to_the_pose_that_is_wanted(model, batch) -> None:
         igsm(wanted, batch.pose, Budget("l2", 0.1))
 
 
-FAST = ("sor", "mask")
+FAST = ("sor",)
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ import pytest
 import typer
 
 from posetx import __version__
-from posetx.__main__ import main
+from posetx.__main__ import main, terminate
 from posetx.cli import COMMANDS, app
 from posetx.cli.common import JsonOption, QuietOption, VerboseOption, emit_json, guarded
-from posetx.errors import FieldError, MissingError, PosetxError, UsageError
+from posetx.errors import FieldError, MissingError, PosetxError, Terminated, UsageError
 from posetx.system.console import console
 from posetx.system.device import resolve_device
 from posetx.system.diagnosis import Dependency, advise, probe
@@ -158,6 +158,19 @@ def test_an_error_is_one_line_and_a_code(
     assert text in line
     assert line.count("\n") == 1
     assert not console.quiet
+
+
+def test_what_a_library_makes_of_a_signal_is_told_as_the_signal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As torch does while it reads a checkpoint: tests/cli/test_stops.py found it."""
+    monkeypatch.setattr(Terminated, "asked", False)
+    error = ValueError("could not determine the shape")
+    assert code_and_line(error, capsys)[0] == 1
+    with pytest.raises(Terminated):
+        terminate()
+    assert code_and_line(error, capsys) == (143, "error: terminated\n")
+    assert code_and_line(PosetxError("o.obj: the disk is full"), capsys)[0] == 1
 
 
 def test_verbose_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from posetx.bodies.body import BodyModel
 from posetx.cli import COMMANDS, app
 from posetx.errors import PosetxError, UsageError
 from posetx.files.atomic import atomic_file, check_outputs, write_bytes_atomic
@@ -21,15 +21,11 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes and devices of
 
 
 @pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def files(tmp_path: Path, standing: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in with a scan, a target and what must not be replaced."""
     monkeypatch.chdir(tmp_path)
-    body = BodyModel.load()
-    points = body.template.double().numpy()
-    np.save("scan.npy", points)
-    lines = ["v {:.5f} {:.5f} {:.5f}\n".format(*p) for p in points.tolist()]
-    lines += ["f {} {} {}\n".format(*f) for f in (body.faces.numpy() + 1).tolist()]
-    Path("target.obj").write_text("".join(lines))
+    for name in ("scan.npy", "target.obj"):
+        shutil.copy(standing / name, name)
     Path("old.obj").write_text("old")
     Path("old.json").write_text("{}")
     Path("old.html").write_text("old")

@@ -171,7 +171,8 @@ def test_a_disk_that_is_full(
         assert ended.code == 0, ended.err
         assert contents(out) == writer.names
         check_whole(out)
-    assert len(ended.tried) == len(trials)
+    # `train` saves by the clock: on a busy machine it may begin fewer files the second time.
+    assert len(trials) - 1 <= len(ended.tried) <= len(trials)
     for tried in ended.tried:
         assert contents(tried.copy) <= writer.names, (tried, contents(tried.copy))
         check_whole(tried.copy)

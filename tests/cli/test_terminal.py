@@ -26,25 +26,26 @@ def run(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def completed(words: str) -> list[str]:
-    """What bash is offered for the last of the words."""
+def asked(words: str) -> dict[str, str]:
+    """The environment in which bash asks what the last of the words may be."""
     count = len(words.split(" ")) - 1
-    more = {"_POSETX_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(count)}
+    return {"_POSETX_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(count)}
+
+
+def test_a_shell_s_question_is_answered_by_the_process() -> None:
     child = subprocess.run(
         [sys.executable, "-m", "posetx"],
         capture_output=True,
         text=True,
-        env={**os.environ, **more},
+        env={**os.environ, **asked("posetx trans")},
         check=False,
     )
-    assert not child.stderr
-    return child.stdout.split()
+    assert (child.stdout.split(), child.stderr) == (["transfer"], "")
 
 
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        ("posetx trans", ["transfer"]),
         ("posetx attack", ["attack", "attack-dataset", "attack-tables"]),
         ("posetx attack-dataset --by", ["--by-part"]),
         ("posetx attack --method i", ["ifgm", "igsm", "igsm-t"]),
@@ -55,8 +56,17 @@ def completed(words: str) -> list[str]:
         ("posetx trials --only adam", ["adamw"]),
     ],
 )
-def test_the_shell_completes(words: str, offered: list[str]) -> None:
-    assert completed(words) == offered
+def test_the_shell_completes(
+    words: str,
+    offered: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in asked(words).items():
+        monkeypatch.setenv(name, value)
+    run()
+    told = capsys.readouterr()
+    assert (told.out.split(), told.err) == (offered, "")
 
 
 def test_completion_can_be_shown(capfd: pytest.CaptureFixture[str]) -> None:

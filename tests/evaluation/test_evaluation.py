@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 from posetx.bodies.body import BodyModel
 from posetx.bodies.metrics import joint_metrics, joint_regressor, position_metrics
 from posetx.cli import app
-from posetx.data.splits import pose_banks
 from posetx.errors import UsageError
 from posetx.evaluation.card import write_figures
 from posetx.evaluation.protocols import HEIGHTS, PROTOCOLS, eligible_bodies, pairs
@@ -31,8 +30,8 @@ def body() -> BodyModel:
 
 
 @pytest.fixture(scope="module")
-def banks(body: BodyModel):
-    return pose_banks(body, None)
+def banks(all_banks):
+    return all_banks
 
 
 def test_pmd_is_the_mean_squared_coordinate_error() -> None:

@@ -6,8 +6,10 @@ import io
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -35,20 +37,23 @@ meshes.save_current_mesh(sys.argv[1])
 """
 
 
-def write(path: Path) -> Path:
+@cache
+def written(suffix: str) -> bytes:
     """The figure in the format of the suffix; in a child, as posetx does."""
-    suffix = path.suffix.lower()
     # MeshLab writes no classic-encoded X3D, which is VRML with another first line.
-    made = path.with_suffix(".wrl" if suffix == ".x3dv" else suffix)
-    arrays = [str(a.tolist()) for a in (VERTICES, FACES, COLORS)]
-    subprocess.run(
-        [sys.executable, "-c", WRITE, str(made), *arrays], check=True, capture_output=True
-    )
     if suffix == ".x3dv":
-        text = made.read_text().replace("#VRML V2.0 utf8", "#X3D V3.0 utf8\nPROFILE Interchange\n")
-        path.write_text(text)
-    elif made != path:
-        made.rename(path)
+        return written(".wrl").replace(b"#VRML V2.0 utf8", b"#X3D V3.0 utf8\nPROFILE Interchange\n")
+    arrays = [str(a.tolist()) for a in (VERTICES, FACES, COLORS)]
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / f"made{suffix}"
+        child = [sys.executable, "-c", WRITE, str(made), *arrays]
+        subprocess.run(child, check=True, capture_output=True)
+        return made.read_bytes()
+
+
+def write(path: Path) -> Path:
+    """A file of the figure."""
+    path.write_bytes(written(path.suffix.lower()))
     return path
 
 
@@ -119,9 +124,14 @@ def test_damaged(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(meshlab, "SECONDS", 20.0)
     path = tmp_path / f"a{suffix}"
     whole = write(path).read_bytes()
-    for data in (b"", b"garbage", whole[: len(whole) // 2]):
+    half = whole[: len(whole) // 2]
+    for data, readers in (
+        (b"", (read_scan,)),
+        (b"garbage", (read_target,)),
+        (half, (read_scan, read_target)),
+    ):
         path.write_bytes(data)
-        for read in (read_scan, read_target):
+        for read in readers:
             try:
                 read(path)
                 assert len(data) > 10  # half of a text can be a file

@@ -14,7 +14,7 @@ from posetx.bodies.body import (
     relative_rotations,
 )
 from posetx.bodies.skeleton import ARMS, JOINTS
-from posetx.data.splits import training_poses
+from posetx.data.poses import PoseBank
 from posetx.fit.cloud import BodyFit, FitSettings
 from posetx.fit.figure import Figure, FreeBody
 from posetx.fit.limbs import LIMBS, LimbSearch
@@ -39,27 +39,33 @@ def fit(body: BodyModel) -> BodyFit:
     return BodyFit(body, FitSettings(body_points=800, rounds=1))
 
 
-def case(body: BodyModel, degrees: float, seed: int = 0) -> tuple[torch.Tensor, PoseCode, Estimate]:
-    """Two bodies' points, what a network that errs by ``degrees`` says of them, and the truth."""
+@pytest.fixture(scope="module")
+def bank(all_banks: dict[str, PoseBank]) -> PoseBank:
+    return all_banks["train"]
+
+
+def case(
+    body: BodyModel, bank: PoseBank, degrees: float, seed: int = 0, count: int = 2
+) -> tuple[torch.Tensor, PoseCode, Estimate]:
+    """Some bodies' points, what a network that errs by ``degrees`` says of them, and the truth."""
     generator = torch.Generator().manual_seed(seed)
-    bank = training_poses(body, None)
-    truth = bank.draw(2, generator)
-    shape = body.bank[:2]
+    truth = bank.draw(count, generator)
+    shape = body.bank[:count]
     vertices = body.pose(shape, truth)
     joints_rest = body.rest_joints(shape)
     joints = forward_kinematics(joints_rest, truth)
     picked = torch.randperm(vertices.shape[1], generator=generator)[:POINTS]
     cloud, centre, unit = normalise_pose(vertices[:, picked])
     joints = (joints - centre) / unit
-    axis = torch.randn(2, len(JOINTS), 3, generator=generator)
+    axis = torch.randn(count, len(JOINTS), 3, generator=generator)
     axis = torch.deg2rad(torch.tensor(degrees)) * axis / axis.norm(dim=-1, keepdim=True)
     axis[:, :5] *= 0.3
     wrong = global_rotations(relative_rotations(truth) @ matrix_from_axis_angle(axis))
-    parts = torch.log(body.weights[picked].clamp_min(1e-3)).expand(2, -1, -1)
+    parts = torch.log(body.weights[picked].clamp_min(1e-3)).expand(count, -1, -1)
     placed = (forward_kinematics(joints_rest, wrong) - centre) / unit
     first = Estimate(wrong, placed)
-    features = PointFeatures(torch.zeros(2, POINTS, 1), parts)
-    pose = PoseCode(torch.zeros(2, 1), first, features, first, parts)
+    features = PointFeatures(torch.zeros(count, POINTS, 1), parts)
+    pose = PoseCode(torch.zeros(count, 1), first, features, first, parts)
     return cloud, pose, Estimate(truth, joints)
 
 
@@ -67,21 +73,21 @@ def joint_error(estimate: Estimate, truth: Estimate) -> torch.Tensor:
     return (estimate.joints - truth.joints).norm(dim=-1).mean(1)
 
 
-def test_it_finds_the_pose_from_nearby(body: BodyModel, fit: BodyFit) -> None:
-    cloud, pose, truth = case(body, degrees=20)
+def test_it_finds_the_pose_from_nearby(body: BodyModel, bank: PoseBank, fit: BodyFit) -> None:
+    cloud, pose, truth = case(body, bank, degrees=20)
     better = improved(fit, cloud, pose).estimate
     assert (joint_error(better, truth) < 0.5 * joint_error(pose.estimate, truth)).all()
     before = geodesic_degrees(pose.rotations, truth.rotations).mean()
     assert geodesic_degrees(better.rotations, truth.rotations).mean() < 0.8 * before
 
 
-def test_a_right_estimate_stays_right(body: BodyModel, fit: BodyFit) -> None:
-    cloud, pose, truth = case(body, degrees=0)
+def test_a_right_estimate_stays_right(body: BodyModel, bank: PoseBank, fit: BodyFit) -> None:
+    cloud, pose, truth = case(body, bank, degrees=0)
     assert (joint_error(improved(fit, cloud, pose).estimate, truth) < 0.03).all()
 
 
-def test_a_limb_far_off_is_found_by_trying_other_places(body: BodyModel) -> None:
-    cloud, pose, truth = case(body, degrees=5, seed=1)
+def test_a_limb_far_off_is_found_by_trying_other_places(body: BodyModel, bank: PoseBank) -> None:
+    cloud, pose, truth = case(body, bank, degrees=5, seed=1)
     local = relative_rotations(pose.rotations)
     raised = matrix_from_axis_angle(torch.tensor([0.0, 0.0, 2.2]))
     local[:, ARMS[1]] = raised @ local[:, ARMS[1]]
@@ -98,12 +104,18 @@ def test_a_limb_far_off_is_found_by_trying_other_places(body: BodyModel) -> None
     assert errors[2] < 0.08
 
 
+@pytest.fixture(scope="module")
+def search(body: BodyModel) -> LimbSearch:
+    return LimbSearch(FreeBody(body, samples=400, components=4))
+
+
 @pytest.mark.parametrize("limbs", LIMBS)
-def test_limbs_are_tried_where_people_have_them(limbs: tuple[int, ...], body: BodyModel) -> None:
-    free = FreeBody(body, samples=400, components=4)
-    search = LimbSearch(free)
+def test_limbs_are_tried_where_people_have_them(
+    limbs: tuple[int, ...], bank: PoseBank, search: LimbSearch
+) -> None:
+    free = search.body
     generator = torch.Generator().manual_seed(5)
-    rotations = training_poses(body, None).draw(1, generator)
+    rotations = bank.draw(1, generator)
     figure = free.begin(Estimate(rotations, free.joint_template.unsqueeze(0)))
     local = relative_rotations(rotations)
     local[:, list(limbs)] = search.local[7, list(limbs)]
@@ -115,10 +127,10 @@ def test_limbs_are_tried_where_people_have_them(limbs: tuple[int, ...], body: Bo
     assert apart.norm(dim=-1).amax(1).min() < 1e-4
 
 
-def test_derivatives_are_those_of_the_placed_surface(body: BodyModel) -> None:
+def test_derivatives_are_those_of_the_placed_surface(body: BodyModel, bank: PoseBank) -> None:
     free = FreeBody(body, samples=60, components=5)
     generator = torch.Generator().manual_seed(3)
-    rotations = training_poses(body, None).draw(2, generator)
+    rotations = bank.draw(2, generator)
     figure = Figure(
         rotations,
         torch.randn(2, 1, 3, generator=generator),
@@ -137,9 +149,9 @@ def test_derivatives_are_those_of_the_placed_surface(body: BodyModel) -> None:
 
 @pytest.mark.slow
 def test_a_limb_that_the_scan_lacks_stays_where_the_network_has_it(
-    body: BodyModel, fit: BodyFit
+    body: BodyModel, bank: PoseBank, fit: BodyFit
 ) -> None:
-    cloud, pose, truth = case(body, degrees=0)
+    cloud, pose, truth = case(body, bank, degrees=0)
     part = pose.features.parts[0].argmax(-1)
     seen = ~torch.isin(part, torch.tensor(ARMS[:4]))  # the scan lacks an arm
     pose.features.parts = pose.features.parts[:, seen]
@@ -154,18 +166,20 @@ def test_a_limb_that_the_scan_lacks_stays_where_the_network_has_it(
     assert error(fit) < 0.5 * error(stubborn)
 
 
-def test_what_the_network_takes_for_clutter_draws_nothing(body: BodyModel, fit: BodyFit) -> None:
-    cloud, pose, truth = case(body, degrees=10)
+def test_what_the_network_takes_for_clutter_draws_nothing(
+    body: BodyModel, bank: PoseBank, fit: BodyFit
+) -> None:
+    cloud, pose, truth = case(body, bank, degrees=10, count=1)
     hand = truth.joints[:, ARMS[3]]
     generator = torch.Generator().manual_seed(2)
-    bar = hand.unsqueeze(1) + torch.rand(2, 200, 3, generator=generator) * torch.tensor([0.1, 1, 0])
+    bar = hand.unsqueeze(1) + torch.rand(1, 200, 3, generator=generator) * torch.tensor([0.1, 1, 0])
     both = torch.cat([cloud, bar], 1)
     parts = torch.nn.functional.pad(pose.features.parts, (0, 0, 0, 200))
 
     def found(told: bool) -> Estimate:
-        word = torch.full((2, POINTS + 200, 1), -20.0)
+        word = torch.full((1, POINTS + 200, 1), -20.0)
         word[:, POINTS:] = 20.0 if told else -20.0
-        features = PointFeatures(torch.zeros(2, POINTS + 200, 1), parts, word)
+        features = PointFeatures(torch.zeros(1, POINTS + 200, 1), parts, word)
         return improved(fit, both, replace(pose, features=features)).estimate
 
     alone = improved(fit, cloud, pose).estimate
@@ -173,8 +187,11 @@ def test_what_the_network_takes_for_clutter_draws_nothing(body: BodyModel, fit: 
     assert joint_error(found(told=False), truth).mean() > 1.5 * joint_error(alone, truth).mean()
 
 
-def test_order_of_points_and_company_do_not_matter(body: BodyModel, fit: BodyFit) -> None:
-    cloud, pose, _ = case(body, degrees=15)
+@pytest.mark.slow
+def test_order_of_points_and_company_do_not_matter(
+    body: BodyModel, bank: PoseBank, fit: BodyFit
+) -> None:
+    cloud, pose, _ = case(body, bank, degrees=15)
     together = improved(fit, cloud, pose).estimate
     order = torch.randperm(POINTS, generator=torch.Generator().manual_seed(1))
     shuffled = PoseCode(
@@ -188,9 +205,11 @@ def test_order_of_points_and_company_do_not_matter(body: BodyModel, fit: BodyFit
     assert (alone.joints - together.joints[:1]).norm(dim=-1).max() < 0.01
 
 
-def test_it_works_on_what_inference_mode_made_and_leaves_it_alone(body, fit: BodyFit) -> None:
+def test_it_works_on_what_inference_mode_made_and_leaves_it_alone(
+    body: BodyModel, bank: PoseBank, fit: BodyFit
+) -> None:
     with torch.inference_mode():
-        cloud, pose, _ = case(body, degrees=10)
+        cloud, pose, _ = case(body, bank, degrees=10, count=1)
         before = pose.joints.clone()
         result = improved(fit, cloud, pose)
     assert torch.equal(pose.joints, before)

@@ -10,7 +10,7 @@ import torch
 
 from posetx.arrays import Floats
 from posetx.bodies.body import BodyModel, global_rotations, relative_rotations
-from posetx.data.splits import training_poses
+from posetx.data.poses import PoseBank
 from posetx.fit.dense import DenseFit, Ended
 from posetx.fit.figure import Figure, FreeBody
 from posetx.fit.habits import TURNS, Habits
@@ -34,9 +34,9 @@ def fit(body: BodyModel) -> DenseFit:
 
 
 @pytest.fixture(scope="module")
-def truth(body: BodyModel) -> Figure:
+def truth(body: BodyModel, all_banks: dict[str, PoseBank]) -> Figure:
     generator = torch.Generator().manual_seed(0)
-    rotations = training_poses(body, None).draw(1, generator)
+    rotations = all_banks["train"].draw(1, generator)
     return Figure(
         rotations, torch.zeros(1, 1, 3), torch.ones(1, 1, 1), body.bank[:1, :COMPONENTS].clone()
     )
@@ -141,9 +141,9 @@ def test_movement_across_the_surface_is_that_of_all_movement(
     assert torch.allclose(surface.across(truth, contacts), across, atol=1e-5)
 
 
-def test_habits_lead_back_to_what_people_do(body: BodyModel) -> None:
+def test_habits_lead_back_to_what_people_do(all_banks: dict[str, PoseBank]) -> None:
     habits = Habits()
-    drawn = training_poses(body, None).draw(3, torch.Generator().manual_seed(4)).double()
+    drawn = all_banks["train"].draw(3, torch.Generator().manual_seed(4)).double()
     matrices, gradients = habits.normal_equations(drawn)
     assert matrices.shape == (3, TURNS, TURNS)
     assert torch.allclose(habits.normal_equations(drawn[1:])[0], matrices[1:])

@@ -9,7 +9,7 @@ import torch
 
 from posetx.bodies.body import BodyModel, forward_kinematics
 from posetx.bodies.skeleton import JOINTS
-from posetx.data.splits import training_poses
+from posetx.data.poses import PoseBank
 from posetx.fit.cloud import BodyFit, FitSettings
 from posetx.fit.dense import DenseFit
 from posetx.fit.figure import Figure
@@ -36,10 +36,12 @@ def body() -> BodyModel:
 
 
 @pytest.fixture(scope="module")
-def wearer(body: BodyModel) -> tuple[torch.Tensor, torch.Tensor, PoseCode, Figure]:
+def wearer(
+    body: BodyModel, all_banks: dict[str, PoseBank]
+) -> tuple[torch.Tensor, torch.Tensor, PoseCode, Figure]:
     """A cloud of somebody in a coat, how far its points are off the skin, who knows the pose."""
     generator = torch.Generator().manual_seed(4)
-    turns = training_poses(body, None).draw(1, generator)
+    turns = all_banks["train"].draw(1, generator)
     shape = body.bank[:1]
     vertices = body.pose(shape, turns)[0]
     normals = vertex_normals(vertices.double().numpy(), body.faces.numpy())

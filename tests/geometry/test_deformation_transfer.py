@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from posetx.arrays import Floats, Indices
 from posetx.bodies.body import BodyModel
-from posetx.data.splits import training_poses
+from posetx.data.poses import PoseBank
 from posetx.geometry.deformation_transfer import _mesh, _regular, deformation_transfer
 from posetx.geometry.mesh import cross_of_faces
 
@@ -110,9 +110,9 @@ def body() -> BodyModel:
 
 
 @pytest.fixture(scope="module")
-def pair(body: BodyModel):
+def pair(body: BodyModel, all_banks: dict[str, PoseBank]):
     """Two bodies of much the same build at rest and in one pose: rest, posed, rest, posed."""
-    rotations = training_poses(body, None).draw(1, torch.Generator().manual_seed(5))
+    rotations = all_banks["train"].draw(1, torch.Generator().manual_seed(5))
     shapes = body.bank[[7, 100]]
     at_rest = body.rest(shapes)[0].double().numpy()
     posed = body.pose(shapes, rotations.expand(2, -1, -1, -1)).double().numpy()

@@ -13,9 +13,7 @@ from typer.testing import CliRunner
 from posetx.attacks.budget import Budget
 from posetx.attacks.fgm import fgm
 from posetx.attacks.victim import Victim
-from posetx.bodies.body import BodyModel
 from posetx.cli import app
-from posetx.data.splits import training_poses
 from posetx.data.stream import Batch, BodyStream, StreamSettings
 from posetx.errors import PosetxError, UsageError
 from posetx.evaluation.alone import figures_alone
@@ -44,12 +42,6 @@ BASELINES = tuple(name for name in CONFIGS if name != "posemae")
 
 def small(name: str):
     return config_named(name, width=WIDTHS.get(name, 64), pose_points=64, identity_points=64)
-
-
-@pytest.fixture(scope="module")
-def data():
-    body = BodyModel.load()
-    return body, training_poses(body, None)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import torch
 import trimesh
 
 from posetx.bodies.body import BodyModel
-from posetx.data.splits import pose_banks
+from posetx.data.poses import PoseBank
 from posetx.data.stream import BodyStream, StreamSettings
 from posetx.errors import MissingError, PosetxError
 from posetx.evaluation.protocols import PROTOCOLS, pairs
@@ -67,9 +67,11 @@ def test_unknown_names_are_refused() -> None:
         load_model("nothing")
 
 
-def test_remeshing_the_target_does_not_move_its_surface(predictor: Predictor) -> None:
+def test_remeshing_the_target_does_not_move_its_surface(
+    predictor: Predictor, all_banks: dict[str, PoseBank]
+) -> None:
     body = BodyModel.load()
-    pair = next(pairs("unseen", body, pose_banks(body, None), 1))
+    pair = next(pairs("unseen", body, all_banks, 1))
     target, faces = pair.target.double().numpy(), body.faces.numpy()
     finer, finer_faces = trimesh.remesh.subdivide(target, faces)
     code = predictor.encode_pose(pose_sample(pair.points.double().numpy(), 128)[None])
@@ -87,34 +89,35 @@ def test_remeshing_the_target_does_not_move_its_surface(predictor: Predictor) ->
 
 
 def test_figures_are_deterministic_and_sane(predictor: Predictor) -> None:
-    first = Evaluator(predictor).protocol("unseen", 6, restored=1)
-    again = Evaluator(predictor).protocol("unseen", 6, restored=1)
-    assert first == again
-    assert first["pmd"] < 60e-4
-    assert first["edge_restored"] < 0.05
+    first, again = Evaluator(predictor), Evaluator(predictor)
+    figures = first.protocol("unseen", 2, restored=1)
+    again.protocol("unseen", 1, restored=1)
+    assert first.details["unseen"][:1] == again.details["unseen"]
+    assert figures["pmd"] < 60e-4
+    assert figures["edge_restored"] < 0.05
 
 
-def test_scans_are_turned_upright_and_to_the_front(predictor: Predictor) -> None:
+@pytest.mark.parametrize("refine", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_scans_are_turned_upright_and_to_the_front(predictor: Predictor, refine: bool) -> None:
     """Whichever axis is up: what the model sees next is the body's own frame."""
-    evaluator = Evaluator(predictor, refine=True)
+    evaluator = Evaluator(predictor, refine=refine)
+    most = 10 if refine else 20  # of the second pair the network alone is off by 14
     for pair in pairs("turned", evaluator.body, evaluator.banks, 2):
         read = evaluator.read(pair, PROTOCOLS["turned"])
         rotation = np.roll(read.orientation.rotation, -pair.roll, 1)
         turn = rotation @ matrix_from_yaw(torch.tensor(pair.yaw)).double().numpy()
-        assert np.degrees(np.arccos((np.trace(turn) - 1) / 2)) < 10
+        assert np.degrees(np.arccos((np.trace(turn) - 1) / 2)) < most
         assert all(s["stage"] != "fit" for s in read.cleaning), "there was no furniture"
 
 
 def test_the_network_alone_is_sane_on_scans(predictor: Predictor) -> None:
-    figures = Evaluator(predictor).protocol("scan", 4, restored=0)
+    figures = Evaluator(predictor).protocol("scan", 2, restored=0)
     assert figures["orientation_within_15"] >= 0.5
     assert figures["pmd"] < 150e-4
 
 
-def test_it_knows_what_is_no_body(predictor: Predictor) -> None:
+def test_it_knows_what_is_no_body(predictor: Predictor, all_banks: dict[str, PoseBank]) -> None:
     """Of boxes against bodies it suspects most points, of the bodies few."""
-    body = BodyModel.load()
-    bank = pose_banks(body, None)["unseen"]
     settings = StreamSettings(
         pose_points=1024,
         pool=3000,
@@ -124,7 +127,7 @@ def test_it_knows_what_is_no_body(predictor: Predictor) -> None:
         more_share=0.0,
         dressed_share=0.0,
     )
-    batch = BodyStream(body, bank, settings, seed=5).draw(16)
+    batch = BodyStream(BodyModel.load(), all_banks["unseen"], settings, seed=5).draw(16)
     with torch.no_grad():
         pose = predictor.model.encode_pose(batch.pose, sets=8)
     suspected = pose.features.shares.sum(-1) < 1 - CLUTTER

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from posetx.bodies.body import BodyModel
 from posetx.cli import app
-from posetx.data.splits import pose_banks
+from posetx.data.poses import PoseBank
 from posetx.evaluation.protocols import Pair, pairs
 from posetx.geometry.sampling import sample_surface
 from posetx.pipeline.pipeline import UNLIKE
@@ -38,8 +38,8 @@ def body() -> BodyModel:
 
 
 @pytest.fixture(scope="module")
-def people(body: BodyModel) -> list[Pair]:
-    return list(pairs("seen", body, pose_banks(body, None), 2))
+def people(body: BodyModel, all_banks: dict[str, PoseBank]) -> list[Pair]:
+    return list(pairs("seen", body, all_banks, 2))
 
 
 def surface(body: BodyModel, person: Pair, count: int = 20_000) -> np.ndarray:
@@ -76,11 +76,16 @@ def chair() -> trimesh.Trimesh:
     return trimesh.util.concatenate(boxes)
 
 
+@pytest.fixture(scope="module")
+def target(body: BodyModel, people: list[Pair], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("target") / "target.obj"
+    trimesh.Trimesh(people[0].target.numpy(), body.faces.numpy(), process=False).export(path)
+    return path
+
+
 @pytest.fixture
-def transfer(body: BodyModel, people: list[Pair], tmp_path: Path) -> Callable[..., Any]:
+def transfer(target: Path, tmp_path: Path) -> Callable[..., Any]:
     """Runs the command on points or a path; the JSON it prints, or exit code and text."""
-    target = tmp_path / "target.obj"
-    trimesh.Trimesh(people[0].target.numpy(), body.faces.numpy(), process=False).export(target)
 
     def run(scan: np.ndarray | Path, *options: str, onto: Path = target) -> Any:
         if isinstance(scan, np.ndarray):
@@ -88,6 +93,9 @@ def transfer(body: BodyModel, people: list[Pair], tmp_path: Path) -> Callable[..
             scan = tmp_path / "scan.npy"
         before = sorted(p.name for p in tmp_path.iterdir())
         arguments = ["transfer", str(scan), str(onto), "-o", str(tmp_path / "out.obj"), "--json"]
+        arguments += ["--no-restore"]  # which knows nothing of scans
+        if onto == target:
+            arguments += ["--target-up", "y", "--target-front", "z"]
         done = CliRunner().invoke(app, [*arguments, *options])
         assert "Traceback" not in done.output
         after = sorted(p.name for p in tmp_path.iterdir())
@@ -127,14 +135,14 @@ NOT_SCANS: dict[str, tuple[bytes, str]] = {
 def test_no_scan(name: str, transfer: Callable[..., Any], tmp_path: Path) -> None:
     data, says = NOT_SCANS[name]
     (tmp_path / name).write_bytes(data)
-    code, line = transfer(tmp_path / name)
+    code, line = transfer(tmp_path / name, "--no-refine")
     assert code == 1 and name in line and says in line
 
 
 @pytest.mark.parametrize("name", ["onepoint.xyz", "oneplace.xyz", "line.xyz"])
 def test_no_scan_uncleaned(name: str, transfer: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(NOT_SCANS[name][0])
-    code, line = transfer(tmp_path / name, "--no-clean")
+    code, line = transfer(tmp_path / name, "--no-clean", "--no-refine")
     assert code == 1 and name in line and "a body needs" in line
 
 
@@ -234,8 +242,9 @@ def test_a_target_that_is_no_person_is_said(
 ) -> None:
     mesh = cat() if name == "cat" else trimesh.creation.box()
     mesh.export(tmp_path / "animal.obj")
-    scan = surface(body, people[0])
-    report = transfer(scan, "--no-refine", onto=tmp_path / "animal.obj")
+    scan = surface(body, people[0], 5000)
+    options = ("--no-refine", "--up", "y", "--front", "z")
+    report = transfer(scan, *options, onto=tmp_path / "animal.obj")
     assert report["target_distance"] > UNLIKE
     assert any("does not look like a person" in w for w in report["warnings"])
 

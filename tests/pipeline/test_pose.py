@@ -249,7 +249,7 @@ def test_the_unit_is_told_by_the_body(metre: float, name: str | None) -> None:
     assert unit.metre == (metre if name is None else UNITS[name])
 
 
-@pytest.mark.parametrize("refine", [False, True])
+@pytest.mark.parametrize("refine", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_limb_that_is_not_in_the_scan_is_not_trusted(
     person: tuple[np.ndarray, ...], refine: bool
 ) -> None:

@@ -10,7 +10,6 @@ import pytest
 from posetx.bodies.body import BodyModel
 from posetx.cleaning.clean import clean_scan
 from posetx.data.poses import PoseBank
-from posetx.data.splits import pose_banks
 from posetx.files.sources import array_scan
 from posetx.pipeline.pipeline import Pipeline
 from posetx.reading.floor import lies_on
@@ -25,8 +24,8 @@ def body() -> BodyModel:
 
 
 @pytest.fixture(scope="module")
-def bank(body: BodyModel) -> PoseBank:
-    return pose_banks(body, None)["unseen"]
+def bank(all_banks: dict[str, PoseBank]) -> PoseBank:
+    return all_banks["unseen"]
 
 
 def test_nobody_lies_who_stands_on_something(body: BodyModel, bank: PoseBank) -> None:

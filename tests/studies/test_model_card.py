@@ -35,14 +35,12 @@ def test_every_measurement_is_another_one() -> None:
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.parametrize("fits", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_card_is_made_once_and_its_tables_take_their_places(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fits: bool
 ) -> None:
-    few = (
-        Measurement("unseen", 100, by=NETWORK),
-        Measurement("scan", 100),
-        Measurement("front", 100),
-    )
+    few = [Measurement(protocol, 100, by=NETWORK) for protocol in ("unseen", "scan")]
+    few += [Measurement(protocol, 100) for protocol in ("scan", "front")] if fits else []
     monkeypatch.setattr(model_card, "MEASUREMENTS", few)
     document = tmp_path / "d.md"
     document.write_text("".join(map(DOCUMENT.format, ("pipeline", "network", "reliability"))))
@@ -50,14 +48,16 @@ def test_a_card_is_made_once_and_its_tables_take_their_places(
     folder = tmp_path / "kept"
     options = CardOptions(folder, str(model), pairs=1, attacked=0, documents=(document,))
     made = make_card(options, lambda *step: told.append(step))
-    assert told == [(1, 1, "network unseen"), (1, 1, "pipeline scan"), (1, 1, "pipeline front")]
-    assert list(made["figures"]["pipeline"]) == ["scan", "front"]
+    assert told == [(1, 1, one.name) for one in few]
+    assert list(made["figures"]["network"]) == ["unseen", "scan"]
+    assert list(made["figures"]["pipeline"]) == (["scan", "front"] if fits else [])
     card = json.loads(model.with_suffix(".json").read_text())
     assert card["figures"] == made["figures"]["network"]
-    assert card["figures_refined"] == made["figures"]["pipeline"]
-    assert set(card["confidence"]) == set(card["reliability"]) and card["confidence"]
+    assert card.get("figures_refined", {}) == made["figures"]["pipeline"]
+    curves = {"network", "fitted"} if fits else {"network"}
+    assert set(card["confidence"]) == set(card["reliability"]) == curves
     text = document.read_text()
-    assert "| metric | scan | front |" in text and "| metric | unseen |" in text
+    assert "| metric | unseen | scan |" in text and ("| metric | scan | front |" in text) == fits
     assert "| confidence | pairs |" in text and text.count("Words.") == 3
     assert [path.name for path in folder.iterdir()] == ["figures.json"]
 

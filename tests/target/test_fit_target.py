@@ -8,7 +8,7 @@ import torch
 
 from posetx.bodies.body import BodyModel
 from posetx.bodies.skeleton import JOINTS
-from posetx.data.splits import training_poses
+from posetx.data.poses import PoseBank
 from posetx.geometry.rotations import matrix_from_axis_angle
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
@@ -34,9 +34,9 @@ def fit(predictor: Predictor, body: BodyModel) -> TargetFit:
 
 
 @pytest.fixture(scope="module")
-def posed(body: BodyModel) -> tuple[np.ndarray, torch.Tensor]:
+def posed(body: BodyModel, all_banks: dict[str, PoseBank]) -> tuple[np.ndarray, torch.Tensor]:
     """A body in some pose, in its normalised frame, and the pose."""
-    truth = training_poses(body, None).draw(1, torch.Generator().manual_seed(5))
+    truth = all_banks["train"].draw(1, torch.Generator().manual_seed(5))
     vertices = body.pose(body.bank[7:8], truth)[0].double().numpy()
     return IdentityFrame.of(vertices, body.faces.numpy()).to_normal(vertices), truth
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from posetx.bodies.body import BodyModel
 from posetx.bodies.skeleton import JOINTS
 from posetx.cli import app
-from posetx.data.splits import pose_banks
+from posetx.data.poses import PoseBank
 from posetx.evaluation.protocols import pairs
 from posetx.files.codecs.gltf import Gltf
 from posetx.files.targets import read_target
@@ -42,9 +42,11 @@ def add_parts(body: BodyModel) -> dict[str, trimesh.Trimesh]:
 
 
 @pytest.mark.parametrize("refine", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_parts_stay_whole_and_where_they_were(tmp_path: Path, refine: bool) -> None:
+def test_parts_stay_whole_and_where_they_were(
+    tmp_path: Path, all_banks: dict[str, PoseBank], refine: bool
+) -> None:
     body = BodyModel.load()
-    person = next(pairs("seen", body, pose_banks(body, None), 1))
+    person = next(pairs("seen", body, all_banks, 1))
     np.save(tmp_path / "scan.npy", person.points.double().numpy())
     skin = trimesh.Trimesh(body.template.double().numpy(), body.faces.numpy(), process=False)
     scene = trimesh.Scene()

@@ -17,7 +17,6 @@ from posetx.attacks.methods import perturbed
 from posetx.attacks.objective import transfer_damage
 from posetx.bodies.body import BodyModel
 from posetx.data.poses import PoseBank
-from posetx.data.splits import training_poses
 from posetx.data.stream import Batch, StreamSettings
 from posetx.errors import FieldError
 from posetx.models.pose_mae import PoseMAE, PoseMAEConfig
@@ -38,12 +37,6 @@ BATCH, STEPS = 8, 6
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-@pytest.fixture(scope="module")
-def data() -> tuple[BodyModel, PoseBank]:
-    body = BodyModel.load()
-    return body, training_poses(body, None)
 
 
 @pytest.fixture(scope="module")

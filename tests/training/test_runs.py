@@ -19,9 +19,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from posetx.bodies.body import BodyModel
 from posetx.cli import app
-from posetx.data.splits import training_poses
 from posetx.data.stream import StreamSettings
 from posetx.errors import FieldError, PosetxError, UsageError
 from posetx.files.alone import alone_in
@@ -37,12 +35,6 @@ from posetx.training.sound import NotFinite
 CPU = torch.device("cpu")
 TINY = PoseMAEConfig(width=64, code=64, decoder_width=16, decoder_blocks=1, depth=1)
 STREAM = StreamSettings(pose_points=64, identity_points=64, pool=256)
-
-
-@pytest.fixture(scope="module")
-def data() -> tuple[BodyModel, Any]:
-    body = BodyModel.load()
-    return body, training_poses(body, None)
 
 
 def trainer(folder: Path, data: Any, samples: int, lr: float = 2e-3) -> Trainer:
