@@ -12,6 +12,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,17 @@ from .rigged import CONVENTIONS, Character, Convention, write_skinned
 SEED = 7
 
 
-def characters(count: int, seed: int = SEED) -> Iterator[tuple[Character, np.ndarray]]:
-    """Figures near an A- or a T-pose, every other one dressed, and the points of a pose to take."""
+@dataclass
+class Case:
+    """A figure near an A- or a T-pose, what shows the pose to take, and where it should come."""
+
+    who: Character
+    points: np.ndarray  # (p, 3) of another, bare body
+    truth: np.ndarray  # (n, 3)
+
+
+def cases(count: int, seed: int = SEED) -> Iterator[Case]:
+    """Bare and dressed figures in turn, in poses that no training saw."""
     body = BodyModel.load()
     rows, bank, wardrobe = eligible_bodies(body), unseen_poses(body, None), Wardrobe(body)
     generator = torch.Generator().manual_seed(seed)
@@ -49,33 +59,30 @@ def characters(count: int, seed: int = SEED) -> Iterator[tuple[Character, np.nda
             who.identity.scales[:] = 1
             who = Dressed(Figure.bare(body), who.identity, generator)
         figure, identity = who.figure, who.identity
-        surface = figure.at(torch.arange(len(figure.points)))
-        vertices, joints = posed(
-            surface.rest(identity),
-            figure.weights,
-            body.rest_joints(identity.coefficients),
-            rest,
-            identity,
-        )
+        surface = figure.at(torch.arange(len(figure.points))).rest(identity)
+        joints = body.rest_joints(identity.coefficients)
+        vertices, placed = posed(surface, figure.weights, joints, rest, identity)
+        turns = bank.draw(1, generator)
+        truth, _ = posed(surface, figure.weights, joints, turns, identity)
         character = Character(
             vertices[0].double().numpy(),
             figure.faces.numpy(),
             figure.weights.double().numpy(),
-            joints[0].double().numpy(),
+            placed[0].double().numpy(),
         )
-        points = body.pose(source[None], bank.draw(1, generator))[0]
-        yield character, points.double().numpy()
+        points = body.pose(source[None], turns)[0].double().numpy()
+        yield Case(character, points, truth[0].double().numpy())
 
 
 def transfers(
     pipeline: Pipeline, count: int, folder: Path
 ) -> Iterator[tuple[Convention, Transfer]]:
     """Results for the GLBs, which are left in a folder as in_N.glb, and out_N.glb as saved."""
-    for number, (who, points) in enumerate(characters(count)):
+    for number, case in enumerate(cases(count)):
         how = CONVENTIONS[number // 2 % len(CONVENTIONS)]
         path = folder / f"in_{number}.glb"
-        write_skinned(path, who, how)
-        reading = pipeline.read(array_scan(points), up="y", front="z", clean=False)
+        write_skinned(path, case.who, how)
+        reading = pipeline.read(array_scan(case.points), up="y", front="z", clean=False)
         ready = pipeline.prepare(read_target(path), up="y", front="z")
         result = pipeline.give(reading, ready)
         result.save(folder / f"out_{number}.glb")
