@@ -128,7 +128,7 @@ def conventional(who: Character, how: Convention) -> Character:
 
 def _merged(who: Character, name: str) -> Character:
     """Without a joint; what hung on it hangs on its parent, whose its weights are."""
-    gone = JOINTS.index(name)
+    gone = who.names.index(BVH_WRITTEN[JOINTS.index(name)])
     parent = who.parents[gone]
     weights = who.weights.copy()
     weights[:, parent] += weights[:, gone]

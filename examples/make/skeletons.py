@@ -1,9 +1,10 @@
 """Measures how near a target's own skeleton comes to the result without one.
 
-    python -m examples.make.skeletons [--count 20] [--keep FOLDER]
+    python -m examples.make.skeletons [--count 20] [--keep FOLDER] [--picture FILE.png]
 
 Bare and dressed figures in turn are written as skinned GLBs in the conventions of `rigged.py`, and
-take the poses of bodies that no training saw. The table goes into `docs/skeleton.md`.
+take the poses of bodies that no training saw. The table goes into `docs/skeleton.md`, and so does
+the picture of the last one's target and result.
 """
 
 from __future__ import annotations
@@ -89,10 +90,37 @@ def transfers(
         yield how, result
 
 
+def draw(path: Path, result: Transfer) -> None:
+    """A picture of a target and its result, and through their skins the bones."""
+    import pyvista
+
+    posed = result.posed
+    assert posed is not None
+    rig, target = posed.rig, result.target.target
+    triangles = np.insert(target.faces, 0, 3, axis=1)
+    plotter = pyvista.Plotter(off_screen=True, shape=(1, 2), border=False, window_size=(1200, 700))
+    bones = np.flatnonzero(rig.joints & ~rig.roots)
+    states = (rig.still, target.vertices), (posed.pose, result.vertices)
+    for column, (pose, vertices) in enumerate(states):
+        plotter.subplot(0, column)
+        plotter.add_mesh(pyvista.PolyData(vertices, triangles), color="tan", opacity=0.45)
+        joints = rig.worlds(pose)[:, :3, 3]
+        ends = np.stack([joints[rig.parents[bones]], joints[bones]], axis=1)
+        lines = pyvista.line_segments_from_points(ends.reshape(-1, 3))
+        plotter.add_mesh(lines, color="navy", line_width=4)
+        plotter.add_points(joints[rig.joints], color="crimson", point_size=9.0,
+                           render_points_as_spheres=True)  # fmt: skip
+        plotter.view_xy()
+        plotter.camera.azimuth = 20
+        plotter.camera.zoom(1.35)
+    plotter.screenshot(path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser("python -m examples.make.skeletons")
     parser.add_argument("--count", type=int, default=2 * len(CONVENTIONS))
     parser.add_argument("--keep", type=Path, help="a folder for the GLBs")
+    parser.add_argument("--picture", type=Path, help="a PNG of the last one")
     arguments = parser.parse_args()
     rows: dict[str, list[tuple[float, ...]]] = {}
     with tempfile.TemporaryDirectory() as made, progress_bar() as bar:
@@ -106,6 +134,8 @@ def main() -> None:
             figures = 100 * report.distance, report.distance_mm, 100 * report.largest, seconds
             rows.setdefault(how.name, []).append((report.joints, *figures))
             bar.advance(task)
+        if arguments.picture:
+            draw(arguments.picture, result)
     every = [row for some in rows.values() for row in some]
     lines = ["| convention | joints | mean, % | mean, mm | largest, % | s |", "|---|" + "---:|" * 5]
     for name, some in [*rows.items(), ("all", every)]:

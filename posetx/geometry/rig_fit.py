@@ -136,7 +136,7 @@ def _refined(aim: _Aim, pose: RigPose) -> RigPose:
         before = cost
         while damping < HARDEST:
             damped = normal + damping * np.diag(np.diag(normal))
-            step = np.linalg.lstsq(damped, -right, rcond=None)[0]
+            step = np.asarray(np.linalg.lstsq(damped, -right, rcond=None)[0], dtype=np.float64)
             tried = _stepped(pose, step, joints, roots, aim.size)
             found = _cost(aim, tried)
             if found < cost:

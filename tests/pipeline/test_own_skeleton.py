@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import posetx
@@ -27,6 +28,7 @@ from posetx.files.targets import read_target
 from posetx.geometry.rotations import matrix_from_axis_angle
 from posetx.pipeline.pipeline import Pipeline
 from posetx.pipeline.results import Transfer
+from posetx.target.skeleton import FAR
 from tests.files.elsewhere import validated, with_validator
 
 BLENDER = os.environ.get("POSETX_BPY_PYTHON", "")
@@ -60,6 +62,17 @@ open(sys.argv[2], "w").write(json.dumps(found))
 RATE = 24
 
 
+def of_body() -> Character:
+    """The neutral body."""
+    body = BodyModel.load()
+    return Character(
+        body.template.double().numpy(),
+        body.faces.numpy(),
+        body.weights.double().numpy(),
+        body.joint_template.double().numpy(),
+    )
+
+
 @pytest.fixture(scope="module")
 def poser() -> Poser:
     return posetx.load(refine=False)
@@ -68,8 +81,6 @@ def poser() -> Poser:
 @pytest.fixture(scope="module")
 def scan() -> np.ndarray:
     """Points of a body that raises its left arm."""
-    import torch
-
     body = BodyModel.load()
     turns = torch.eye(3).repeat(1, 19, 1, 1)
     turns[:, 6:9] = matrix_from_axis_angle(torch.tensor([0.0, 0.0, 1.2]))
@@ -79,15 +90,8 @@ def scan() -> np.ndarray:
 @pytest.fixture(scope="module")
 def hero(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A body as a skinned GLB."""
-    body = BodyModel.load()
-    who = Character(
-        body.template.double().numpy(),
-        body.faces.numpy(),
-        body.weights.double().numpy(),
-        body.joint_template.double().numpy(),
-    )
     path = tmp_path_factory.mktemp("hero") / "hero.glb"
-    write_skinned(path, who, HOW)
+    write_skinned(path, of_body(), HOW)
     return path
 
 
@@ -147,6 +151,18 @@ def test_a_file_whose_skeleton_cannot_take_it_says_so(poser, scan, hero, tmp_pat
     result = give(poser, scan, tmp_path / "t.gltf")
     assert result.posed is None
     assert any("moved, not its joints" in warning for warning in result.warnings)
+
+
+def test_a_skeleton_without_knees_is_told(poser, tmp_path: Path) -> None:
+    """Who sits down has knees; the surface stays far, and the way out is named."""
+    body = BodyModel.load()
+    turns = torch.eye(3).repeat(1, 19, 1, 1)
+    turns[:, [13, 16]] = matrix_from_axis_angle(torch.tensor([-1.5, 0.0, 0.0]))
+    seated = body.pose(torch.zeros_like(body.bank[:1]), turns)[0].double().numpy()
+    write_skinned(tmp_path / "t.glb", of_body(), Convention("", without=("shin.L", "shin.R")))
+    result = give(poser, seated, tmp_path / "t.glb")
+    assert result.report.skeleton is not None and result.report.skeleton.distance > FAR
+    assert any("own skeleton" in w and "`bake`" in w for w in result.warnings)
 
 
 def test_the_command_line_says_how_near(scan, hero, tmp_path: Path) -> None:
