@@ -21,6 +21,8 @@ from posetx.target.ready import ReadyTarget
 #: mean distance, as a share of the height, from which on there is a warning: a body that sits down
 #: is off by 0.034 where its skeleton has no knees, by 0.00002 where it has
 FAR = 0.03
+#: what a vertex without a triangle counts, as a share of the mean: a little, as all may be such
+LEAST = 1e-6
 #: an adult's height, in millimetres: what the share is told in as well
 ADULT = 1750.0
 
@@ -57,12 +59,11 @@ class Posed:
 def by_skeleton(ready: ReadyTarget, rig: Rig, wanted: Floats) -> Posed:
     """Pose a target's rig so that its skin is where ``wanted`` (n, 3) is, in the file's frame.
 
-    The lowest place of all is as high as it
-    is wanted, so that who stands on the ground still does.
+    The lowest place of all is as high as it is wanted, so that who stands on the ground still does.
     """
     target, up = ready.target, axis(ready.up, "up")
     areas = vertex_areas(target.vertices, ready.faces)
-    areas[~ready.moves] = 0.0
+    areas = np.where(ready.moves, areas + LEAST * areas.mean(), 0.0)
     pose = fit_rig(rig, wanted, areas)
     shown = np.where(rig.moved[:, None], rig.skinned(rig.worlds(pose)), wanted)
     used = np.unique(ready.faces)
@@ -87,5 +88,5 @@ def doubts(report: SkeletonReport) -> list[str]:
         return []
     return [
         f"the target's own skeleton comes only within {100 * report.distance:.1f} % of its height "
-        "of the pose, on average: with `bake` the vertices are moved, too"
+        "of the pose, on average: with `bake` the vertices are moved instead"
     ]
