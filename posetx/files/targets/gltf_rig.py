@@ -39,14 +39,22 @@ def rig_of(gltf: Gltf, blocks: list[Block], figure: np.ndarray) -> tuple[Rig | N
         return None, ""
     gltf.begin()
     skeletons = {gltf.skeleton(b.node) for b in blocks if figure[b.rows].any()} - {-1}
-    if not skeletons:
-        return None, "its skins move nothing of the figure"
+    nodes = gltf.entries("nodes")
     moved = [block for block in blocks if gltf.skeleton(block.node) in skeletons]
-    pairs = [_skinned(gltf, b) if is_skinned(gltf, b) else _carried(b) for b in moved]
+    pairs = [
+        _skinned(gltf, block) if is_skinned(gltf, block) else _carried(block)
+        for block in moved
+        # a mesh with a skin and without weights follows neither
+        if is_skinned(gltf, block) or "skin" not in nodes[block.node]
+    ]
+    if not pairs:
+        return None, "its skins move nothing of the figure"
     vertex, node, weight, place = (np.concatenate(column) for column in zip(*pairs, strict=True))
     rows = _with_parents(gltf, np.unique(node))
     row_of = {number: row for row, number in enumerate(rows)}
-    parents = np.array([row_of.get(gltf.parent.get(number, -1), -1) for number in rows])
+    above = [row_of.get(gltf.parent.get(number, -1), -1) for number in rows]
+    # a damaged file may hold a cycle: its first node then hangs on none
+    parents = np.array([parent if parent < row else -1 for row, parent in enumerate(above)])
     joint = np.array([gltf.skeleton_of_joint.get(number, -1) in skeletons for number in rows])
     followed = np.isin(rows, node)
     roots = _roots(parents, joint, followed)
