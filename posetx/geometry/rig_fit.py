@@ -15,7 +15,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.spatial.transform import Rotation
 
-from posetx.arrays import Floats, Indices
+from posetx.arrays import Floats, Indices, Mask
 from posetx.geometry.polar import nearest_rotations
 from posetx.geometry.rig import Rig, RigPose
 
@@ -25,6 +25,9 @@ from posetx.geometry.rig import Rig, RigPose
 STIFF = 1e-7
 #: vertices that the steps look at, as a joint is told by few; of more every so many is taken
 MOST = 6000
+#: joints that move a smaller share of the skin, as of faces, stay as they are in their parents; and
+#: so many turn at most, those that move most
+LEAST, JOINTS = 2e-4, 300
 #: steps at most, and the gain of one, as a share of the distance squared, that ends them
 STEPS, GAIN = 30, 1e-4
 #: damping at the beginning, when a step is taken, when it is not, and where it is given up; as a
@@ -46,6 +49,7 @@ def fit_rig(rig: Rig, wanted: Floats, weight: Floats) -> RigPose:
     size = float(np.ptp(wanted[rig.moved], axis=0).max())
     counts = np.where(rig.moved, weight, 0.0)
     aim = _thinned(_Aim(rig, wanted, counts / counts.sum(), max(size, 1e-300)))
+    aim = replace(aim, rig=replace(aim.rig, joints=_told(aim)))
     return _refined(aim, _walked(aim))
 
 
@@ -82,6 +86,15 @@ def _thinned(aim: _Aim) -> _Aim:
     )
     share = aim.share[kept]
     return _Aim(few, aim.wanted[kept], share / share.sum(), aim.size)
+
+
+def _told(aim: _Aim) -> Mask:
+    """(k,) the joints that move enough to be told by it; roots all do."""
+    rig = aim.rig
+    own = np.bincount(rig.node, aim.share[rig.vertex] * rig.weight, len(rig.parents))
+    held = own @ rig.below
+    enough = max(LEAST, float(np.sort(held[rig.joints])[-JOINTS:][0]))
+    return rig.roots | rig.joints & (held >= enough)
 
 
 def _walked(aim: _Aim) -> RigPose:

@@ -23,6 +23,9 @@ from posetx.target.ready import ReadyTarget
 FAR = 0.03
 #: what a vertex without a triangle counts, as a share of the mean: a little, as all may be such
 LEAST = 1e-6
+#: the share of the surface that stands on the ground: soles have more; less has the tip of a sword,
+#: which may hang elsewhere than in the result without a skeleton
+LOWEST = 0.01
 #: an adult's height, in millimetres: what the share is told in as well
 ADULT = 1750.0
 
@@ -59,7 +62,7 @@ class Posed:
 def by_skeleton(ready: ReadyTarget, rig: Rig, wanted: Floats) -> Posed:
     """Pose a target's rig so that its skin is where ``wanted`` (n, 3) is, in the file's frame.
 
-    The lowest place of all is as high as it is wanted, so that who stands on the ground still does.
+    What is lowest is as high as it is wanted, so that who stands on the ground still does.
     """
     target, up = ready.target, axis(ready.up, "up")
     areas = vertex_areas(target.vertices, ready.faces)
@@ -67,7 +70,7 @@ def by_skeleton(ready: ReadyTarget, rig: Rig, wanted: Floats) -> Posed:
     pose = fit_rig(rig, wanted, areas)
     shown = np.where(rig.moved[:, None], rig.skinned(rig.worlds(pose)), wanted)
     used = np.unique(ready.faces)
-    lift = up * float((wanted[used] @ up).min() - (shown[used] @ up).min())
+    lift = up * (_low(wanted @ up, areas) - _low(shown @ up, areas))
     worlds = rig.worlds(pose)
     for row in np.flatnonzero(rig.roots).tolist():
         pose.shifts[row] += np.linalg.solve(rig.above(row, worlds), lift)
@@ -80,6 +83,13 @@ def by_skeleton(ready: ReadyTarget, rig: Rig, wanted: Floats) -> Posed:
         int(rig.joints.sum()), mean, ADULT * mean, float(off[counted > 0].max() / height)
     )
     return Posed(rig, pose, shown, wanted, report)
+
+
+def _low(heights: Floats, areas: Floats) -> float:
+    """The height (n,) below which the lowest of the surface is."""
+    order = np.argsort(heights)
+    below = np.cumsum(areas[order])
+    return float(heights[order][np.searchsorted(below, LOWEST * below[-1])])
 
 
 def doubts(report: SkeletonReport) -> list[str]:

@@ -113,7 +113,8 @@ def test_the_skin_is_where_the_result_is(poser, scan, hero, tmp_path: Path) -> N
     height = np.ptp(read_target(hero).vertices[:, 1])
     assert 0 < off.mean() < BAR * height and off.max() == pytest.approx(report.largest * height)
     assert report.distance_mm == pytest.approx(1750 * report.distance)
-    assert result.vertices[:, 1].min() == pytest.approx(posed.wanted[:, 1].min())
+    ground = result.vertices[:, 1].min() - posed.wanted[:, 1].min()
+    assert abs(ground) < 0.003 * height, "who stood on it stands on it"
     notes = result.save(tmp_path / "o.glb")
     assert len(notes) == 1 and "animations are kept" in notes[0]
     np.testing.assert_allclose(read_target(tmp_path / "o.glb").vertices, result.vertices, atol=1e-5)

@@ -17,6 +17,8 @@ from posetx.geometry.rig import Rig, RigPose
 
 #: A skeleton with fewer joints has none for head, arms and legs.
 FEWEST = 6
+#: A file may ask for far more; faces of films have some hundred joints.
+MOST_NODES, MOST_ROOTS = 4096, 200
 #: Of the figure's vertices, the share that follows its skeleton at least.
 COVERED = 0.5
 #: What is turned by less (radians), or shifted by less (as a share of the figure), is left.
@@ -51,6 +53,8 @@ def rig_of(gltf: Gltf, blocks: list[Block], figure: np.ndarray) -> tuple[Rig | N
         return None, "its skins move nothing of the figure"
     vertex, node, weight, place = (np.concatenate(column) for column in zip(*pairs, strict=True))
     rows = _with_parents(gltf, np.unique(node))
+    if len(rows) > MOST_NODES:
+        return None, f"its skeleton has {len(rows)} nodes, more than {MOST_NODES}"
     row_of = {number: row for row, number in enumerate(rows)}
     above = [row_of.get(gltf.parent.get(number, -1), -1) for number in rows]
     # a damaged file may hold a cycle: its first node then hangs on none
@@ -120,13 +124,11 @@ def _roots(parents: np.ndarray, joint: np.ndarray, followed: np.ndarray) -> np.n
     A joint at the feet on which all hangs by one joint, as a game's root does, is not meant.
     """
     roots = np.zeros(len(parents), dtype=bool)
-    children = np.bincount(parents[parents >= 0], minlength=len(parents))
     under = np.zeros(len(parents), dtype=bool)  # below a root
     for row, parent in enumerate(parents):
         under[row] = parent >= 0 and (under[parent] or roots[parent])
-        alone = not followed[row] and children[row] == 1
-        only = np.flatnonzero(parents == row) if alone else ()
-        passed = alone and any(joint[only])
+        children = np.flatnonzero(parents == row)
+        passed = not followed[row] and len(children) == 1 and joint[children[0]]
         roots[row] = joint[row] and not under[row] and not passed
     return roots
 
@@ -143,6 +145,8 @@ def _unfit(rig: Rig, figure: np.ndarray) -> str:
     """Why a skeleton cannot take a pose; "" where it can."""
     if rig.joints.sum() < FEWEST:
         return f"its skeleton has {rig.joints.sum()} joints that move anything, too few for limbs"
+    if rig.roots.sum() > MOST_ROOTS:
+        return f"its skeleton is in {rig.roots.sum()} pieces, more than {MOST_ROOTS}"
     if (rig.moved & figure).sum() < COVERED * figure.sum():
         return "most of the figure does not follow its skeleton"
     linear = rig.worlds(rig.still)[:, :3, :3]
