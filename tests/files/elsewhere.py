@@ -1,4 +1,4 @@
-"""Khronos' validator of glTF, from npm, for tests that have it check what was written."""
+"""Programs from npm that read glTF, for tests: Khronos' validator, three.js."""
 
 from __future__ import annotations
 
@@ -17,15 +17,21 @@ validator.validateBytes(new Uint8Array(fs.readFileSync(process.argv[2])))
 """
 
 
-def with_validator(folder: Path) -> Path:
-    """The folder, with the validator in it; the test is skipped where that cannot be had."""
+def with_package(folder: Path, package: str) -> Path:
+    """The folder, with a package in it; the test is skipped where that cannot be had."""
     if not (shutil.which("node") and shutil.which("npm")):
         pytest.skip("node and npm are not there")
-    command = ["npm", "install", "--prefix", str(folder), "--no-audit", "gltf-validator"]
+    command = ["npm", "install", "--prefix", str(folder), "--no-audit", package]
     try:
         subprocess.run(command, check=True, capture_output=True, timeout=180)
     except (subprocess.SubprocessError, OSError):
-        pytest.skip("gltf-validator cannot be had from npm")
+        pytest.skip(f"{package} cannot be had from npm")
+    return folder
+
+
+def with_validator(folder: Path) -> Path:
+    """The folder, with the validator in it."""
+    with_package(folder, "gltf-validator")
     (folder / "validate.js").write_text(VALIDATE)
     return folder
 

@@ -29,7 +29,7 @@ from posetx.geometry.rotations import matrix_from_axis_angle
 from posetx.pipeline.pipeline import Pipeline
 from posetx.pipeline.results import Transfer
 from posetx.target.skeleton import FAR
-from tests.files.elsewhere import validated, with_validator
+from tests.files.elsewhere import validated, with_package, with_validator
 
 BLENDER = os.environ.get("POSETX_BPY_PYTHON", "")
 HOW = Convention("centimetres", "mixamorig:", unit=0.01, z_up=True, fingers=True)
@@ -51,12 +51,39 @@ for frame in map(float, sys.argv[3:]):
     bpy.context.scene.frame_set(int(frame), subframe=frame % 1)
     graph = bpy.context.evaluated_depsgraph_get()
     rows = []
-    for part in sorted(parts, key=lambda part: (part.name == "hat", part.name)):
+    for part in sorted(parts, key=lambda part: (part.name != "hat", part.name)):
         shown = part.evaluated_get(graph)
         places = [shown.matrix_world @ vertex.co for vertex in shown.to_mesh().vertices]
         rows += [[x, z, -y] for x, y, z in places]
     found.append(rows)
 open(sys.argv[2], "w").write(json.dumps(found))
+"""
+#: The same by three.js: as loaded, and half a second into the clip.
+THREE = """
+import fs from 'fs';
+import * as THREE from 'three';
+import { GLTFLoader } from 'three/examples/jsm/loaders/GLTFLoader.js';
+
+const data = fs.readFileSync(process.argv[2]);
+const buffer = data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength);
+new GLTFLoader().parse(buffer, '', (gltf) => {
+  const found = [];
+  const look = () => {
+    const rows = [], place = new THREE.Vector3();
+    gltf.scene.updateMatrixWorld(true);
+    gltf.scene.traverse((node) => {
+      for (let i = 0; node.isMesh && i < node.geometry.attributes.position.count; i++)
+        rows.push(node.localToWorld(node.getVertexPosition(i, place)).toArray());
+    });
+    found.push(rows);
+  };
+  look();
+  const mixer = new THREE.AnimationMixer(gltf.scene);
+  for (const clip of gltf.animations) mixer.clipAction(clip).play();
+  mixer.setTime(0.5);
+  look();
+  fs.writeFileSync(process.argv[3], JSON.stringify(found));
+}, (error) => { throw error; });
 """
 #: Blender's frames a second; the clip has its arm highest at half a second, and frames begin at 0
 RATE = 24
@@ -236,11 +263,33 @@ def test_blender_shows_the_same(made, tmp_path: Path, number: int) -> None:
     if clips is None:
         return
     low, high = in_blender(path, 0, RATE / 2)
-    node = clips[0]["channels"][0]["target"]["node"]
-    turns = gltf.floats(clips[0]["samplers"][0]["output"])
-    for turn, shown in ((turns[0], low), (turns[1], high)):
-        gltf.document["nodes"][node]["rotation"] = turn.tolist()
-        (tmp_path / "at.glb").write_bytes(encode_glb(gltf.document, gltf.buffers[0], []))
-        expected = read_target(tmp_path / "at.glb").vertices
+    for turn, shown in enumerate((low, high)):
+        expected = in_clip(path, turn, tmp_path)
         assert np.abs(shown - expected).max() < SAME * size_of(expected)
     assert np.abs(high - low).max() > 0.1 * size_of(vertices)
+
+
+def in_clip(path: Path, turn: int, folder: Path) -> np.ndarray:
+    """(n, 3) a GLB's vertices at one of the turns of its clip."""
+    gltf = Gltf(path.read_bytes(), path)
+    clip = gltf.document["animations"][0]
+    turns = gltf.floats(clip["samplers"][0]["output"])
+    joint = gltf.document["nodes"][clip["channels"][0]["target"]["node"]]
+    joint["rotation"] = turns[turn].tolist()
+    (folder / "at.glb").write_bytes(encode_glb(gltf.document, gltf.buffers[0], []))
+    return read_target(folder / "at.glb").vertices
+
+
+@pytest.mark.slow
+def test_three_js_shows_the_same(made, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = with_package(tmp_path_factory.mktemp("three"), "three")
+    (folder / "look.mjs").write_text(THREE)
+    for number, result in enumerate(made[1]):
+        path, answer = made[0] / f"out_{number}.glb", folder / "found.json"
+        command = ["node", folder / "look.mjs", path, answer]
+        subprocess.run(command, check=True, capture_output=True, cwd=folder, timeout=120)
+        still, halfway = np.array(json.loads(answer.read_text()))
+        assert np.abs(still - result.vertices).max() < SAME * size_of(result.vertices)
+        if "animations" in Gltf(path.read_bytes(), path).document:
+            expected = in_clip(path, 1, folder)
+            assert np.abs(halfway - expected).max() < SAME * size_of(expected)
