@@ -105,9 +105,10 @@ class GltfTarget(Target):
 
     def save_posed(self, path: Path, vertices: np.ndarray, rig: Rig, pose: RigPose) -> list[str]:
         vertices = self._checked(path, vertices)
-        edit = self._moved(np.where(rig.moved[:, None], self.vertices, vertices))
-        pose_nodes(edit.document["nodes"], rig, pose)
-        notes = edit.write(path)
+        with only_posetx_errors(self.path, "glTF"):
+            edit = self._moved(np.where(rig.moved[:, None], self.vertices, vertices))
+            pose_nodes(edit.document["nodes"], rig, pose)
+            notes = edit.write(path)
         if self._gltf.entries("animations"):
             notes.append(
                 "its animations are kept as they are: a viewer that plays one shows that and not "
@@ -121,7 +122,8 @@ class GltfTarget(Target):
             for block in self._blocks
             if (vertices[block.rows] != self.vertices[block.rows]).any()
         ]
-        notes = self._moved(vertices).write(path)
+        with only_posetx_errors(self.path, "glTF"):
+            notes = self._moved(vertices).write(path)
         if any(is_skinned(self._gltf, block) for block in moved):
             notes.append(
                 "skinned: the rest positions of the mesh change, its skeleton stays; an animation "
@@ -138,10 +140,9 @@ class GltfTarget(Target):
         for block in self._blocks:
             groups.setdefault(block.accessor, []).append(block)
         self._gltf.begin()
-        with only_posetx_errors(self.path, "glTF"):
-            edit = GltfEdit(self._gltf)
-            for blocks in groups.values():
-                self._move_group(edit, blocks, vertices)
+        edit = GltfEdit(self._gltf)
+        for blocks in groups.values():
+            self._move_group(edit, blocks, vertices)
         return edit
 
     def _move_group(self, edit: GltfEdit, blocks: list[Block], vertices: np.ndarray) -> None:
