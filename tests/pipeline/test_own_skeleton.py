@@ -37,6 +37,8 @@ HOW = Convention("centimetres", "mixamorig:", unit=0.01, z_up=True, fingers=True
 BAR = 0.01
 #: where Blender has a vertex and where it is for posetx, as a share of the size
 SAME = 1e-4
+#: the same of a skeleton with an uneven scale, which Blender has along axes of its own
+UNEVEN = 1e-3
 
 #: The vertices that Blender shows, y up, the parts by name: at the frames that are asked for.
 LOOK = """
@@ -259,14 +261,15 @@ def test_blender_shows_the_same(made, tmp_path: Path, number: int) -> None:
     still = tmp_path / "still.glb"
     still.write_bytes(encode_glb(gltf.document, gltf.buffers[0], []))
     vertices = made[1][number].vertices
-    assert np.abs(in_blender(still, 0)[0] - vertices).max() < SAME * size_of(vertices)
+    near = UNEVEN if CONVENTIONS[number // 2].stretched != 1 else SAME
+    assert np.abs(in_blender(still, 0)[0] - vertices).max() < near * size_of(vertices)
     if clips is None:
         return
     low, high = in_blender(path, 0, RATE / 2)
     for turn, shown in enumerate((low, high)):
         expected = in_clip(path, turn, tmp_path)
-        assert np.abs(shown - expected).max() < SAME * size_of(expected)
-    assert np.abs(high - low).max() > 0.1 * size_of(vertices)
+        assert np.abs(shown - expected).max() < near * size_of(expected)
+    assert np.abs(high - low).max() > 0.03 * size_of(vertices)
 
 
 def in_clip(path: Path, turn: int, folder: Path) -> np.ndarray:
