@@ -20,7 +20,7 @@ from posetx.attacks.settings import AttackSettings
 from posetx.files.atomic import check_outputs
 from posetx.files.scan_write import check_scan_suffix, write_scan
 from posetx.files.sources import as_scan, as_target
-from posetx.files.targets.base import check_output_suffix
+from posetx.files.targets.base import check_output_suffix, holds_skeleton
 from posetx.pipeline.adversary import Adversarial, Adversary
 from posetx.pipeline.animated import Animated, By
 from posetx.pipeline.animation import Animator
@@ -167,6 +167,7 @@ class Poser:
         *,
         heading: Heading = "target",
         restore: bool = True,
+        bake: bool = False,
         on_stage: OnStage = unheard,
     ) -> Result:
         """Give the pose that was read to a target.
@@ -176,6 +177,7 @@ class Poser:
         reading, target : from :meth:`read` and :meth:`prepare`
         heading : "target" faces as the target did, "scan" as the scan stands
         restore : bring the target's surface detail back
+        bake : move the vertices of a target that has a skeleton of its own, not its joints
 
         Returns
         -------
@@ -190,7 +192,7 @@ class Poser:
         >>> result.vertices.shape == tuple(body.template.shape)
         True
         """
-        done = self.pipeline.give(reading, target, heading, restore, on_stage)
+        done = self.pipeline.give(reading, target, heading, restore, bake, on_stage)
         return Result(**vars(done))
 
     def animate(
@@ -275,6 +277,8 @@ class Poser:
         if output is not None:
             check_output_suffix(Path(output))
             check_outputs({"output": Path(output)}, [], overwrite=True)
+            if not holds_skeleton(Path(output)):
+                options["bake"] = True
         settings = Options(refine=self.refine, **options)
         done = self.pipeline.transfer(as_scan(scan), as_target(target), settings)
         result = Result(**vars(done))

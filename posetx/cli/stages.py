@@ -21,6 +21,7 @@ LABELS = {
     "surface": "drawing the body to the surface",
     "give": "giving the pose to the target",
     "restore": "restoring detail",
+    "skeleton": "turning the joints",
     "measure": "measuring",
     "body": "measuring the body",
     "write": "writing",

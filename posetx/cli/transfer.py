@@ -63,6 +63,10 @@ def transfer(
     no_restore: Annotated[
         bool, typer.Option("--no-restore", help="Leave out detail restoration.")
     ] = False,
+    bake: Annotated[
+        bool,
+        typer.Option("--bake", help="Move the vertices of a skinned target, not its joints."),
+    ] = False,
     model: ModelOption = DEFAULT_MODEL,
     device: DeviceOption = "auto",
     seed: SeedOption = 0,
@@ -78,8 +82,10 @@ def transfer(
     scans, a folder or a pattern give a folder of results: what is there is skipped without
     --overwrite, and a scan that fails does not stop the rest.
     """
+    from posetx.files.targets.base import holds_skeleton
     from posetx.pipeline.batch import is_many
 
+    many = is_many(scans, output)  # whose results have the target's format
     options = Options(
         up=up,
         front=front,
@@ -89,10 +95,11 @@ def transfer(
         clean=not no_clean,
         refine=refine,
         restore=not no_restore,
+        bake=bake or not holds_skeleton(target if many else output),
     )
     options.check()
     work = Work(target, options, model, device, seed)
-    if is_many(scans, output):
+    if many:
         from posetx.cli.transfer_many import transfer_many
 
         document = transfer_many(work, scans, output, (preview, view), summary, overwrite)
@@ -139,8 +146,13 @@ def _transfer_one(
     points = points_told(*(report[f"points_{name}"] for name in ("used", "measured", "in")))
     confidence = report["confidence"]
     trust = "" if confidence is None else f", confidence {confidence:.2f}"
+    skeleton = report["skeleton"]
+    by = ""
+    if skeleton is not None:
+        near = 100 * skeleton["distance"]
+        by = f" by its {skeleton['joints']} joints (to {near:.1f} % of its height)"
     say(
-        f"{output}: {report['vertices']:,} vertices posed from {points}, "
+        f"{output}: {report['vertices']:,} vertices posed{by} from {points}, "
         f"scan's {report['scan_up']} up{trust}"
     )
     return report

@@ -95,7 +95,9 @@ class Work(Readings):
         """Do one scan; returns what --json shows of it. ``on_stage`` hears each stage's name."""
         reading, options = self.read(scan, on_stage, lambda: self.prepare(on_stage)), self.options
         assert self.pipeline is not None and self.ready is not None
-        result = self.pipeline.give(reading, self.ready, options.heading, options.restore, on_stage)
+        result = self.pipeline.give(
+            reading, self.ready, options.heading, options.restore, options.bake, on_stage
+        )
         on_stage("write")
         notes = result.save(output)
         if preview:

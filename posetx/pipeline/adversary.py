@@ -134,7 +134,7 @@ class Adversary:
 
         def result_of(some: Scan) -> Transfer:
             read = self.pipeline.read(some, o.up, o.front, o.clean, o.refine)
-            return self.pipeline.give(read, ready, o.heading, o.restore)
+            return self.pipeline.give(read, ready, o.heading, o.restore, bake=True)
 
         before = result_of(scan)
         seen, metre = self._seen(before.reading), self._metre()

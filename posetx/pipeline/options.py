@@ -17,7 +17,8 @@ Heading = Literal["target", "scan"]
 class Options:
     """What a user can set. Axes are "x", "-z", ... or "auto".
 
-    ``refine`` fits the network's pose to the scan, ``restore`` brings the target's detail back.
+    ``refine`` fits the network's pose to the scan, ``restore`` brings the target's detail back,
+    ``bake`` moves the vertices of a target that has a skeleton of its own, which else turns.
     """
 
     up: str = "auto"
@@ -28,6 +29,7 @@ class Options:
     clean: bool = True
     refine: bool = True
     restore: bool = True
+    bake: bool = False
 
     def check(self) -> None:
         """Raises UsageError for what is impossible; for callers to ask before the work starts."""
@@ -38,8 +40,10 @@ class Options:
 
     def stages(self) -> list[str]:
         """The names of the stages that :meth:`Pipeline.transfer` will announce, in order."""
-        given = [name for name in GIVE if self.restore or name != "restore"]
-        return [*PREPARE, *self.read_stages(), *given]
+        left_out = {"restore"} if not self.restore else set()
+        if self.bake:
+            left_out.add("skeleton")
+        return [*PREPARE, *self.read_stages(), *(name for name in GIVE if name not in left_out)]
 
     def read_stages(self) -> list[str]:
         """Those that :meth:`Pipeline.read` will announce."""

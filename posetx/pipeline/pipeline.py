@@ -36,6 +36,8 @@ from posetx.reading.start import Start
 from posetx.system.paths import find_model
 from posetx.target.prepared import TargetFit, give
 from posetx.target.ready import ReadyTarget, ready_target
+from posetx.target.skeleton import by_skeleton
+from posetx.target.skeleton import doubts as far_from
 
 #: a target that lies farther than this from what the model makes of it comes with a warning; a
 #: hat or a skirt takes a character far from any bare body (the example's: 0.028, a cat: 0.040)
@@ -147,9 +149,13 @@ class Pipeline:
         ready: ReadyTarget,
         heading: Heading = "target",
         restore: bool = True,
+        bake: bool = False,
         on_stage: OnStage = unheard,
     ) -> Transfer:
-        """Give the pose that was read to a target; the result stands where the target stood."""
+        """Give the pose that was read to a target; the result stands where the target stood.
+
+        A target with a skeleton of its own takes the pose by that, unless ``bake``.
+        """
         stages, target = Stages(on_stage), ready.target
         normal, faces = ready.ready.vertices, ready.faces
         warnings = [*reading.scan.notes, *target.notes, *ready.notes, *reading.notes]
@@ -162,13 +168,23 @@ class Pipeline:
                 done = restore_detail(normal, faces, predicted)
                 vertices = restored = done.vertices
                 warnings += done.notes
-        with stages("measure"):
-            edges = edge_distortion(normal, faces, vertices)
-            flipped = flipped_share(normal, faces, vertices)
         found = reading.orientation
         shown = _shown(found, heading)
         vertices = vertices @ (found.rotation @ shown.T)
         vertices = ready.to_file(_placed(vertices, normal, faces))
+        posed = None
+        if not bake:
+            with stages("skeleton"):
+                if ready.rig is not None:
+                    posed = by_skeleton(ready, ready.rig, vertices)
+                    warnings += far_from(posed.report)
+                elif ready.no_rig:
+                    warnings.append(f"its vertices are moved, not its joints: {ready.no_rig}")
+        if posed is not None:
+            vertices = posed.vertices
+        with stages("measure"):
+            edges = edge_distortion(target.vertices, faces, vertices)
+            flipped = flipped_share(target.vertices, faces, vertices)
         report = Report(
             scan=str(reading.scan.path),
             target=str(target.path),
@@ -187,14 +203,16 @@ class Pipeline:
             vertices=len(vertices),
             edge_distortion=edges,
             flipped_triangles=flipped,
+            skeleton=None if posed is None else posed.report,
             confidence=reading.confidence,
             seconds={**ready.seconds, **reading.seconds, **stages.seconds},
         )
         warnings += _doubts(reading, ready)
         upright_points = reading.points @ shown.T
         return Transfer(
-            reading, ready, vertices, predicted, restored, upright_points, shown, report, warnings
-        )
+            reading, ready, vertices, predicted, restored, upright_points, shown, report, warnings,
+            posed,
+        )  # fmt: skip
 
     def transfer(
         self,
@@ -213,7 +231,7 @@ class Pipeline:
         o.check()
         ready = self.prepare(target, o.target_up, o.target_front, o.refine, on_stage)
         reading = self.read(scan, o.up, o.front, o.clean, o.refine, on_stage)
-        return self.give(reading, ready, o.heading, o.restore, on_stage)
+        return self.give(reading, ready, o.heading, o.restore, o.bake, on_stage)
 
 
 def _doubts(reading: Reading, ready: ReadyTarget) -> list[str]:

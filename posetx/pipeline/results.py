@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from posetx.arrays import Floats, Indices
 from posetx.bodies.body import BodyModel
 from posetx.files.scans import Scan
+from posetx.files.targets.base import check_output_suffix, holds_skeleton
 from posetx.geometry.axes import axis, upright
 from posetx.geometry.units import unit_of
 from posetx.models.pose_mae import PoseCode
@@ -20,6 +21,7 @@ from posetx.reading.fitted import Fitted
 from posetx.reading.orient import Orientation
 from posetx.reading.start import Start
 from posetx.target.ready import ReadyTarget
+from posetx.target.skeleton import Posed, SkeletonReport
 
 if TYPE_CHECKING:
     import trimesh
@@ -141,7 +143,8 @@ class Report:
     ``scan_metre`` is an adult's metre in the scan's unit.
 
     Rotations (3, 3) take the files' axes to upright, facing +z; ``flipped_triangles`` is a share,
-    ``edge_distortion`` the mean change of the edges' lengths, as a share.
+    ``edge_distortion`` the mean change of the edges' lengths, as a share. ``skeleton`` is how the
+    target's own took the pose; None where the vertices were moved.
     """
 
     scan: str
@@ -161,6 +164,7 @@ class Report:
     vertices: int
     edge_distortion: float
     flipped_triangles: float
+    skeleton: SkeletonReport | None
     confidence: float | None
     seconds: dict[str, float]
 
@@ -192,6 +196,8 @@ class Transfer:
     scan_turn : (3, 3) the rotation that takes the scan's axes there
     report : what was done
     warnings : what a user should look at
+    posed : the target's own skeleton in the pose, which puts the vertices where they are; None
+        where they were moved
     """
 
     reading: Reading
@@ -203,6 +209,7 @@ class Transfer:
     scan_turn: Floats
     report: Report
     warnings: list[str] = field(default_factory=list)
+    posed: Posed | None = None
 
     @property
     def confidence(self) -> float | None:
@@ -217,8 +224,13 @@ class Transfer:
         return trimesh.Trimesh(self.vertices, self.target.target.faces, process=False)
 
     def save(self, path: str | Path) -> list[str]:
-        """Write the target with its new vertices, whole or not at all; returns notes.
+        """Write the target in its new pose, whole or not at all; returns notes.
 
-        Raises UsageError for a format that is not written, PosetxError where it cannot be.
+        By its own skeleton where that took the pose and the format holds one. Raises UsageError
+        for a format that is not written, PosetxError where it cannot be.
         """
-        return self.target.target.save(Path(path), self.vertices)
+        path, target = Path(path), self.target.target
+        if self.posed is None or not holds_skeleton(path):
+            return target.save(path, self.vertices)
+        check_output_suffix(path, target.path)
+        return target.save_posed(path, self.vertices, self.posed.rig, self.posed.pose)

@@ -12,6 +12,7 @@ from posetx.files.targets import Target
 from posetx.geometry.axes import axis
 from posetx.geometry.mesh import surface_area
 from posetx.geometry.outer import covered_area, layers, outer_faces
+from posetx.geometry.rig import Rig
 from posetx.models.predictor import IdentityFrame
 from posetx.reading.reader import PoseReader
 from posetx.target.belonging import belonging
@@ -43,6 +44,8 @@ class ReadyTarget:
     faces : (m, 3) the figure's triangles
     seen : (s, 3) those of them that the body is measured by, as its frame is
     notes : what a user should know about what was taken for the figure
+    rig : the file's own skeleton that moves the figure; None where it has none that can be posed
+    no_rig : why a file with skins has none
     seconds : how long preparing took, by stage
     """
 
@@ -56,6 +59,8 @@ class ReadyTarget:
     faces: Indices
     seen: Indices
     notes: list[str]
+    rig: Rig | None = None
+    no_rig: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
 
     def to_file(self, vertices: Floats) -> Floats:
@@ -127,6 +132,7 @@ def ready_target(
         faces,
         seen,
         _notes(pieces, figure),
+        *target.rig(figure[pieces.of_vertex]),
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -19,15 +18,11 @@ from scipy.spatial import cKDTree
 
 from posetx.files.targets import Target, read_target
 from tests.files.dressed import EXAMPLE, checks, clothed, converted, dress_of, stored
+from tests.files.elsewhere import validated, with_validator
 
 pytestmark = pytest.mark.slow
 
 BLENDER = os.environ.get("POSETX_BPY_PYTHON", "")
-VALIDATE = """
-const validator = require('gltf-validator'), fs = require('fs');
-validator.validateBytes(new Uint8Array(fs.readFileSync(process.argv[2])))
-  .then((report) => console.log(JSON.stringify(report)));
-"""
 LOOK = """
 import json, sys
 import bpy
@@ -64,16 +59,7 @@ print("FOUND" + json.dumps(found))
 @pytest.fixture(scope="module")
 def validator(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the validator in it."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("node and npm are not there")
-    folder = tmp_path_factory.mktemp("validator")
-    command = ["npm", "install", "--prefix", str(folder), "--no-audit", "gltf-validator"]
-    try:
-        subprocess.run(command, check=True, capture_output=True, timeout=180)
-    except (subprocess.SubprocessError, OSError):
-        pytest.skip("gltf-validator cannot be had from npm")
-    (folder / "validate.js").write_text(VALIDATE)
-    return folder
+    return with_validator(tmp_path_factory.mktemp("validator"))
 
 
 def written(tmp_path: Path, what: str) -> Path:
@@ -108,9 +94,7 @@ def written(tmp_path: Path, what: str) -> Path:
 @pytest.mark.parametrize("what", ["example", "clothed", "missing", "tga", "colours", "flat"])
 def test_every_glb_is_valid(tmp_path: Path, validator: Path, what: str) -> None:
     glb = written(tmp_path, what)
-    command = ["node", str(validator / "validate.js"), str(glb)]
-    done = subprocess.run(command, check=True, capture_output=True, cwd=validator, timeout=120)
-    report: dict[str, Any] = json.loads(done.stdout)
+    report = validated(validator, glb)
     issues = report["issues"]
     assert issues["numErrors"] == 0 and issues["numWarnings"] == 0, issues["messages"]
     assert report["info"]["hasTextures"] == (what in ("example", "clothed", "tga"))

@@ -34,7 +34,8 @@ from posetx.data.bvh import read_bvh
 from posetx.errors import PosetxError
 from posetx.files.codecs.glb import encode_glb
 from posetx.files.scans import read_scan
-from posetx.files.targets import read_target
+from posetx.files.targets import Target, gltf_rig, read_target
+from posetx.geometry.rig_fit import fit_rig
 from tests.cli.test_one_line import bvh
 from tests.files.test_gltf import Scene, tetra
 from tests.files.test_scans import COLORS, NORMALS, POINTS, lzf, ptx, rows
@@ -291,11 +292,23 @@ def check_file(path: Path) -> bool:
         try:
             target = read_target(path)
             target.save(out, target.vertices[:, [1, 2, 0]] + 1)
+            save_posed(target, out)
         except PosetxError as error:
             check_error(error)
             assert not out.exists()
         out.unlink(missing_ok=True)
     return readable
+
+
+def save_posed(target: Target, out: Path) -> None:
+    """Also by its skeleton, where it has one, even if that is of two joints."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gltf_rig, "FEWEST", 1)
+        rig, _ = target.rig(np.ones(len(target.vertices), dtype=bool))
+    if rig is not None:
+        pose = fit_rig(rig, target.vertices[:, [1, 2, 0]] + 1, np.ones(len(target.vertices)))
+        out.unlink()
+        target.save_posed(out, target.vertices, rig, pose)
 
 
 def check(folder: Path, name: str, files: Iterable[bytes]) -> int:

@@ -145,6 +145,7 @@ def cpu_seconds(work: Callable[..., None], *arguments: Path) -> float:
 def moved_or_not(path: Path, out: Path) -> None:
     try:
         target = read_target(path)
+        target.rig(np.ones(len(target.vertices), dtype=bool))
         target.save(out, target.vertices + 1)
     except PosetxError as error:
         assert "\n" not in str(error) and not out.exists()

@@ -82,7 +82,7 @@ class Gltf(GltfData):
         """(nodes, 4, 4): each node's frame in the world."""
         nodes = self.entries("nodes")
         worlds = np.tile(np.eye(4), (len(nodes), 1, 1))
-        parent = self._parent
+        parent = self.parent
         done: set[int] = set()
         for start in range(len(nodes)):
             chain: dict[int, None] = {}  # ordered, and quick to ask: a damaged file may hold cycles
@@ -92,13 +92,13 @@ class Gltf(GltfData):
                 node = parent.get(node)
             for member in reversed(chain):
                 above = parent.get(member)
-                local = self._local_matrix(member)
+                local = self.local_matrix(member)
                 known = above is not None and above in done
                 worlds[member] = worlds[above] @ local if known else local
                 done.add(member)
         return worlds
 
-    def _local_matrix(self, index: int) -> np.ndarray:
+    def local_matrix(self, index: int) -> np.ndarray:
         """(4, 4): a node's own rotation, scale and shift."""
         node = self.entries("nodes")[index]
         if "matrix" in node:
@@ -147,27 +147,28 @@ class Gltf(GltfData):
         """Which skeleton moves the mesh at a node: its skin's, or the one it hangs on; -1 none."""
         skin = self.entries("nodes")[node].get("skin")
         if skin is not None:
-            return self._skeleton_of_joint[self.entries("skins")[skin]["joints"][0]]
-        return self._skeleton_of_joint.get(self._joint_above(node), -1)
+            return self.skeleton_of_joint[self.entries("skins")[skin]["joints"][0]]
+        return self.skeleton_of_joint.get(self._joint_above(node), -1)
 
     def _joint_above(self, node: int) -> int:
         """The nearest joint that a node hangs on; -1 none."""
         seen: set[int] = set()  # a damaged file may hold a cycle
         above: int | None = node
         while above is not None and above not in seen:
-            if above in self._skeleton_of_joint:
+            if above in self.skeleton_of_joint:
                 return above
             seen.add(above)
-            above = self._parent.get(above)
+            above = self.parent.get(above)
         return -1
 
     @cached_property
-    def _parent(self) -> dict[int, int]:
+    def parent(self) -> dict[int, int]:
+        """The node that each node hangs on; those that hang on none are not in it."""
         nodes = self.entries("nodes")
         return {c: i for i, node in enumerate(nodes) for c in node.get("children", [])}
 
     @cached_property
-    def _skeleton_of_joint(self) -> dict[int, int]:
+    def skeleton_of_joint(self) -> dict[int, int]:
         """The skeletons' numbers by their joints: skins that share a joint are of one."""
         found: dict[int, int] = {}
         for number, skin in enumerate(self.entries("skins")):
@@ -198,19 +199,20 @@ class Gltf(GltfData):
             return np.asarray(matrices[0])
         self.spend(16 * count)
         blended = np.zeros((count, 16))
-        total = np.zeros(count)
-        for group in range(8):
-            if f"JOINTS_{group}" not in attributes:
-                break
-            index = self.integers(attributes[f"JOINTS_{group}"])
-            weight = self.floats(attributes[f"WEIGHTS_{group}"])
-            for column in range(4):
-                share = weight[:, column]
-                blended += share[:, None] * matrices.reshape(-1, 16)[index[:, column]]
-                total += share
+        index, weight = self.weights(attributes)
+        for which, share in zip(index.T, weight.T, strict=True):
+            blended += share[:, None] * matrices.reshape(-1, 16)[which]
+        total = weight.sum(axis=1)
         blended /= np.where(total > 0, total, 1.0)[:, None]
         blended[total <= 0] = np.eye(4).ravel()
         return blended.reshape(-1, 4, 4)
+
+    def weights(self, attributes: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """Which of a skin's joints move each vertex, and by how much: (n, 4 or more) each."""
+        groups = [i for i in range(8) if f"JOINTS_{i}" in attributes]
+        index = [self.integers(attributes[f"JOINTS_{i}"]) for i in groups]
+        weight = [self.floats(attributes[f"WEIGHTS_{i}"]) for i in groups]
+        return np.concatenate(index, axis=1), np.concatenate(weight, axis=1)
 
     def morph(self, instance: Instance, primitive: dict[str, Any]) -> Morph:
         """The morph targets of a primitive that are on by default: weights and POSITIONs."""

@@ -17,6 +17,7 @@ from posetx.files.dress import Dress
 from posetx.files.looks import Looks
 from posetx.files.targets.dressed import SUFFIXES, write_dressed
 from posetx.geometry.mesh import weld
+from posetx.geometry.rig import Rig, RigPose
 
 # suffix: module below posetx.files.targets with a function read(data, path) -> Target
 _READERS = {
@@ -30,7 +31,8 @@ _READERS = {
     **dict.fromkeys(meshlab.SUFFIXES, "meshlab"),
 }
 # Formats that only targets in certain formats can be written in.
-_FROM = {".gltf": (".glb", ".gltf", ".vrm"), ".vrm": (".vrm",)}
+_WITH_SKELETON = (".glb", ".gltf", ".vrm")
+_FROM = {".gltf": _WITH_SKELETON, ".vrm": (".vrm",)}
 _CONVERSIONS = (".obj", ".ply", ".stl", ".off", ".glb")
 TARGET_SUFFIXES = tuple(suffix for suffix in _READERS if suffix not in meshlab.SUFFIXES)
 """Formats that are both read and written."""
@@ -131,6 +133,14 @@ class Target(ABC):
             what could not be carried over, for the user to read
         """
         path = Path(path)
+        vertices = self._checked(path, vertices)
+        suffix = path.suffix.lower()
+        if suffix in self.own_suffixes:
+            return self._write(path, vertices)
+        return self._convert(path, suffix, vertices)
+
+    def _checked(self, path: Path, vertices: np.ndarray) -> np.ndarray:
+        """New positions (n, 3) as float64. Raises PosetxError for what is not finite."""
         vertices = np.ascontiguousarray(vertices, dtype=np.float64)
         if vertices.shape != self.vertices.shape:
             raise ValueError(f"vertices are {vertices.shape}, not {self.vertices.shape}")
@@ -140,10 +150,31 @@ class Target(ABC):
                 f"{path}: {len(unusable)} of {len(vertices)} new positions are not finite; "
                 "nothing was written"
             )
-        suffix = path.suffix.lower()
-        if suffix in self.own_suffixes:
-            return self._write(path, vertices)
-        return self._convert(path, suffix, vertices)
+        return vertices
+
+    def rig(self, figure: np.ndarray) -> tuple[Rig | None, str]:
+        """The file's own skeleton that moves a figure, `figure` (n,) bool of its vertices.
+
+        Returns
+        -------
+        Rig or None
+        str
+            why a file with skins has none that can take a pose; else empty
+        """
+        return None, ""
+
+    def save_posed(self, path: Path, vertices: np.ndarray, rig: Rig, pose: RigPose) -> list[str]:
+        """Write the mesh with its own skeleton in another pose, as :meth:`save` otherwise.
+
+        Parameters
+        ----------
+        path : Path
+            in a format that :func:`holds_skeleton`
+        vertices : (n, 3) float
+            the new positions of what follows no node of the rig; others are not looked at
+        rig : from :meth:`rig`
+        """
+        raise NotImplementedError
 
     def looks(self) -> Looks | None:
         """How the triangles are painted; None where the file says nothing of it.
@@ -216,6 +247,11 @@ def check_output_suffix(path: Path, source: Path | None = None) -> None:
         raise UsageError(
             f"{path}: {own} cannot be written as {suffix}; use one of {' '.join(_CONVERSIONS)}"
         )
+
+
+def holds_skeleton(path: Path) -> bool:
+    """Whether a file of this name can hold a skeleton with its skin, as it was read."""
+    return Path(path).suffix.lower() in _WITH_SKELETON
 
 
 def is_target(path: Path) -> bool:

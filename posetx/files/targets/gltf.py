@@ -1,15 +1,14 @@
 """glTF targets: positions, normals and tangents change in the buffers, nothing else does.
 
 Vertices are presented in world space, as a viewer shows the default scene; saving takes them back
-through the node transforms, or through the skin's joints where there is one.
+through the node transforms, or through the skin's joints where there is one. Or, with a pose of the
+file's own skeleton, its joints turn and the buffers stay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,45 +18,19 @@ from posetx.files.codecs.gltf import Gltf, apply, decode_gltf
 from posetx.files.dress import Dress, srgb_colors
 from posetx.files.looks import Looks, byte_colors
 from posetx.files.targets.base import Target
+from posetx.files.targets.gltf_blocks import Block, is_skinned, primitive_of, shown_blocks
 from posetx.files.targets.gltf_dress import Part, gltf_dress
 from posetx.files.targets.gltf_edit import GltfEdit
 from posetx.files.targets.gltf_looks import gltf_looks
+from posetx.files.targets.gltf_rig import pose_nodes, rig_of
 from posetx.files.targets.normals import turned
+from posetx.geometry.rig import Rig, RigPose
 
 VRM = ".vrm"
 
 # Two nodes that show one mesh may keep sharing it when their positions agree this well,
 # relative to the size of the mesh: a few times the rounding of 32-bit floats.
 SAME = 1e-6
-
-
-@dataclass
-class Block:
-    """The vertices that one POSITION accessor gives at one node."""
-
-    node: int
-    mesh: int
-    accessor: int
-    primitives: list[int]
-    matrix: np.ndarray  # (4, 4) or (n, 4, 4), local to world
-    base: np.ndarray  # (n, 3) as stored
-    morph: np.ndarray | float  # (n, 3) what default morph weights add, or 0
-    begin: int  # first row in Target.vertices
-    faces: list[np.ndarray] = field(default_factory=list)  # (m, 3) each, rows of `local`
-
-    @property
-    def local(self) -> np.ndarray:
-        """(n, 3) positions as they are shown, in the mesh's own frame."""
-        return self.base + self.morph
-
-    @property
-    def rows(self) -> slice:
-        """The block's rows in `Target.vertices`."""
-        return slice(self.begin, self.begin + len(self.base))
-
-    def triangles(self) -> np.ndarray:
-        """(m, 3) faces of all its primitives."""
-        return np.concatenate(self.faces)
 
 
 class GltfTarget(Target):
@@ -67,7 +40,7 @@ class GltfTarget(Target):
         self._gltf = gltf
         # A .vrm is a GLB by another name; what avatars need beyond it only a .vrm has.
         self.own_suffixes = (".glb", ".gltf", *([VRM] if path.suffix.lower() == VRM else []))
-        self._blocks, notes = _blocks(gltf)
+        self._blocks, notes = shown_blocks(gltf)
         if not self._blocks:
             raise problem(
                 path, "shows no mesh with triangles", "a target must be a mesh; export it again"
@@ -91,7 +64,7 @@ class GltfTarget(Target):
 
     def looks(self) -> Looks | None:
         parts = [
-            (_primitive(self._gltf, block.mesh, index), faces, len(block.base))
+            (primitive_of(self._gltf, block.mesh, index), faces, len(block.base))
             for block in self._blocks
             for index, faces in zip(block.primitives, block.faces, strict=True)
         ]
@@ -103,7 +76,7 @@ class GltfTarget(Target):
             Part(
                 block.node,
                 block.mesh,
-                _primitive(self._gltf, block.mesh, index),
+                primitive_of(self._gltf, block.mesh, index),
                 faces,
                 block.begin,
                 len(block.base),
@@ -120,24 +93,58 @@ class GltfTarget(Target):
         self._gltf.begin()
         with only_posetx_errors(self.path, "glTF"):
             for block in self._blocks:
-                first = _primitive(self._gltf, block.mesh, block.primitives[0])
+                first = primitive_of(self._gltf, block.mesh, block.primitives[0])
                 colour = first["attributes"].get("COLOR_0")
                 if colour is None:
                     return None
                 found.append(srgb_colors(self._gltf.floats(colour)[: len(block.base), :3]))
             return byte_colors(np.concatenate(found))
 
+    def rig(self, figure: np.ndarray) -> tuple[Rig | None, str]:
+        with only_posetx_errors(self.path, "glTF"):
+            return rig_of(self._gltf, self._blocks, figure)
+
+    def save_posed(self, path: Path, vertices: np.ndarray, rig: Rig, pose: RigPose) -> list[str]:
+        vertices = self._checked(path, vertices)
+        with only_posetx_errors(self.path, "glTF"):
+            edit = self._moved(np.where(rig.moved[:, None], self.vertices, vertices))
+            pose_nodes(edit.document["nodes"], rig, pose)
+            notes = edit.write(path)
+        if self._gltf.entries("animations"):
+            notes.append(
+                "its animations are kept as they are: a viewer that plays one shows that and not "
+                "the pose"
+            )
+        return notes
+
     def _write(self, path: Path, vertices: np.ndarray) -> list[str]:
+        moved = [
+            block
+            for block in self._blocks
+            if (vertices[block.rows] != self.vertices[block.rows]).any()
+        ]
+        with only_posetx_errors(self.path, "glTF"):
+            notes = self._moved(vertices).write(path)
+        if any(is_skinned(self._gltf, block) for block in moved):
+            notes.append(
+                "skinned: the rest positions of the mesh change, its skeleton stays; an animation "
+                "would add to the new pose"
+            )
+        parts = ((block.mesh, index) for block in moved for index in block.primitives)
+        if any(primitive_of(self._gltf, *part).get("targets") for part in parts):
+            notes.append("its morph targets stay as they are and add to the new pose")
+        return notes
+
+    def _moved(self, vertices: np.ndarray) -> GltfEdit:
+        """The file with other positions in its buffers."""
         groups: dict[int, list[Block]] = {}
         for block in self._blocks:
             groups.setdefault(block.accessor, []).append(block)
-
-        def move(edit: GltfEdit) -> list[str]:
-            for blocks in groups.values():
-                self._move_group(edit, blocks, vertices)
-            return []
-
-        return self.save_edited(path, move)
+        self._gltf.begin()
+        edit = GltfEdit(self._gltf)
+        for blocks in groups.values():
+            self._move_group(edit, blocks, vertices)
+        return edit
 
     def save_edited(self, path: Path, change: Callable[[GltfEdit], list[str]]) -> list[str]:
         """Write the file with a change, which returns notes; returns these and those of writing."""
@@ -203,7 +210,7 @@ class GltfTarget(Target):
             users: dict[int, list[tuple[int, int]]] = {}
             for block in blocks:
                 for p in block.primitives:
-                    attributes = _primitive(self._gltf, block.mesh, p)["attributes"]
+                    attributes = primitive_of(self._gltf, block.mesh, p)["attributes"]
                     if name in attributes:
                         users.setdefault(attributes[name], []).append((block.node, p))
             for accessor, where in users.items():
@@ -227,75 +234,6 @@ class GltfTarget(Target):
                 "cannot be stored; apply its scale and export the target again"
             )
         return result
-
-
-def _primitive(gltf: Gltf, mesh: int, index: int) -> dict[str, Any]:
-    primitive: dict[str, Any] = gltf.entries("meshes")[mesh]["primitives"][index]
-    return primitive
-
-
-def _blocks(gltf: Gltf) -> tuple[list[Block], list[str]]:
-    """The shown meshes, vertices counted once per node, and what to tell the user."""
-    blocks: dict[tuple[Any, ...], Block] = {}
-    positions: dict[int, np.ndarray] = {}
-    notes: dict[str, None] = {}
-    begin = 0
-    for instance in gltf.instances():
-        mesh = gltf.entries("meshes")[instance.mesh]
-        for index, primitive in enumerate(mesh["primitives"]):
-            attributes = primitive.get("attributes", {})
-            if "POSITION" not in attributes:
-                continue
-            gltf.spend(0)
-            accessor = attributes["POSITION"]
-            if accessor not in positions:
-                positions[accessor] = gltf.floats(accessor)
-            local = positions[accessor]
-            if local.shape[1] != 3:
-                raise problem(gltf.path, "has positions that are not 3D", "export it again")
-            faces = gltf.triangles(primitive, len(local))
-            if not len(faces):
-                notes["its points and lines are kept where they are"] = None
-                continue
-            if faces.min() < 0 or faces.max() >= len(local):
-                raise problem(
-                    gltf.path,
-                    f"has faces that name a vertex which is not among {len(local)}",
-                    "the file may be damaged; export it again",
-                )
-            skinned = instance.skin is not None and "JOINTS_0" in attributes
-            morph = gltf.morph(instance, primitive)
-            key = (instance.node, accessor, attributes["JOINTS_0"] if skinned else None, morph)
-            if key not in blocks:
-                gltf.spend(local.size)
-                matrix = gltf.to_world(instance, primitive, len(local))
-                if not _invertible(matrix):
-                    notes["parts that are scaled to nothing are kept as they are"] = None
-                    continue
-                added = gltf.morphed(morph, len(local)) if morph else 0.0
-                blocks[key] = Block(
-                    instance.node, instance.mesh, accessor, [], matrix, local, added, begin
-                )
-                begin += len(local)
-            blocks[key].primitives.append(index)
-            blocks[key].faces.append(faces)
-            if skinned:
-                notes[
-                    "skinned: the rest positions of the mesh change, its skeleton stays; an "
-                    "animation would add to the new pose"
-                ] = None
-            if primitive.get("targets"):
-                notes["its morph targets stay as they are and add to the new pose"] = None
-    return list(blocks.values()), list(notes)
-
-
-def _invertible(matrix: np.ndarray) -> bool:
-    """Whether every linear part can be undone in 64-bit floats."""
-    linear = matrix[..., :3, :3]
-    size = np.abs(linear).max(axis=(-2, -1))
-    if not np.isfinite(size).all() or (size <= 0).any():
-        return False
-    return bool((np.abs(np.linalg.det(linear / size[..., None, None])) > 1e-9).all())
 
 
 def read(data: bytes, path: Path) -> Target:

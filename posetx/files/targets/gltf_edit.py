@@ -156,7 +156,7 @@ class GltfEdit:
         """Write as .glb or .gltf, by the suffix; return notes."""
         glb = path.suffix.lower() != ".gltf"
         buffers, images = (self._named(key) for key in ("buffers", "images"))
-        if not self.changed and glb == self.gltf.is_glb:
+        if self.document == self.gltf.document and glb == self.gltf.is_glb and not self.changed:
             data = self.gltf.data
         elif glb:
             data = self._glb()

@@ -17,7 +17,8 @@ from posetx.files.targets.normals import turned
 
 if TYPE_CHECKING:
     from posetx.files.targets.clip import MorphClip
-    from posetx.files.targets.gltf import Block, GltfTarget
+    from posetx.files.targets.gltf import GltfTarget
+    from posetx.files.targets.gltf_blocks import Block
 
 #: of the frames' mixtures, what of the normals' least squares is cut off as noise
 RANK = 1e-4

@@ -17,7 +17,8 @@ from posetx.files.targets.gltf_tracks import Channel, add_animation
 
 if TYPE_CHECKING:
     from posetx.files.targets.clip import Skeleton, SkeletonClip
-    from posetx.files.targets.gltf import Block, GltfTarget
+    from posetx.files.targets.gltf import GltfTarget
+    from posetx.files.targets.gltf_blocks import Block
 
 #: joints that move a vertex: what every program and engine takes
 INFLUENCES = 4
