@@ -159,7 +159,7 @@ class AnimateWork(Work):
 
         settings, clip = self.settings, scans[0].suffix.lower() == BVH
         glb = output.suffix.lower() == ".glb"
-        by_frame = settings.by == "morphs" or not glb
+        shaped = settings.by == "morphs" or not glb  # a skeleton has nowhere to put surface detail
         with progress_bar() as bar:
             task = bar.add_task("loading the model", total=None)
 
@@ -175,6 +175,7 @@ class AnimateWork(Work):
             if began and not console.is_terminal:
                 say(f"{began}: begun")
             if not clip:
+                by_frame = shaped or self.ready.rig is not None
                 bar.update(task, total=len(scans) * (1 + by_frame))
                 frames = self._read(scans, overwrite, step)
                 motion = self._of_scans(frames)
@@ -185,7 +186,7 @@ class AnimateWork(Work):
                 motion = motion.looped()
             name = scans[0].stem if clip else scans[0].parent.resolve().name
             animator = Animator(self.pipeline.predictor, self.ready)
-            restore = self.options.restore and by_frame  # a skeleton has nowhere to put it
+            restore = self.options.restore and shaped
             animated = Animated(animator, motion, name, settings.by, restore)
             notes = animated.save(output, lambda: step("giving the motion to the target"))
             if preview:

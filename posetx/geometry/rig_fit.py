@@ -35,7 +35,7 @@ STEPS, GAIN = 30, 1e-4
 DAMPING, EASED, RAISED, HARDEST = 1e-4, 0.2, 10.0, 1e6
 
 
-def fit_rig(rig: Rig, wanted: Floats, weight: Floats) -> RigPose:
+def fit_rig(rig: Rig, wanted: Floats, weight: Floats, begin: RigPose | None = None) -> RigPose:
     """The pose of least distance.
 
     Parameters
@@ -45,12 +45,14 @@ def fit_rig(rig: Rig, wanted: Floats, weight: Floats) -> RigPose:
         where its vertices should be; of those that follow no node nothing is asked
     weight : (n,)
         how much each counts, such as its area; some count more than nothing
+    begin : a pose near by, such as that of the frame before; looked for without
     """
     size = float(np.ptp(wanted[rig.moved], axis=0).max())
     counts = np.where(rig.moved, weight, 0.0)
     aim = _thinned(_Aim(rig, wanted, counts / counts.sum(), max(size, 1e-300)))
     aim = replace(aim, rig=replace(aim.rig, joints=_told(aim)))
-    return _refined(aim, _walked(aim))
+    start = RigPose(begin.turns.copy(), begin.shifts.copy()) if begin else _walked(aim)
+    return _refined(aim, start)
 
 
 @dataclass(frozen=True)

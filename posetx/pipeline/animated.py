@@ -17,7 +17,7 @@ from posetx.bodies.skeleton import BVH_WRITTEN, PARENTS
 from posetx.errors import UsageError
 from posetx.files.atomic import write_bytes_atomic
 from posetx.files.targets.base import check_output_suffix
-from posetx.files.targets.clip import MorphClip, SkeletonClip
+from posetx.files.targets.clip import Clip
 from posetx.files.targets.clip_write import SUFFIX, write_clip
 from posetx.pipeline.animation import Animator, Track
 from posetx.pipeline.motion import Motion
@@ -27,8 +27,10 @@ NUMBER = re.compile("#+")
 FRAMES = "frame_####.obj"
 ARRAYS = ".npz"
 
-#: how a GLB moves a target: by joints, or by a mixture of shapes
+#: how a GLB moves a target: by joints, its own where it has some, or by a mixture of shapes
 By = Literal["skeleton", "morphs"]
+#: mean distance of the target's own skin from the motion, as a share of its height, that is told
+FAR = 0.01
 
 
 @dataclass
@@ -40,7 +42,8 @@ class Animated:
     animator : the target
     motion : where the body is in each frame
     name : of the clip
-    by : what a GLB moves it by; other files have the vertices of each frame
+    by : what a GLB moves it by, the target's own skeleton where it has one that can take poses;
+        other files have the vertices of each frame
     restore : whether its surface detail is put back in each frame; a skeleton cannot
     """
 
@@ -60,11 +63,20 @@ class Animated:
         found: Floats = self.animator.vertices(self.track, slice(frame, frame + 1), self.restore)[0]
         return found
 
-    def clip(self, on_frame: Callable[[], None] = lambda: None) -> SkeletonClip | MorphClip:
-        """What a GLB holds; ``on_frame`` hears of each frame done, of shapes alone."""
-        if self.by == "skeleton":
-            return self.animator.skeleton_clip(self.name, self.track)
-        return self.animator.morph_clip(self.name, self.track, self.restore, on_frame)
+    def clip(self, on_frame: Callable[[], None] = lambda: None) -> tuple[Clip, list[str]]:
+        """What a GLB holds, and notes; ``on_frame`` hears of each frame done, if one by one."""
+        ready = self.animator.ready
+        if self.by == "morphs":
+            return self.animator.morph_clip(self.name, self.track, self.restore, on_frame), []
+        if ready.rig is None:
+            notes = [f"a new skeleton moves it: {ready.no_rig}"] if ready.no_rig else []
+            return self.animator.skeleton_clip(self.name, self.track), notes
+        clip, off = self.animator.rig_clip(ready.rig, self.name, self.track, on_frame)
+        far = (
+            f"the target's own skeleton comes only within {100 * off:.1f} % of its height of the "
+            "motion, on average: with `morph` all of it is moved"
+        )
+        return clip, [far] if off > FAR else []
 
     def save(self, path: str | Path, on_frame: Callable[[], None] = lambda: None) -> list[str]:
         """Write it, each file whole or not at all, over what is there; returns notes.
@@ -79,15 +91,16 @@ class Animated:
         path, target = Path(path), self.animator.ready.target
         check_animated(path, target.path)
         if path.suffix.lower() == SUFFIX and not is_many_files(path):
-            return write_clip(path, target, self.clip(on_frame))
+            clip, notes = self.clip(on_frame)
+            return notes + write_clip(path, target, clip)
         if path.suffix.lower() == ARRAYS:
             write_bytes_atomic(path, self._arrays(on_frame))
             return []
-        notes: dict[str, None] = {}
+        told: dict[str, None] = {}
         for frame, file in enumerate(frame_files(path, len(self.motion))):
-            notes |= dict.fromkeys(target.save(file, self.vertices(frame)))
+            told |= dict.fromkeys(target.save(file, self.vertices(frame)))
             on_frame()
-        return list(notes)
+        return list(told)
 
     def _arrays(self, on_frame: Callable[[], None]) -> bytes:
         """Vertices and joints in the target's frame, rotations as they are read."""

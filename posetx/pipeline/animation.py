@@ -1,4 +1,4 @@
-"""A motion given to a target: a skeleton that moves it, or shapes that it is mixed of.
+"""A motion given to a target: a skeleton that moves it, new or its own, or shapes to mix.
 
 A clip is plain skinning: the turns from the target's own pose to each frame's, by the weights that
 the body fitted to the target lends it. The network's decoder, which transfers of a single scan fall
@@ -20,11 +20,13 @@ from posetx.arrays import Floats
 from posetx.bodies.body import forward_kinematics, relative_rotations
 from posetx.bodies.skeleton import BVH_WRITTEN, LEG_BONES, PARENTS
 from posetx.errors import PosetxError
-from posetx.files.targets.clip import MorphClip, Skeleton, SkeletonClip
+from posetx.files.targets.clip import MorphClip, RigClip, Skeleton, SkeletonClip
 from posetx.geometry.restore import restore_detail
+from posetx.geometry.rig import Rig, RigPose
 from posetx.models.predictor import Predictor
 from posetx.pipeline.motion import Motion
 from posetx.target.ready import ReadyTarget
+from posetx.target.skeleton import by_skeleton
 
 #: how far a mixture of shapes may be from what was meant, as a share of the target's size
 CLOSE = 8e-5
@@ -100,6 +102,24 @@ class Animator:
         local = np.concatenate([turn @ local[:, :1], local[:, 1:]], axis=1)
         roots = frame.from_normal(track.places[:, 0] @ turn.T)
         return SkeletonClip(name, track.motion.fps, self.skeleton(), local, roots)
+
+    def rig_clip(
+        self, rig: Rig, name: str, track: Track, on_frame: Callable[[], None] = lambda: None
+    ) -> tuple[RigClip, float]:
+        """The target's own skeleton in all frames, and how near its skin comes to them.
+
+        That is the mean distance of the figure's surface, as a share of the target's height. Each
+        frame is begun at the one before it; ``on_frame`` is called with each done.
+        """
+        poses: list[RigPose] = []
+        off = 0.0
+        for f in range(len(track)):
+            wanted = self.vertices(track, slice(f, f + 1), False)[0]
+            posed = by_skeleton(self.ready, rig, wanted, poses[-1] if poses else None)
+            poses.append(posed.pose)
+            off += posed.report.distance / len(track)
+            on_frame()
+        return RigClip(name, track.motion.fps, rig, poses), off
 
     def vertices(self, track: Track, frames: slice, restore: bool) -> Floats:
         """The target's vertices (f, n, 3) in some frames, in its file's frame and unit.

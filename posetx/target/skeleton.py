@@ -59,15 +59,18 @@ class Posed:
     report: SkeletonReport
 
 
-def by_skeleton(ready: ReadyTarget, rig: Rig, wanted: Floats) -> Posed:
+def by_skeleton(
+    ready: ReadyTarget, rig: Rig, wanted: Floats, begin: RigPose | None = None
+) -> Posed:
     """Pose a target's rig so that its skin is where ``wanted`` (n, 3) is, in the file's frame.
 
-    What is lowest is as high as it is wanted, so that who stands on the ground still does.
+    ``begin`` is a pose near by, such as that of the frame before; looked for without. What is
+    lowest is as high as it is wanted, so that who stands on the ground still does.
     """
     target, up = ready.target, axis(ready.up, "up")
     areas = vertex_areas(target.vertices, ready.faces)
     areas = np.where(ready.moves, areas + LEAST * areas.mean(), 0.0)
-    pose = fit_rig(rig, wanted, areas)
+    pose = fit_rig(rig, wanted, areas, begin)
     shown = np.where(rig.moved[:, None], rig.skinned(rig.worlds(pose)), wanted)
     used = np.unique(ready.faces)
     lift = up * (_low(wanted @ up, areas) - _low(shown @ up, areas))

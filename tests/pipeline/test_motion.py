@@ -142,7 +142,7 @@ def test_the_way_is_as_long_as_the_legs_and_the_ground_is_the_targets(animator: 
 def test_a_glb_plays_what_was_meant(animator: Animator, tmp_path: Path, by: str) -> None:
     animated = Animated(animator, walked(), "walk", by, restore=False)  # type: ignore[arg-type]
     if by == "skeleton":  # of four joints a vertex
-        clip = animated.clip()
+        clip, _ = animated.clip()
         assert isinstance(clip, SkeletonClip)
         index, share = strongest(animator.weights)
         four = np.zeros((len(share), 20))

@@ -1,4 +1,4 @@
-"""A clip of a target, in the target's own frame: of a skeleton that moves it, or of shapes."""
+"""A clip of a target, in its file's frame: of a new skeleton, of its file's own, or of shapes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posetx.arrays import Floats
+from posetx.geometry.rig import Rig, RigPose
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,16 @@ class SkeletonClip:
 
 
 @dataclass(frozen=True)
+class RigClip:
+    """The file's own skeleton in F poses."""
+
+    name: str
+    fps: float
+    rig: Rig
+    poses: list[RigPose]
+
+
+@dataclass(frozen=True)
 class MorphClip:
     """K shapes, mixed anew in each of F frames.
 
@@ -61,3 +72,7 @@ class MorphClip:
     fps: float
     shapes: NDArray[np.float32]
     weights: Floats
+
+
+#: whatever moves a target
+Clip = SkeletonClip | RigClip | MorphClip

@@ -1,4 +1,4 @@
-"""A target with a clip, as one GLB: by a skeleton and skinning weights, or by morph targets.
+"""A target with a clip, as one GLB: by a skeleton, its own or a new one, or by morph targets.
 
 Whatever format the target came in, all that it wears is in the file: a glTF is changed as little as
 a clip needs, and others become a GLB first, as :mod:`posetx.files.targets.dressed` makes it.
@@ -15,10 +15,11 @@ from posetx.errors import PosetxError, UsageError
 from posetx.files.codecs.gltf import decode_gltf
 from posetx.files.dress import Dress
 from posetx.files.targets.base import Target
-from posetx.files.targets.clip import MorphClip, SkeletonClip
+from posetx.files.targets.clip import Clip, MorphClip, RigClip
 from posetx.files.targets.dressed_glb import glb_and_rows
 from posetx.files.targets.gltf import GltfTarget
 from posetx.files.targets.gltf_morphs import add_morphs
+from posetx.files.targets.gltf_rig_clip import add_rig_clip
 from posetx.files.targets.gltf_skeleton import add_skeleton
 
 SUFFIX = ".glb"
@@ -30,7 +31,7 @@ def check_clip_suffix(path: Path) -> None:
         raise UsageError(f"{path}: an animated target is written as {SUFFIX}; name it so")
 
 
-def write_clip(path: Path, target: Target, clip: SkeletonClip | MorphClip) -> list[str]:
+def write_clip(path: Path, target: Target, clip: Clip) -> list[str]:
     """Write the target with the clip, whole or not at all, over what is there.
 
     The clip is the first of the file's, which is what viewers play.
@@ -48,6 +49,8 @@ def write_clip(path: Path, target: Target, clip: SkeletonClip | MorphClip) -> li
     gltf, rows, notes = as_gltf(target)
     if isinstance(clip, MorphClip):
         return notes + gltf.save_edited(path, lambda edit: add_morphs(edit, gltf, rows, clip))
+    if isinstance(clip, RigClip):
+        return notes + gltf.save_edited(path, lambda edit: add_rig_clip(edit, clip))
     return notes + gltf.save_edited(path, lambda edit: add_skeleton(edit, gltf, rows, clip))
 
 

@@ -171,10 +171,11 @@ def pose_nodes(nodes: list[dict[str, Any]], rig: Rig, pose: RigPose) -> None:
             continue
         if angles[row] > UNMOVED:
             turn = Rotation.from_matrix(pose.turns[row])
-            node["rotation"] = (turn * Rotation.from_quat(_quaternion(node))).as_quat().tolist()
+            node["rotation"] = (turn * Rotation.from_quat(quaternion(node))).as_quat().tolist()
         if moves:
             node["translation"] = own[:3, 3].tolist()
 
 
-def _quaternion(node: dict[str, Any]) -> list[float]:
+def quaternion(node: dict[str, Any]) -> list[float]:
+    """A node's rotation: x, y, z, w."""
     return node.get("rotation") or [0.0, 0.0, 0.0, 1.0]

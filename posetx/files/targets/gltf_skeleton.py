@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from posetx.arrays import Floats, Indices, Mask
 from posetx.files.targets.gltf_edit import ATTRIBUTES, GltfEdit
-from posetx.files.targets.gltf_tracks import Channel, add_animation
+from posetx.files.targets.gltf_tracks import Channel, add_animation, continuous
 
 if TYPE_CHECKING:
     from posetx.files.targets.clip import Skeleton, SkeletonClip
@@ -58,7 +58,7 @@ def add_skeleton(
         mesh = edit.document["meshes"][entry["mesh"]]
         _bind(edit, mesh, own, index, share)
     local = Rotation.from_matrix(clip.rotations.reshape(-1, 3, 3)).as_quat()
-    local = _continuous(local.reshape(*clip.rotations.shape[:2], 4))
+    local = continuous(local.reshape(*clip.rotations.shape[:2], 4))
     tracks = [Channel(first + 1 + j, "rotation", local[:, j]) for j in range(local.shape[1])]
     tracks.insert(0, Channel(first + 1, "translation", clip.roots))
     add_animation(edit, clip.name, clip.fps, tracks)
@@ -166,11 +166,3 @@ def _bind(
             }
         kept = {k: v for k, v in attributes.items() if not k.startswith(_SKINNING)}
         primitive["attributes"] = kept | made[key]
-
-
-def _continuous(turns: Floats) -> Floats:
-    """Quaternions (F, J, 4), each on the side of the one before it: the way between is short."""
-    flips = (turns[1:] * turns[:-1]).sum(-1) < 0
-    sign = np.ones(turns.shape[:2])
-    sign[1:] = np.where(np.cumsum(flips, axis=0) % 2, -1.0, 1.0)
-    return turns * sign[..., None]

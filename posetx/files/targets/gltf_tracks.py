@@ -41,3 +41,11 @@ def add_animation(edit: GltfEdit, name: str, fps: float, channels: list[Channel]
         entries.append({"sampler": len(samplers) - 1, "target": target})
     animation = {"name": name, "channels": entries, "samplers": samplers}
     edit.document["animations"] = [animation, *(edit.document.get("animations") or [])]
+
+
+def continuous(turns: Floats) -> Floats:
+    """Quaternions (F, ..., 4), each on the side of the one before it: the way between is short."""
+    flips = (turns[1:] * turns[:-1]).sum(-1) < 0
+    sign = np.ones(turns.shape[:-1])
+    sign[1:] = np.where(np.cumsum(flips, axis=0) % 2, -1.0, 1.0)
+    return turns * sign[..., None]
