@@ -314,10 +314,10 @@ class BodyFit:
         normal[:, :turns, :turns] += said[0]
         aim[:, :turns] = said[1]
         # heavy tails: of poses that are unusual anyway one is as good as another
-        trust = s.habit_weight / (1 + self.habits.energy(figure.rotations) / s.unusual)
-        habit = self.habits.normal_equations(figure.rotations)
-        normal[:, :turns, :turns] += trust.view(-1, 1, 1) * habit[0]
-        aim[:, :turns] += trust.unsqueeze(1) * habit[1]
+        energy, stiff, slope = self.habits.normal_equations(figure.rotations)
+        trust = s.habit_weight / (1 + energy / s.unusual)
+        normal[:, :turns, :turns] += trust.view(-1, 1, 1) * stiff
+        aim[:, :turns] += trust.unsqueeze(1) * slope
         weight = s.shape_weight / s.components
         normal.diagonal(dim1=1, dim2=2)[:, turns + 4 :] += weight
         aim[:, turns + 4 :] = weight * figure.shape

@@ -52,13 +52,10 @@ class Habits:
 
         They are (B, 19, 3, 3), on any device.
         """
-        z, beyond = self._coordinates(rotations.double().cpu())[1:]
-        away = z - self.mean
-        unlikely = ((away @ self.precision) * away).sum(-1) + (beyond / YIELDS).square().sum(-1)
-        return (0.5 * unlikely).to(rotations)
+        return self._energy(*self._coordinates(rotations.double().cpu())[1:]).to(rotations)
 
-    def normal_equations(self, rotations: Tensor) -> tuple[Tensor, Tensor]:
-        """Matrices (B, 57, 57) and gradients (B, 57) of :meth:`energy`.
+    def normal_equations(self, rotations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """:meth:`energy` (B,), its matrices (B, 57, 57) and gradients (B, 57).
 
         By turns about the joints in the axes of the space, as
         :class:`posetx.fit.figure.FreeBody` has them.
@@ -75,7 +72,15 @@ class Habits:
         stiff = torch.diag_embed((beyond != 0).double() / YIELDS**2)
         gradient = (z - self.mean) @ self.precision + beyond / YIELDS**2
         matrix = by_turns.mT @ (self.precision + stiff) @ by_turns
-        return matrix.to(rotations), (gradient.unsqueeze(1) @ by_turns).squeeze(1).to(rotations)
+        gradient = (gradient.unsqueeze(1) @ by_turns).squeeze(1)
+        energy = self._energy(z, beyond)
+        return energy.to(rotations), matrix.to(rotations), gradient.to(rotations)
+
+    def _energy(self, z: Tensor, beyond: Tensor) -> Tensor:
+        """(B,) of coordinates (B, 57) that are so far out of range."""
+        away = z - self.mean
+        unlikely = ((away @ self.precision) * away).sum(-1) + (beyond / YIELDS).square().sum(-1)
+        return 0.5 * unlikely
 
     def _coordinates(self, rotations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Rotation vectors (B, 19, 3), coordinates (B, 57), how far these are out of range."""

@@ -50,9 +50,6 @@ class Misfit:
     def whole(self) -> Tensor:
         return self.cloud + BODY_SHARE * self.body
 
-    def __getitem__(self, rows: Tensor | int) -> Misfit:
-        return Misfit(self.cloud[rows], self.body[rows])
-
 
 class LimbSearch:
     """Finds, for the limbs of a figure, where else they could be.
