@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from posetx.files.checks import only_posetx_errors, problem, read_bytes, unpacked, usable_rows
-from posetx.files.codecs import meshlab
+from posetx.files.codecs import blender, meshlab
 from posetx.files.raw import Raw
 
 #: suffix: module below posetx.files.codecs with a function scan(data, path) -> Raw
@@ -33,11 +33,12 @@ _READERS = {
     ".las": "scanners",
     ".laz": "scanners",
     ".e57": "scanners",
+    **dict.fromkeys(blender.SUFFIXES, "blender"),
     **dict.fromkeys(meshlab.SUFFIXES, "meshlab"),
 }
 SCAN_SUFFIXES = tuple(_READERS)
 #: Formats whose libraries open files by name, so not in a .gz.
-_BY_NAME = (".e57", *meshlab.SUFFIXES)
+_BY_NAME = (".e57", *blender.SUFFIXES, *meshlab.SUFFIXES)
 _PACKED = ".gz"
 
 
@@ -90,13 +91,14 @@ def read_scan(path: Path) -> Scan:
     ----------
     path : Path
         PLY, OBJ, STL, OFF, XYZ/ASC/TXT/CSV/PTS, PTX, PCD, GLB/glTF/VRM, NPY, NPZ, LAS/LAZ or E57;
-        DAE, 3DS, X3D/X3DV, WRL, 3MF or CTM through pymeshlab; all but E57 and these also as .gz
+        FBX, BLEND, USD/USDA/USDC/USDZ through Blender; DAE, 3DS, X3D/X3DV, WRL, 3MF or CTM through
+        pymeshlab; all but E57 and these also as .gz
 
     Raises
     ------
     MissingError
-        the library that reads such files is not installed or does not work here: LAS, LAZ, E57
-        and what pymeshlab reads have optional ones
+        what reads such files is not installed or does not work here: LAS, LAZ, E57 and what Blender
+        and pymeshlab read have optional ones
     PosetxError
         in one line, whatever is wrong with the file
     """

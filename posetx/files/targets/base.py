@@ -12,9 +12,10 @@ import numpy as np
 from posetx.errors import PosetxError, UsageError
 from posetx.files.atomic import write_bytes_atomic
 from posetx.files.checks import problem, read_bytes, usable_rows
-from posetx.files.codecs import meshlab
+from posetx.files.codecs import blender, meshlab
 from posetx.files.dress import Dress
 from posetx.files.looks import Looks
+from posetx.files.targets.blender_write import by_blender
 from posetx.files.targets.dressed import SUFFIXES, write_dressed
 from posetx.geometry.mesh import weld
 from posetx.geometry.rig import Rig, RigPose
@@ -28,12 +29,16 @@ _READERS = {
     ".vrm": "gltf",
     ".stl": "stl",
     ".off": "off",
+    **dict.fromkeys(blender.SUFFIXES, "blender"),
     **dict.fromkeys(meshlab.SUFFIXES, "meshlab"),
 }
 # Formats that only targets in certain formats can be written in.
-_WITH_SKELETON = (".glb", ".gltf", ".vrm")
-_FROM = {".gltf": _WITH_SKELETON, ".vrm": (".vrm",)}
-_CONVERSIONS = (".obj", ".ply", ".stl", ".off", ".glb")
+_GLTF = (".glb", ".gltf", ".vrm")
+_WITH_SKELETON = (*_GLTF, *blender.SUFFIXES)
+_FROM = {".gltf": _GLTF, ".vrm": (".vrm",)}
+_CONVERSIONS = (".obj", ".ply", ".stl", ".off", ".glb", *blender.SUFFIXES)
+# In which other format Blender gets a target that it shall write; those not here as a GLB.
+_TO_BLENDER = {".obj": ".obj", ".ply": ".ply", ".stl": ".stl"}
 TARGET_SUFFIXES = tuple(suffix for suffix in _READERS if suffix not in meshlab.SUFFIXES)
 """Formats that are both read and written."""
 
@@ -137,6 +142,9 @@ class Target(ABC):
         suffix = path.suffix.lower()
         if suffix in self.own_suffixes:
             return self._write(path, vertices)
+        if suffix in blender.SUFFIXES:
+            kind = _TO_BLENDER.get(self.path.suffix.lower(), ".glb")
+            return by_blender(path, lambda private: self.save(private, vertices), kind)
         return self._convert(path, suffix, vertices)
 
     def _checked(self, path: Path, vertices: np.ndarray) -> np.ndarray:
@@ -234,7 +242,8 @@ def export(mesh: Any, path: Path) -> None:
 def check_output_suffix(path: Path, source: Path | None = None) -> None:
     """Refuse an output name that no writer knows; for commands to call before the work starts.
 
-    With the `source` of a target, also one that this target cannot be written as.
+    With the `source` of a target, also one that this target cannot be written as. Raises UsageError,
+    and MissingError where Blender has to write it and is not here.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in TARGET_SUFFIXES:
@@ -247,6 +256,8 @@ def check_output_suffix(path: Path, source: Path | None = None) -> None:
         raise UsageError(
             f"{path}: {own} cannot be written as {suffix}; use one of {' '.join(_CONVERSIONS)}"
         )
+    if suffix in blender.SUFFIXES:
+        blender.found_blender(Path(path))
 
 
 def holds_skeleton(path: Path) -> bool:
@@ -271,13 +282,13 @@ def read_target(path: Path) -> Target:
     Parameters
     ----------
     path : Path
-        OBJ, PLY, GLB, glTF, STL or OFF; DAE, 3DS, X3D/X3DV, WRL, 3MF or CTM through pymeshlab,
-        which are written as one of the others
+        OBJ, PLY, GLB, glTF, STL or OFF; FBX, BLEND, USD, USDA, USDC or USDZ through Blender; DAE,
+        3DS, X3D/X3DV, WRL, 3MF or CTM through pymeshlab, which are written as one of the others
 
     Raises
     ------
     MissingError
-        pymeshlab is needed and not installed, or does not work here
+        Blender or pymeshlab is needed and not here, or does not work
     PosetxError
         in one line, whatever is wrong with the file
     """

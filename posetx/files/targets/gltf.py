@@ -14,10 +14,12 @@ import numpy as np
 
 from posetx.errors import PosetxError
 from posetx.files.checks import LARGEST_COORDINATE, only_posetx_errors, problem
+from posetx.files.codecs import blender
 from posetx.files.codecs.gltf import Gltf, apply, decode_gltf
 from posetx.files.dress import Dress, srgb_colors
 from posetx.files.looks import Looks, byte_colors
 from posetx.files.targets.base import Target
+from posetx.files.targets.blender_write import by_blender
 from posetx.files.targets.gltf_blocks import Block, is_skinned, primitive_of, shown_blocks
 from posetx.files.targets.gltf_dress import Part, gltf_dress
 from posetx.files.targets.gltf_edit import GltfEdit
@@ -106,6 +108,8 @@ class GltfTarget(Target):
 
     def save_posed(self, path: Path, vertices: np.ndarray, rig: Rig, pose: RigPose) -> list[str]:
         vertices = self._checked(path, vertices)
+        if path.suffix.lower() in blender.SUFFIXES:
+            return by_blender(path, lambda p: self.save_posed(p, vertices, rig, pose), ".glb")
         with only_posetx_errors(self.path, "glTF"):
             edit = self._moved(np.where(rig.moved[:, None], self.vertices, vertices))
             pose_nodes(edit.document["nodes"], rig, pose)

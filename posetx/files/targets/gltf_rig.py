@@ -13,14 +13,9 @@ from scipy.spatial.transform import Rotation
 
 from posetx.files.codecs.gltf import Gltf
 from posetx.files.targets.gltf_blocks import Block, is_skinned, primitive_of
+from posetx.files.targets.rig_rules import below_roots, roots_of, too_many, unfit
 from posetx.geometry.rig import Rig, RigPose
 
-#: A skeleton with fewer joints has none for head, arms and legs.
-FEWEST = 6
-#: A file may ask for far more; faces of films have some hundred joints.
-MOST_NODES, MOST_ROOTS = 4096, 200
-#: Of the figure's vertices, the share that follows its skeleton at least.
-COVERED = 0.5
 #: What is turned by less (radians), or shifted by less (as a share of the figure), is left.
 UNMOVED = 1e-9
 
@@ -53,20 +48,20 @@ def rig_of(gltf: Gltf, blocks: list[Block], figure: np.ndarray) -> tuple[Rig | N
         return None, "its skins move nothing of the figure"
     vertex, node, weight, place = (np.concatenate(column) for column in zip(*pairs, strict=True))
     rows = _with_parents(gltf, np.unique(node))
-    if len(rows) > MOST_NODES:
-        return None, f"its skeleton has {len(rows)} nodes, more than {MOST_NODES}"
+    if why := too_many(len(rows)):
+        return None, why
     row_of = {number: row for row, number in enumerate(rows)}
     above = [row_of.get(gltf.parent.get(number, -1), -1) for number in rows]
     # a damaged file may hold a cycle: its first node then hangs on none
     parents = np.array([parent if parent < row else -1 for row, parent in enumerate(above)])
     joint = np.array([gltf.skeleton_of_joint.get(number, -1) in skeletons for number in rows])
     followed = np.isin(rows, node)
-    roots = _roots(parents, joint, followed)
+    roots = roots_of(parents, joint, followed)
     rig = Rig(
         np.array(rows),
         parents,
         np.stack([gltf.local_matrix(number) for number in rows]),
-        joint & _below(parents, roots),
+        joint & below_roots(parents, roots),
         roots,
         len(figure),
         vertex,
@@ -74,7 +69,7 @@ def rig_of(gltf: Gltf, blocks: list[Block], figure: np.ndarray) -> tuple[Rig | N
         weight,
         place,
     )
-    return (None, why) if (why := _unfit(rig, figure)) else (rig, "")
+    return (None, why) if (why := unfit(rig, figure)) else (rig, "")
 
 
 def _skinned(gltf: Gltf, block: Block) -> tuple[np.ndarray, ...]:
@@ -116,43 +111,6 @@ def _with_parents(gltf: Gltf, nodes: np.ndarray) -> list[int]:
             above = gltf.parent.get(above)
         rows.update(dict.fromkeys(reversed(chain)))
     return list(rows)
-
-
-def _roots(parents: np.ndarray, joint: np.ndarray, followed: np.ndarray) -> np.ndarray:
-    """(k,) which joints carry all of a skeleton, so that the pose may shift them.
-
-    A joint at the feet on which all hangs by one joint, as a game's root does, is not meant.
-    """
-    roots = np.zeros(len(parents), dtype=bool)
-    under = np.zeros(len(parents), dtype=bool)  # below a root
-    for row, parent in enumerate(parents):
-        under[row] = parent >= 0 and (under[parent] or roots[parent])
-        children = np.flatnonzero(parents == row)
-        passed = not followed[row] and len(children) == 1 and joint[children[0]]
-        roots[row] = joint[row] and not under[row] and not passed
-    return roots
-
-
-def _below(parents: np.ndarray, roots: np.ndarray) -> np.ndarray:
-    """(k,) which nodes are roots or hang on one."""
-    below = roots.copy()
-    for row, parent in enumerate(parents):
-        below[row] |= parent >= 0 and below[parent]
-    return below
-
-
-def _unfit(rig: Rig, figure: np.ndarray) -> str:
-    """Why a skeleton cannot take a pose; "" where it can."""
-    if rig.joints.sum() < FEWEST:
-        return f"its skeleton has {rig.joints.sum()} joints that move anything, too few for limbs"
-    if rig.roots.sum() > MOST_ROOTS:
-        return f"its skeleton is in {rig.roots.sum()} pieces, more than {MOST_ROOTS}"
-    if (rig.moved & figure).sum() < COVERED * figure.sum():
-        return "most of the figure does not follow its skeleton"
-    linear = rig.worlds(rig.still)[:, :3, :3]
-    size = np.abs(linear).max(axis=(1, 2))
-    flat = not (size > 0).all() or np.abs(np.linalg.det(linear / size[:, None, None])).min() < 1e-9
-    return "a node of its skeleton is scaled to nothing" if flat else ""
 
 
 def pose_nodes(nodes: list[dict[str, Any]], rig: Rig, pose: RigPose) -> None:

@@ -1,0 +1,118 @@
+"""Files into Blender: no script of theirs runs, and nothing that lies elsewhere comes with them."""
+
+from __future__ import annotations
+
+import os
+
+import bpy
+
+from posetx.files.blender.inside import Refused
+
+#: files that a file may bring along
+IMAGES = (
+    ".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tga", ".tif", ".tiff", ".hdr", ".exr",
+    ".dds", ".psd", ".jp2",
+)  # fmt: skip
+USD = (".usd", ".usda", ".usdc", ".usdz")
+#: images whose name stands for many
+MANY_FILES = ("SEQUENCE", "MOVIE", "TILED")
+#: layers that a USD may be made of, at most
+MOST_LAYERS = 200
+
+
+def open_file(path: str) -> None:
+    """Have a file as Blender's scene. Raises Refused, or what Blender raises."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.context.preferences.filepaths.use_scripts_auto_execute = False
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix == ".blend":
+        bpy.ops.wm.open_mainfile(filepath=path, load_ui=False, use_scripts=False)
+    elif suffix == ".fbx":
+        # not searched for in all folders below
+        bpy.ops.import_scene.fbx(filepath=path, use_image_search=False)
+    elif suffix in USD:
+        _check_layers(path)
+        bpy.ops.wm.usd_import(filepath=path)
+    elif suffix == ".obj":
+        bpy.ops.wm.obj_import(filepath=path)
+    elif suffix == ".ply":
+        bpy.ops.wm.ply_import(filepath=path)
+    elif suffix == ".stl":
+        bpy.ops.wm.stl_import(filepath=path)
+    else:
+        _import_gltf(path)
+    if bpy.context.object is not None and bpy.context.object.mode != "OBJECT":
+        bpy.ops.object.mode_set(mode="OBJECT")
+    _check_libraries(os.path.dirname(path))
+
+
+def _import_gltf(path: str) -> None:
+    """With the pose that its nodes have, which a clip would hide."""
+    bpy.ops.import_scene.gltf(filepath=path, disable_bone_shape=True)
+
+
+def lies_beside(folder: str, path: str) -> bool:
+    """Whether a path, links followed, is at or below a folder and not hidden there."""
+    root, found = os.path.realpath(folder), os.path.realpath(path)
+    try:
+        inside = os.path.commonpath([root, found]) == root
+    except ValueError:  # another drive
+        return False
+    parts = os.path.relpath(found, root).split(os.sep)
+    return inside and not any(part.startswith(".") for part in parts)
+
+
+def _check_layers(path: str) -> None:
+    """Refuse a USD that is made of layers which lie elsewhere."""
+    if hasattr(bpy.utils, "expose_bundled_modules"):
+        bpy.utils.expose_bundled_modules()
+    from pxr import Sdf
+
+    folder, seen, left = os.path.dirname(path), set(), [path]
+    while left:
+        name = left.pop()
+        if name in seen or len(seen) > MOST_LAYERS:
+            continue
+        seen.add(name)
+        layer = Sdf.Layer.FindOrOpen(name)
+        if layer is None:
+            if name == path:
+                raise Refused("it is no USD, or damaged")
+            continue
+        for named in layer.GetCompositionAssetDependencies():
+            found = layer.ComputeAbsolutePath(named)
+            if found.startswith(f"{path}["):  # within a package
+                left.append(found)
+                continue
+            if not lies_beside(folder, found) or not found.lower().endswith(USD):
+                raise Refused(f"it is made of {named} as well, which lies outside its folder")
+            left.append(found)
+
+
+def _check_libraries(folder: str) -> None:
+    """Refuse a .blend that links others which lie elsewhere."""
+    for library in bpy.data.libraries:
+        if not lies_beside(folder, bpy.path.abspath(library.filepath)):
+            raise Refused(
+                f"it links {library.filepath}, which lies outside its folder; in Blender make all "
+                "local first"
+            )
+
+
+def leave_out_images(folder: str) -> list[str]:
+    """Take images out that lie elsewhere, as writing would copy them; returns notes.
+
+    One that is missing is a name, and stays.
+    """
+    notes = []
+    for image in list(bpy.data.images):
+        if image.source not in (*MANY_FILES, "FILE") or len(image.packed_files):
+            continue
+        found = bpy.path.abspath(image.filepath, library=image.library)
+        right = lies_beside(folder, found) and found.lower().endswith(IMAGES)
+        if right or not image.filepath:
+            continue
+        if os.path.lexists(found) or image.source in MANY_FILES:
+            notes.append(f"{image.filepath}, which it names, lies outside its folder: left out")
+            bpy.data.images.remove(image)
+    return notes

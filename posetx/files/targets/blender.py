@@ -1,0 +1,86 @@
+"""FBX, BLEND and USD targets: Blender opens the file, and writes it with other poses or places.
+
+The file itself is the only one that knows all of its content, so nothing of it is taken apart here:
+what is wanted goes to a second Blender, which opens the file anew, turns its bones or moves its
+vertices, and writes it in whatever format is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from posetx.files.checks import problem, read_bytes
+from posetx.files.codecs.blender import SUFFIXES, look
+from posetx.files.targets.base import Target
+from posetx.files.targets.blender_rig import rig_of
+from posetx.files.targets.blender_write import made_by_blender, place
+from posetx.files.targets.obj import read as read_obj
+from posetx.geometry.rig import Rig, RigPose
+
+OBJ = ".obj"
+
+
+class BlenderTarget(Target):
+    """A scene that Blender reads, all its meshes as one, at rest: metres, z up."""
+
+    own_suffixes = (*SUFFIXES, ".glb", OBJ)
+
+    def __init__(self, data: bytes, path: Path) -> None:
+        self._digest = hashlib.sha256(data).digest()
+        self._look = look(data, path)
+        found = self._look
+        super().__init__(path, found.points, found.faces, found.notes)
+        self.face_object = found.face_part
+        if found.bones:
+            self.face_skeleton = np.array(found.skeletons)[found.face_part]
+        self.extras += ["materials", *(["skins"] if found.bones else [])]
+        self.extras += ["animations"] if found.clips else []
+
+    def object_name(self, index: int) -> str:
+        return self._look.parts[index][0]
+
+    def rig(self, figure: np.ndarray) -> tuple[Rig | None, str]:
+        return rig_of(self._look, figure)
+
+    def save_posed(self, path: Path, vertices: np.ndarray, rig: Rig, pose: RigPose) -> list[str]:
+        vertices = self._checked(path, vertices)
+        bone = rig.numbers >= 0  # not an armature, which stays
+        arrays = {
+            "moved": ~rig.moved & self._moved(vertices),
+            "bone": rig.numbers[bone],
+            "frame": rig.worlds(pose)[bone],
+        }
+        return self._save(path, vertices, arrays)
+
+    def _write(self, path: Path, vertices: np.ndarray) -> list[str]:
+        notes = self._save(path, vertices, {"moved": self._moved(vertices)})
+        if self._look.bones:
+            notes.append(
+                "skinned: the rest positions of the mesh change, its skeleton stays; an animation "
+                "would add to the new pose"
+            )
+        return notes
+
+    def _moved(self, vertices: np.ndarray) -> np.ndarray:
+        return np.asarray((vertices != self.vertices).any(axis=1))
+
+    def _save(self, path: Path, vertices: np.ndarray, arrays: dict[str, np.ndarray]) -> list[str]:
+        data = read_bytes(self.path)
+        if hashlib.sha256(data).digest() != self._digest:
+            raise problem(self.path, "has changed since it was read", "run it again")
+        told = {"parts": self._look.parts, "bones": self._look.bones}
+        arrays = {"vertices": vertices, "shown": vertices, **arrays}
+        with made_by_blender(self.path, path, told, arrays, len(data)) as (made, notes):
+            if made.suffix != OBJ:
+                return notes + place(made, path)
+            # as any OBJ that is written: what it names goes beside it
+            target = read_obj(read_bytes(made), made)
+            return notes + target.save(path, target.vertices)
+
+
+def read(data: bytes, path: Path) -> Target:
+    """The target in a file that Blender reads."""
+    return BlenderTarget(data, path)
