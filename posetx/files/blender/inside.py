@@ -87,8 +87,8 @@ def _work(told: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]
     from posetx.files.blender.opening import open_file
     from posetx.files.blender.saving import save
 
-    open_file(told["path"])
-    return look() if told["do"] == "look" else (save(told, arrays), {})
+    pose = open_file(told["path"])
+    return look() if told["do"] == "look" else (save(told, arrays, pose), {})
 
 
 def _quiet_stdout() -> BinaryIO:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import struct
+from typing import Any
 
 import bpy
 
@@ -16,12 +19,18 @@ IMAGES = (
 USD = (".usd", ".usda", ".usdc", ".usdz")
 #: images whose name stands for many
 MANY_FILES = ("SEQUENCE", "MOVIE", "TILED")
+#: where bones are from their rest, by the names of armature and bone: matrices
+Pose = dict[tuple[str, str], Any]
 #: layers that a USD may be made of, at most
 MOST_LAYERS = 200
 
 
-def open_file(path: str) -> None:
-    """Have a file as Blender's scene. Raises Refused, or what Blender raises."""
+def open_file(path: str) -> Pose:
+    """Have a file as Blender's scene; returns the pose of its skeletons, if its clips hide one.
+
+    Raises Refused, or what Blender raises.
+    """
+    pose: Pose = {}
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.context.preferences.filepaths.use_scripts_auto_execute = False
     suffix = os.path.splitext(path)[1].lower()
@@ -40,15 +49,34 @@ def open_file(path: str) -> None:
     elif suffix == ".stl":
         bpy.ops.wm.stl_import(filepath=path)
     else:
-        _import_gltf(path)
+        pose = _import_gltf(path)
     if bpy.context.object is not None and bpy.context.object.mode != "OBJECT":
         bpy.ops.object.mode_set(mode="OBJECT")
     _check_libraries(os.path.dirname(path))
+    return pose
 
 
-def _import_gltf(path: str) -> None:
-    """With the pose that its nodes have, which a clip would hide."""
+def _import_gltf(path: str) -> Pose:
+    """Of a GLB with clips Blender shows a frame, so it is read without them first, for its pose."""
+    pose: Pose = {}
+    with open(path, "rb") as stream:
+        header = stream.read(20)
+        document = json.loads(stream.read(struct.unpack_from("<I", header, 12)[0]))
+        rest = stream.read()
+    if document.pop("animations", None):
+        text = json.dumps(document).encode()
+        text += b" " * (-len(text) % 4)
+        still = f"{path}.still.glb"
+        with open(still, "wb") as stream:
+            stream.write(struct.pack("<4sII", b"glTF", 2, 20 + len(text) + len(rest)))
+            stream.write(struct.pack("<I4s", len(text), b"JSON") + text + rest)
+        bpy.ops.import_scene.gltf(filepath=still, disable_bone_shape=True)
+        for skeleton in [o for o in bpy.data.objects if o.pose]:
+            for bone in skeleton.pose.bones:
+                pose[skeleton.name, bone.name] = bone.matrix_basis.copy()
+        bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.ops.import_scene.gltf(filepath=path, disable_bone_shape=True)
+    return pose
 
 
 def lies_beside(folder: str, path: str) -> bool:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import bpy
 
 from posetx.files.blender.giving import give
 from posetx.files.blender.inside import Arrays, Refused
-from posetx.files.blender.opening import USD, leave_out_images
+from posetx.files.blender.opening import USD, Pose, leave_out_images
 from posetx.files.blender.scene import take_clips_off
 
 #: what names files, relative to the .blend
 NAMING = ("images", "libraries", "fonts", "sounds", "movieclips", "volumes", "cache_files")
 
+#: what an FBX calls the layers of a clip, which Blender puts behind its name
+LAYER = re.compile(r"(Base)?Layer\d*")
+#: formats that hold clips beside a pose
+WITH_CLIPS = (".fbx", ".blend", ".glb")
 
-def save(told: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
-    """Give the scene what `arrays` say, if anything, and write it to `told["output"]`.
+
+def save(told: dict[str, Any], arrays: Arrays, pose: Pose) -> dict[str, Any]:
+    """Give the scene what `arrays` say, or else a `pose`, and write it to `told["output"]`.
 
     `told["final"]` is the folder in which it will lie. Of a GLB with clips there is a second one
     beside, `still.glb`, which has its pose. Returns notes.
@@ -27,14 +33,25 @@ def save(told: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
     notes = [] if suffix == ".blend" else leave_out_images(os.path.dirname(source))
     if arrays:
         notes += give(told, arrays)
-    elif suffix != ".glb":
+    else:
         take_clips_off([o for o in bpy.data.objects if o.pose and o.library is None])
+        for (skeleton, bone), matrix in pose.items():
+            bpy.data.objects[skeleton].pose.bones[bone].matrix_basis = matrix
+    if source.lower().endswith(".fbx"):
+        _short_names()
+    notes += _of_clips(suffix)
     if suffix == ".blend":
         _save_blend(output, told["final"])
     elif suffix == ".fbx":
-        notes += _save_fbx(output, source.lower().endswith(".fbx"))
+        notes += _save_fbx(output)
     elif suffix in USD:
-        notes += _save_usd(output)
+        bpy.ops.wm.usd_export(
+            filepath=output,
+            visible_objects_only=False,
+            export_textures_mode="NEW",
+            overwrite_textures=True,
+            relative_paths=True,
+        )
     elif suffix == ".obj":
         bpy.ops.wm.obj_export(filepath=output, path_mode="COPY", export_object_groups=True)
     else:
@@ -42,6 +59,18 @@ def save(told: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
     if not os.path.isfile(output):
         raise Refused(f"Blender wrote no {suffix}")
     return {"notes": notes}
+
+
+def _of_clips(suffix: str) -> list[str]:
+    clips = [action.name for action in bpy.data.actions]
+    named = ", ".join(clips[:3]) + (" and others" if len(clips) > 3 else "")
+    if not clips or suffix == ".obj":
+        return []
+    if suffix == ".blend":
+        return [f"clips are kept, and off, as the pose would not be seen otherwise: {named}"]
+    if suffix in WITH_CLIPS:
+        return [f"clips are kept, and a viewer that plays one shows that and not the pose: {named}"]
+    return [f"clips are lost, this format has one motion or none: {named}"]
 
 
 def _save_blend(output: str, final: str) -> None:
@@ -56,17 +85,14 @@ def _save_blend(output: str, final: str) -> None:
     bpy.ops.wm.save_as_mainfile(filepath=output, copy=True, relative_remap=False)
 
 
-def _save_fbx(output: str, from_fbx: bool) -> list[str]:
+def _save_fbx(output: str) -> list[str]:
     """With its images in it. Shape keys and modifiers cannot both be written."""
     keys = any(o.type == "MESH" and o.data.shape_keys is not None for o in bpy.data.objects)
-    others = {"ARMATURE", "SUBSURF"} if from_fbx else {"ARMATURE"}
     shaped = [
         o.name
         for o in bpy.data.objects
-        if o.type == "MESH" and any(m.type not in others for m in o.modifiers)
+        if o.type == "MESH" and any(m.type != "ARMATURE" for m in o.modifiers)
     ]
-    if from_fbx:
-        _short_names()
     bpy.ops.export_scene.fbx(
         filepath=output,
         add_leaf_bones=False,
@@ -84,24 +110,14 @@ def _save_fbx(output: str, from_fbx: bool) -> list[str]:
 
 
 def _short_names() -> None:
-    """Clips as they were called in the FBX: reading and writing each put names before them."""
+    """Clips as they were called in the FBX: reading and writing each put the skeleton's before."""
     for action in bpy.data.actions:
-        words = action.name.split("|")
-        if len(words) > 1:
-            action.name = words[1 if len(words) > 2 else -1]
-
-
-def _save_usd(output: str) -> list[str]:
-    bpy.ops.wm.usd_export(
-        filepath=output,
-        visible_objects_only=False,
-        export_animation=False,
-        export_textures_mode="NEW",
-        overwrite_textures=True,
-        relative_paths=True,
-    )
-    clips = [action.name for action in bpy.data.actions]
-    return [f"a USD has the pose, not the clips: {', '.join(clips[:3])}"] if clips else []
+        owner, *words = action.name.split("|")
+        while words and words[0] == owner:
+            words.pop(0)
+        if len(words) > 1 and LAYER.fullmatch(words[-1]):
+            words.pop()
+        action.name = "|".join(words) or owner
 
 
 def _save_glb(output: str) -> None:

@@ -103,21 +103,17 @@ def bones(skeletons: list[Any]) -> list[tuple[Any, Any]]:
     return found
 
 
-def take_clips_off(skeletons: list[Any]) -> list[str]:
-    """Let no clip move the skeletons, and keep the clips with the file; returns their names."""
-    names = []
+def take_clips_off(skeletons: list[Any]) -> None:
+    """Let no clip move the skeletons, and keep the clips with the file."""
     for skeleton in skeletons:
         moved = skeleton.animation_data
         if moved is None:
             continue
         for track in moved.nla_tracks:
-            if not track.mute:
-                names.append(track.name)
-                track.mute = True
+            track.mute = True
         action = moved.action
         if action is None:
             continue
-        names.append(action.name)
         if not any(s.action == action for track in moved.nla_tracks for s in track.strips):
             track = moved.nla_tracks.new()
             track.name, track.mute = action.name, True
@@ -125,7 +121,6 @@ def take_clips_off(skeletons: list[Any]) -> list[str]:
             if hasattr(strip, "action_slot") and strip.action_slot is None:
                 strip.action_slot = moved.action_slot
         moved.action = None
-    return list(dict.fromkeys(names))
 
 
 @contextmanager

@@ -57,7 +57,7 @@ class BlenderTarget(Target):
 
     def _write(self, path: Path, vertices: np.ndarray) -> list[str]:
         notes = self._save(path, vertices, {"moved": self._moved(vertices)})
-        if self._look.bones:
+        if self._look.bones and path.suffix.lower() != OBJ:
             notes.append(
                 "skinned: the rest positions of the mesh change, its skeleton stays; an animation "
                 "would add to the new pose"

@@ -109,17 +109,20 @@ class GltfTarget(Target):
     def save_posed(self, path: Path, vertices: np.ndarray, rig: Rig, pose: RigPose) -> list[str]:
         vertices = self._checked(path, vertices)
         if path.suffix.lower() in blender.SUFFIXES:
-            return by_blender(path, lambda p: self.save_posed(p, vertices, rig, pose), ".glb")
-        with only_posetx_errors(self.path, "glTF"):
-            edit = self._moved(np.where(rig.moved[:, None], self.vertices, vertices))
-            pose_nodes(edit.document["nodes"], rig, pose)
-            notes = edit.write(path)
+            return by_blender(path, lambda p: self._write_posed(p, vertices, rig, pose), ".glb")
+        notes = self._write_posed(path, vertices, rig, pose)
         if self._gltf.entries("animations"):
             notes.append(
                 "its animations are kept as they are: a viewer that plays one shows that and not "
                 "the pose"
             )
         return notes
+
+    def _write_posed(self, path: Path, vertices: np.ndarray, rig: Rig, pose: RigPose) -> list[str]:
+        with only_posetx_errors(self.path, "glTF"):
+            edit = self._moved(np.where(rig.moved[:, None], self.vertices, vertices))
+            pose_nodes(edit.document["nodes"], rig, pose)
+            return edit.write(path)
 
     def _write(self, path: Path, vertices: np.ndarray) -> list[str]:
         moved = [
