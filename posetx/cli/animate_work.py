@@ -15,6 +15,7 @@ from posetx.system.console import console, note, progress_bar, say, shortened
 from posetx.system.paths import find_model
 
 if TYPE_CHECKING:
+    from posetx.files.targets import Target
     from posetx.pipeline.animated import By
     from posetx.pipeline.motion import Motion
     from posetx.pipeline.sequence import Frame
@@ -86,6 +87,10 @@ class AnimateWork(Work):
     ) -> None:
         super().__init__(target, options, model, device, seed)
         self.settings = settings
+
+    def read_target(self) -> Target:
+        """The target, so that its own skeleton can be animated."""
+        return super().read_target().for_clips()
 
     def plan(self, given: list[Path], files: dict[str, Path | None], overwrite: bool) -> list[Path]:
         """The scans that are the frames, or the one clip; what is wrong is said before any work.

@@ -11,6 +11,7 @@ from posetx.pipeline.options import Options
 from posetx.system.paths import find_model
 
 if TYPE_CHECKING:
+    from posetx.files.targets import Target
     from posetx.pipeline.pipeline import Pipeline
     from posetx.pipeline.results import Reading
     from posetx.target.ready import ReadyTarget
@@ -72,14 +73,18 @@ class Work(Readings):
         check_input(self.target_path, "the target")
         find_model(self.model)
 
+    def read_target(self) -> Target:
+        """The target as it is prepared."""
+        from posetx.files.targets import read_target
+
+        return read_target(self.target_path)
+
     def prepare(self, on_stage: Callable[[str], None] = lambda name: None) -> None:
         """Read the target, load the model, fit the target."""
         if self.ready is not None:
             return
-        from posetx.files.targets import read_target
-
         on_stage("load")
-        target, options = read_target(self.target_path), self.options
+        target, options = self.read_target(), self.options
         self.ready = self.load().prepare(
             target, options.target_up, options.target_front, options.refine, on_stage
         )

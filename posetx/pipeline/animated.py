@@ -68,8 +68,9 @@ class Animated:
         ready = self.animator.ready
         if self.by == "morphs":
             return self.animator.morph_clip(self.name, self.track, self.restore, on_frame), []
-        if ready.rig is None:
-            notes = [f"a new skeleton moves it: {ready.no_rig}"] if ready.no_rig else []
+        if ready.rig is None or not ready.target.rig_takes_clips:
+            why = ready.no_rig or (ready.rig and "its own is, of what its `for_clips()` returns")
+            notes = [f"a new skeleton moves it: {why}"] if why else []
             return self.animator.skeleton_clip(self.name, self.track), notes
         clip, off = self.animator.rig_clip(ready.rig, self.name, self.track, on_frame)
         far = (

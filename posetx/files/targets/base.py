@@ -66,6 +66,8 @@ class Target(ABC):
 
     # The suffixes that are written without loss, and what only those can hold.
     own_suffixes: tuple[str, ...] = ()
+    # Whether a clip can be written of its rig; what :meth:`for_clips` returns can.
+    rig_takes_clips = True
 
     def __init__(
         self, path: Path, vertices: np.ndarray, faces: np.ndarray, notes: list[str] | None = None
@@ -183,6 +185,10 @@ class Target(ABC):
         rig : from :meth:`rig`
         """
         raise NotImplementedError
+
+    def for_clips(self) -> Target:
+        """The same target as clips are written of it, with the skeleton that it has."""
+        return self
 
     def looks(self) -> Looks | None:
         """How the triangles are painted; None where the file says nothing of it.

@@ -8,6 +8,7 @@ vertices, and writes it in whatever format is asked for.
 from __future__ import annotations
 
 import hashlib
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,18 @@ from posetx.files.codecs.blender import SUFFIXES, look
 from posetx.files.targets.base import Target
 from posetx.files.targets.blender_rig import rig_of
 from posetx.files.targets.blender_write import made_by_blender, place
+from posetx.files.targets.gltf import read as read_gltf
 from posetx.files.targets.obj import read as read_obj
 from posetx.geometry.rig import Rig, RigPose
 
-OBJ = ".obj"
+GLB, OBJ = ".glb", ".obj"
 
 
 class BlenderTarget(Target):
     """A scene that Blender reads, all its meshes as one, at rest: metres, z up."""
 
-    own_suffixes = (*SUFFIXES, ".glb", OBJ)
+    own_suffixes = (*SUFFIXES, GLB, OBJ)
+    rig_takes_clips = False
 
     def __init__(self, data: bytes, path: Path) -> None:
         self._digest = hashlib.sha256(data).digest()
@@ -44,6 +47,15 @@ class BlenderTarget(Target):
 
     def rig(self, figure: np.ndarray) -> tuple[Rig | None, str]:
         return rig_of(self._look, figure)
+
+    def for_clips(self) -> Target:
+        name = self.path.with_suffix(GLB)
+        arrays = {"moved": np.zeros(len(self.vertices), dtype=bool)}
+        with self._made(name, self.vertices, arrays) as (made, _):
+            data = read_bytes(made)
+        target = read_gltf(data, name)
+        target.notes = [*self.notes, *target.notes]
+        return target
 
     def save_posed(self, path: Path, vertices: np.ndarray, rig: Rig, pose: RigPose) -> list[str]:
         vertices = self._checked(path, vertices)
@@ -68,17 +80,22 @@ class BlenderTarget(Target):
         return np.asarray((vertices != self.vertices).any(axis=1))
 
     def _save(self, path: Path, vertices: np.ndarray, arrays: dict[str, np.ndarray]) -> list[str]:
-        data = read_bytes(self.path)
-        if hashlib.sha256(data).digest() != self._digest:
-            raise problem(self.path, "has changed since it was read", "run it again")
-        told = {"parts": self._look.parts, "bones": self._look.bones}
-        arrays = {"vertices": vertices, "shown": vertices, **arrays}
-        with made_by_blender(self.path, path, told, arrays, len(data)) as (made, notes):
+        with self._made(path, vertices, arrays) as (made, notes):
             if made.suffix != OBJ:
                 return notes + place(made, path)
             # as any OBJ that is written: what it names goes beside it
             target = read_obj(read_bytes(made), made)
             return notes + target.save(path, target.vertices)
+
+    def _made(
+        self, path: Path, vertices: np.ndarray, arrays: dict[str, np.ndarray]
+    ) -> AbstractContextManager[tuple[Path, list[str]]]:
+        data = read_bytes(self.path)
+        if hashlib.sha256(data).digest() != self._digest:
+            raise problem(self.path, "has changed since it was read", "run it again")
+        told = {"parts": self._look.parts, "bones": self._look.bones}
+        arrays = {"vertices": vertices, "shown": vertices, **arrays}
+        return made_by_blender(self.path, path, told, arrays, len(data))
 
 
 def read(data: bytes, path: Path) -> Target:
