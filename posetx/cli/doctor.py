@@ -16,7 +16,7 @@ from posetx.cli.common import JsonOption, QuietOption, VerboseOption, emit_json,
 from posetx.errors import MissingError, PosetxError
 from posetx.models.shipped import ShippedModel, shipped_models
 from posetx.system.console import console
-from posetx.system.diagnosis import DEPENDENCIES, Finding, probe
+from posetx.system.diagnosis import DEPENDENCIES, Finding, probe, probe_blender
 from posetx.system.paths import HOME_VARIABLE, weights_dir
 
 COLOURS = {"ok": "green", "missing": "yellow", "fails": "red", "BAD": "red", "no card": "yellow"}
@@ -34,7 +34,8 @@ def doctor(
     """
     # Two at a time: an import is mostly reading files, and a third would only slow the others.
     with console.status("importing each library in a child process"), ThreadPoolExecutor(2) as pool:
-        findings = list(pool.map(probe, DEPENDENCIES))
+        blender = pool.submit(probe_blender)
+        findings = [*pool.map(probe, DEPENDENCIES), blender.result()]
     models = shipped_models()
     temp_error = temp_trouble()
 

@@ -53,6 +53,20 @@ class Blender:
         # -I: no folder of the user's, and no working folder, in the search path
         return [self.path, *(("-I", "-c") if self.is_python else OPTIONS), code]
 
+    def version(self, seconds: float) -> str:
+        """The version that it says it has.
+
+        Raises subprocess.SubprocessError or OSError, with its last words, where it says none.
+        """
+        ask = ["-I", "-c", "import bpy; print('Blender', bpy.app.version_string)"]
+        words = [self.path, *(ask if self.is_python else ["--version"])]
+        child = subprocess.run(words, capture_output=True, timeout=seconds, check=False)
+        said = (child.stdout if child.returncode == 0 else child.stderr).decode(errors="replace")
+        lines = [line.strip() for line in said.splitlines() if line.strip()] or ["no word"]
+        if child.returncode == 0 and (found := [x for x in lines if x.startswith("Blender ")]):
+            return found[-1].removeprefix("Blender ")
+        raise subprocess.SubprocessError(lines[-1])
+
     def run(self, given: bytes, seconds: float) -> Ended:
         """Run the child with what it finds on stdin; it and all that it started end with us.
 

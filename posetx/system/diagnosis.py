@@ -12,6 +12,9 @@ import time
 from dataclasses import dataclass
 from importlib import metadata
 
+from posetx.errors import MissingError
+from posetx.system.blender import INSTALL, find_blender
+
 #: A first import from a cold, slow disk takes most of a minute for torch.
 TIMEOUT_SECONDS = 120
 
@@ -115,6 +118,26 @@ def probe(dependency: Dependency, timeout: float = TIMEOUT_SECONDS) -> Finding:
     return Finding(
         dependency, "fails", version, seconds, "", trouble, advise(dependency, child.stderr)
     )
+
+
+#: Blender, which is a program as well as a library.
+BLENDER = Dependency("blender", False, "files: FBX, BLEND, USD", extra="blender")
+
+
+def probe_blender(timeout: float = TIMEOUT_SECONDS) -> Finding:
+    """Asks the Blender that would be used for its version."""
+    try:
+        blender = find_blender()
+    except MissingError as error:
+        return Finding(BLENDER, "missing", hint=str(error))
+    start = time.monotonic()
+    try:
+        version = blender.version(timeout)
+    except subprocess.TimeoutExpired:
+        return Finding(BLENDER, "fails", trouble=f"{blender.path} says nothing", hint=INSTALL)
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding(BLENDER, "fails", trouble=f"{blender.path}: {error}", hint=INSTALL)
+    return Finding(BLENDER, "ok", version, round(time.monotonic() - start, 2), blender.path)
 
 
 def last_line(text: str) -> str:

@@ -40,10 +40,9 @@ def give(told: dict[str, Any], arrays: Arrays) -> list[str]:
     notes = complete(shown)
     skeletons = armatures(shown)
     every = bones(skeletons)
-    if (
-        [[part.name, len(part.data.vertices)] for part in shown] != told["parts"]
-        or [[skeleton.name, bone.name] for skeleton, bone in every] != told["bones"]
-    ):
+    if [[part.name, len(part.data.vertices)] for part in shown] != told["parts"] or [
+        [skeleton.name, bone.name] for skeleton, bone in every
+    ] != told["bones"]:
         raise Refused("it has changed since it was looked at; run it again")
     take_clips_off(skeletons)
     for skeleton in skeletons:
@@ -52,8 +51,8 @@ def give(told: dict[str, Any], arrays: Arrays) -> list[str]:
             bone.matrix_basis = Matrix.Identity(4)
     _move(shown, skeletons, arrays["vertices"], arrays["moved"])
     if "bone" in arrays:
-        notes += _turn(every, arrays["bone"].tolist(), arrays["frame"])
-    return notes + _checked(shown, arrays["shown"])
+        _turn(every, arrays["bone"].tolist(), arrays["frame"])
+    return notes + _hold(shown, skeletons, arrays["shown"])
 
 
 def _move(shown: list[Any], skeletons: list[Any], vertices: np.ndarray, moved: np.ndarray) -> None:
@@ -87,10 +86,9 @@ def _add(points: Any, added: np.ndarray) -> None:
     points.foreach_set("co", places.astype(np.float32).ravel())
 
 
-def _turn(every: list[tuple[Any, Any]], rows: list[int], frames: np.ndarray) -> list[str]:
-    """Have bones where frames (k, 4, 4) of the world say; returns notes."""
+def _turn(every: list[tuple[Any, Any]], rows: list[int], frames: np.ndarray) -> None:
+    """Have bones where frames (k, 4, 4) of the world say."""
     posed: dict[tuple[Any, str], Matrix] = {}
-    muted = set()
     for row, frame in zip(rows, frames, strict=True):
         skeleton, bone = every[row]
         matrix = skeleton.matrix_world.inverted() @ Matrix(frame.tolist())
@@ -100,30 +98,40 @@ def _turn(every: list[tuple[Any, Any]], rows: list[int], frames: np.ndarray) -> 
             # a parent that is not among them moves nothing, and is at rest
             parent = posed.get((skeleton, bone.parent.name), bone.parent.matrix_local)
             above = {"parent_matrix": parent, "parent_matrix_local": bone.parent.matrix_local}
-        own = bone.convert_local_to_pose(matrix, bone.matrix_local, invert=True, **above)
         place = skeleton.pose.bones[bone.name]
-        place.matrix_basis = own
+        place.matrix_basis = bone.convert_local_to_pose(
+            matrix, bone.matrix_local, invert=True, **above
+        )
         place.scale = (1.0, 1.0, 1.0)
-        for constraint in place.constraints:
-            if not constraint.mute:
-                constraint.mute = True
-                muted.add(bone.name)
-    if not muted:
+
+
+def _hold(shown: list[Any], skeletons: list[Any], wanted: np.ndarray) -> list[str]:
+    """Let no constraint move bones away from where vertices are wanted (n, 3); returns notes."""
+    off = _off(shown, wanted)
+    if off < OFF:
         return []
-    named = ", ".join(sorted(muted)[:3]) + (" and others" if len(muted) > 3 else "")
-    return [f"constraints of bones that were turned are muted: {named}"]
+    muted = []
+    for skeleton in skeletons:
+        for bone in skeleton.pose.bones:
+            for constraint in [c for c in bone.constraints if not c.mute]:
+                constraint.mute = True
+                muted.append(bone.name)
+    notes = []
+    if muted:
+        named = ", ".join(dict.fromkeys(muted[:3])) + (" and others" if len(muted) > 3 else "")
+        notes.append(f"constraints of its bones are muted, as they had no part in this: {named}")
+        off = _off(shown, wanted)
+    if off >= OFF:
+        notes.append(
+            f"Blender shows vertices up to {100 * off:.1f} % of the size elsewhere: its skeleton "
+            "has drivers, or a skin of another kind"
+        )
+    return notes
 
 
-def _checked(shown: list[Any], wanted: np.ndarray) -> list[str]:
-    """What is to be said where Blender has vertices elsewhere than they were meant."""
+def _off(shown: list[Any], wanted: np.ndarray) -> float:
+    """How far Blender has a vertex from where it is wanted, at most, as a share of the size."""
     found = shown_places(shown, but=("ARMATURE",))
     if found.shape != wanted.shape:
-        return []
-    off = np.linalg.norm(found - wanted, axis=1)
-    share = float(off.max() / np.ptp(wanted, axis=0).max())
-    if share < OFF:
-        return []
-    return [
-        f"Blender shows vertices up to {100 * share:.1f} % of the size elsewhere: its skeleton has "
-        "drivers, constraints or a skin of another kind"
-    ]
+        return 0.0
+    return float(np.linalg.norm(found - wanted, axis=1).max() / np.ptp(wanted, axis=0).max())

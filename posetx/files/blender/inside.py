@@ -1,7 +1,7 @@
 """The child: Blender, told on stdin what to do, answers on stdout, and says the rest on stderr.
 
-Both ways go arrays as an NPZ file, with one that is the JSON of all that is no array. Blender prints
-on stdout before this begins, so the answer follows a mark.
+Both ways go arrays as an NPZ file, with one that is the JSON of all that is no array. Blender
+prints on stdout before this begins, so the answer follows a mark.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ def _work(told: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]
     from posetx.files.blender.saving import save
 
     pose = open_file(told["path"])
-    return look() if told["do"] == "look" else (save(told, arrays, pose), {})
+    if told["do"] == "look":
+        return look(told["posed"])
+    return save(told, arrays, pose), {}
 
 
 def _quiet_stdout() -> BinaryIO:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import bpy
@@ -21,8 +22,11 @@ from posetx.files.blender.scene import (
 )
 
 
-def look() -> tuple[dict[str, Any], Arrays]:
-    """What :mod:`posetx.files.codecs.blender` hands on. Raises Refused where there is no mesh."""
+def look(posed: bool) -> tuple[dict[str, Any], Arrays]:
+    """What :mod:`posetx.files.codecs.blender` hands on, at rest, or `posed` as the file shows it.
+
+    Raises Refused where there is no mesh.
+    """
     shown = parts()
     if not shown:
         others = ", ".join(linked()[:3])
@@ -35,8 +39,8 @@ def look() -> tuple[dict[str, Any], Arrays]:
     skeletons = armatures(shown)
     every = bones(skeletons)
     row = {(skeleton.name, bone.name): number for number, (skeleton, bone) in enumerate(every)}
-    with at_rest(skeletons):
-        arrays: Arrays = {"points": shown_places(shown)}
+    with nullcontext() if posed else at_rest(skeletons):
+        arrays: Arrays = {"points": shown_places(shown, but=("ARMATURE",) if posed else ())}
         worlds = [s.matrix_world @ bone.matrix_local for s, bone in every]
         frames = [s.matrix_world for s in skeletons]
     arrays["bones"] = np.array(worlds, dtype=np.float64).reshape(-1, 4, 4)
@@ -90,8 +94,7 @@ def _weights(shown: list[Any], row: dict[tuple[str, str], int]) -> Arrays:
             rows = {
                 group.index: row[skeleton.name, group.name]
                 for group in part.vertex_groups
-                if (skeleton.name, group.name) in row
-                and skeleton.data.bones[group.name].use_deform
+                if (skeleton.name, group.name) in row and skeleton.data.bones[group.name].use_deform
             }
             for point in part.data.vertices:
                 for entry in point.groups:
@@ -119,5 +122,5 @@ def _notes(shown: list[Any]) -> list[str]:
         named = ", ".join(others[:3]) + (" and others" if len(others) > 3 else "")
         notes.append(f"belongs to other files or is an instance, and stays as it is: {named}")
     if any(o.library for part in shown for o in (skeleton_of(part),) if o is not None):
-        notes.append("a skeleton belongs to another file: in Blender make it local to have it posed")
+        notes.append("a skeleton belongs to another file: make it local to have it posed")
     return notes

@@ -10,7 +10,7 @@ import bpy
 
 from posetx.files.blender.giving import give
 from posetx.files.blender.inside import Arrays, Refused
-from posetx.files.blender.opening import USD, Pose, leave_out_images
+from posetx.files.blender.opening import IMAGES, USD, Pose, leave_out_images
 from posetx.files.blender.scene import take_clips_off
 
 #: what names files, relative to the .blend
@@ -53,6 +53,7 @@ def save(told: dict[str, Any], arrays: Arrays, pose: Pose) -> dict[str, Any]:
             relative_paths=True,
         )
     elif suffix == ".obj":
+        _unpack(os.path.dirname(output))
         bpy.ops.wm.obj_export(filepath=output, path_mode="COPY", export_object_groups=True)
     else:
         _save_glb(output)
@@ -91,7 +92,7 @@ def _save_fbx(output: str) -> list[str]:
     shaped = [
         o.name
         for o in bpy.data.objects
-        if o.type == "MESH" and any(m.type != "ARMATURE" for m in o.modifiers)
+        if o.type == "MESH" and any(m.type not in ("ARMATURE", "SUBSURF") for m in o.modifiers)
     ]
     bpy.ops.export_scene.fbx(
         filepath=output,
@@ -101,6 +102,7 @@ def _save_fbx(output: str) -> list[str]:
         path_mode="COPY",
         embed_textures=True,
         use_mesh_modifiers=not keys,
+        use_subsurf=True,
         use_custom_props=True,
     )
     if keys and shaped:
@@ -118,6 +120,23 @@ def _short_names() -> None:
         if len(words) > 1 and LAYER.fullmatch(words[-1]):
             words.pop()
         action.name = "|".join(words) or owner
+
+
+def _unpack(folder: str) -> None:
+    """Put images that are in the file into a folder, from which an OBJ's are copied."""
+    folder = os.path.join(folder, "packed")
+    os.mkdir(folder)
+    for number, image in enumerate(i for i in list(bpy.data.images) if i.packed_file is not None):
+        named = (image.filepath or image.name).replace("\\", "/").rpartition("/")[2]
+        stem, suffix = os.path.splitext(named)
+        stem = re.sub(r"\W+", "_", stem)[:60] or "image"
+        path = os.path.join(folder, f"{stem}{suffix if suffix in IMAGES else '.png'}")
+        if os.path.exists(path):
+            path = os.path.join(folder, f"{number}_{os.path.basename(path)}")
+        with open(path, "wb") as stream:
+            stream.write(image.packed_file.data)
+        image.filepath = path
+        image.unpack(method="REMOVE")
 
 
 def _save_glb(output: str) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 
 def parts() -> list[Any]:
-    """The objects with triangles that are shown and belong to the file, not to one that it links."""
+    """The shown objects with triangles that belong to the file, not to one that it links."""
     shapes = {b.custom_shape for o in bpy.data.objects if o.pose for b in o.pose.bones}
     return [
         o
@@ -139,10 +139,8 @@ def at_rest(skeletons: list[Any]) -> Iterator[None]:
 
 
 def shown_places(shown: list[Any], but: tuple[str, ...] = ()) -> np.ndarray:
-    """(n, 3) where the parts' vertices are in the world, without modifiers, or with those of a kind."""
-    hidden = [
-        m for part in shown for m in part.modifiers if m.type not in but and m.show_viewport
-    ]
+    """(n, 3) where the parts' vertices are in the world, without modifiers but some kinds."""
+    hidden = [m for part in shown for m in part.modifiers if m.type not in but and m.show_viewport]
     for modifier in hidden:
         modifier.show_viewport = False
     bpy.context.view_layer.update()

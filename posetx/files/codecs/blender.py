@@ -79,11 +79,11 @@ class Look:
 
 def scan(data: bytes, path: Path) -> Raw:
     """What Blender reads, as a scan."""
-    found = look(data, path)
+    found = look(data, path, posed=True)
     return Raw(found.points, faces=found.faces, notes=found.notes)
 
 
-def look(data: bytes, path: Path) -> Look:
+def look(data: bytes, path: Path, posed: bool = False) -> Look:
     """A file as Blender shows it.
 
     Parameters
@@ -92,6 +92,8 @@ def look(data: bytes, path: Path) -> Look:
         the file's content; Blender opens files by name
     path : Path
         with one of `SUFFIXES`
+    posed : bool
+        whether skeletons are in the pose of the file, not at rest
 
     Raises
     ------
@@ -101,7 +103,8 @@ def look(data: bytes, path: Path) -> Look:
         the file cannot be read, or Blender crashed or hung on it
     """
     check_content(data, path)
-    told, arrays = ask(path, {"do": "look", "path": str(path.resolve())}, {}, len(data))
+    task = {"do": "look", "path": str(path.resolve()), "posed": posed}
+    told, arrays = ask(path, task, {}, len(data))
     with only_posetx_errors(path, path.suffix[1:].upper()):
         return _checked(told, arrays, path)
 
@@ -164,7 +167,9 @@ def _failure(path: Path, blender: Blender, child: Ended) -> Exception:
     if STARTED in lines:
         return problem(
             path,
-            f"Blender crashed on it ({ending(child.code)})" if child.code else "Blender said nothing",
+            f"Blender crashed on it ({ending(child.code)})"
+            if child.code
+            else "Blender said nothing",
             "the file may be damaged; export it as GLB",
         )
     reason = (refused or said or [ending(child.code)])[-1][:200]
@@ -220,7 +225,9 @@ def _checked(told: dict[str, Any], arrays: Arrays, path: Path) -> Look:
         (found.bone, found.vertex),
         (found.weight, found.vertex),
     )
-    if sum(count for _, count in parts) != len(points) or any(len(a) != len(b) for a, b in one_each):
+    if sum(count for _, count in parts) != len(points) or any(
+        len(a) != len(b) for a, b in one_each
+    ):
         raise ValueError("its parts do not fit together")
     if (found.bone_parent >= np.arange(len(bones))).any() or not (found.weight > 0).all():
         raise ValueError("its bones or weights are none")

@@ -248,8 +248,8 @@ def export(mesh: Any, path: Path) -> None:
 def check_output_suffix(path: Path, source: Path | None = None) -> None:
     """Refuse an output name that no writer knows; for commands to call before the work starts.
 
-    With the `source` of a target, also one that this target cannot be written as. Raises UsageError,
-    and MissingError where Blender has to write it and is not here.
+    With the `source` of a target, also one that this target cannot be written as. Raises
+    UsageError, and MissingError where Blender has to write it and is not here.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in TARGET_SUFFIXES:

@@ -10,6 +10,8 @@ from posetx.geometry.rig import Rig
 
 #: The number of an armature among the nodes of a rig, whose bones have their own in the file.
 ARMATURE = -1
+#: The volume that a frame's axes span, as a share of their length's cube, of one that is flat.
+FLAT = 1e-9
 
 
 def rig_of(look: Look, figure: np.ndarray) -> tuple[Rig | None, str]:
@@ -47,8 +49,9 @@ def rig_of(look: Look, figure: np.ndarray) -> tuple[Rig | None, str]:
     above[hangs] = row_of[look.bone_parent[kept][hangs]]
     parents = np.concatenate([np.full(len(armatures), -1), above])
     worlds = np.concatenate([look.armature_frames[armatures], look.bone_frames[kept]])
-    size = np.abs(worlds[:, :3, :3]).max(axis=(1, 2))
-    if not np.isfinite(worlds).all() or (np.abs(np.linalg.det(worlds[:, :3, :3])) < 1e-12 * size**3).any():
+    linear = worlds[:, :3, :3]
+    flat = np.abs(np.linalg.det(linear)) <= FLAT * np.abs(linear).max(axis=(1, 2)) ** 3
+    if not np.isfinite(worlds).all() or flat.any():
         return None, "a node of its skeleton is scaled to nothing"
     local = worlds.copy()
     local[parents >= 0] = np.linalg.solve(worlds[parents[parents >= 0]], worlds[parents >= 0])

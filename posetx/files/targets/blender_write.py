@@ -12,7 +12,7 @@ import numpy as np
 
 from posetx.files.atomic import written
 from posetx.files.beside import IMAGES
-from posetx.files.checks import only_posetx_errors, read_bytes
+from posetx.files.checks import only_posetx_errors, problem, read_bytes
 from posetx.files.codecs.blender import ask
 from posetx.files.codecs.glb import encode_glb
 from posetx.files.codecs.gltf import Gltf
@@ -57,6 +57,8 @@ def made_by_blender(
         answer, _ = ask(source, told | task, arrays, size)
         with only_posetx_errors(path, "what Blender answers"):
             notes = [str(note) for note in answer["notes"]]
+        if not made.is_file() or not made.stat().st_size:
+            raise problem(path, "Blender wrote nothing", "see docs/blender.md")
         yield made, notes
 
 
