@@ -36,7 +36,9 @@ def transfer(
             help="PLY, OBJ, STL, OFF, XYZ, PCD, GLB, NPY, NPZ, LAS, LAZ, E57; or a folder.",
         ),
     ],
-    target: Annotated[Path, typer.Argument(help="OBJ, PLY, GLB, glTF, STL, OFF.")],
+    target: Annotated[
+        Path, typer.Argument(help="OBJ, PLY, GLB, glTF, STL, OFF; with Blender FBX, BLEND, USD.")
+    ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The posed target; of several scans, a folder.")
     ],

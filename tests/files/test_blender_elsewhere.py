@@ -21,7 +21,7 @@ from posetx.files.scans import read_scan
 from posetx.files.targets import Target, read_target
 from posetx.files.targets.gltf import GltfTarget
 from posetx.geometry.rig import Rig, RigPose
-from posetx.system.blender import VARIABLE
+from posetx.system.blender import VARIABLE, find_blender
 from tests.files.blender_made import PYTHON, blender, make, shown
 from tests.pipeline.test_own_skeleton import HOW, of_body
 
@@ -235,6 +235,20 @@ def test_a_clip_of_posetx_on_the_skeleton_of_an_fbx(folder: Path) -> None:
 def test_an_fbx_is_a_scan(folder: Path) -> None:
     scan = read_scan(folder / "mixamo.fbx")
     assert scan.faces is not None and np.ptp(scan.points[:, 2]) > 1.5
+
+
+def test_a_blender_program(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in that takes a program's options, says what Blender says, and is `bpy`."""
+    program = tmp_path / "blender"
+    program.write_text(
+        "#!/bin/sh\n[ $# = 6 ] && [ $5 = --python-expr ] || exit 9\necho Blender 4.5.0\n"
+        f'exec {PYTHON} -c "$6"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv(VARIABLE, str(program))
+    assert not find_blender().is_python
+    target = read_target(folder / "mixamo.fbx")
+    assert len(target.vertices) > 10000
 
 
 SCRIPTED = """

@@ -96,7 +96,8 @@ def _check_layers(path: str) -> None:
         bpy.utils.expose_bundled_modules()
     from pxr import Sdf
 
-    folder, seen, left = os.path.dirname(path), set(), [path]
+    folder, left = os.path.dirname(path), [path]
+    seen: set[str] = set()
     while left:
         name = left.pop()
         if name in seen or len(seen) > MOST_LAYERS:

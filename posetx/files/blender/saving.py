@@ -18,6 +18,8 @@ NAMING = ("images", "libraries", "fonts", "sounds", "movieclips", "volumes", "ca
 
 #: what an FBX calls the layers of a clip, which Blender puts behind its name
 LAYER = re.compile(r"(Base)?Layer\d*")
+#: what a compressed .blend begins with
+ZSTANDARD = b"\x28\xb5\x2f\xfd"
 #: formats that hold clips beside a pose
 WITH_CLIPS = (".fbx", ".blend", ".glb")
 
@@ -41,7 +43,7 @@ def save(told: dict[str, Any], arrays: Arrays, pose: Pose) -> dict[str, Any]:
         _short_names()
     notes += _of_clips(suffix)
     if suffix == ".blend":
-        _save_blend(output, told["final"])
+        _save_blend(source, output, told["final"])
     elif suffix == ".fbx":
         notes += _save_fbx(output)
     elif suffix in USD:
@@ -74,8 +76,10 @@ def _of_clips(suffix: str) -> list[str]:
     return [f"clips are lost, this format has one motion or none: {named}"]
 
 
-def _save_blend(output: str, final: str) -> None:
+def _save_blend(source: str, output: str, final: str) -> None:
     """The names of other files lead there from the folder in which it will lie."""
+    with open(source, "rb") as stream:
+        packed = stream.read(4) == ZSTANDARD
     for kind in NAMING:
         for item in getattr(bpy.data, kind):
             if item.filepath.startswith("//"):
@@ -83,7 +87,7 @@ def _save_blend(output: str, final: str) -> None:
                 item.filepath = bpy.path.relpath(found, start=final)
     if bpy.data.use_autopack:
         bpy.ops.file.autopack_toggle()
-    bpy.ops.wm.save_as_mainfile(filepath=output, copy=True, relative_remap=False)
+    bpy.ops.wm.save_as_mainfile(filepath=output, copy=True, relative_remap=False, compress=packed)
 
 
 def _save_fbx(output: str) -> list[str]:
