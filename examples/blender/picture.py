@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import posetx_blender
 
 SIZE = 440, 600
-SAMPLES = 24
+SAMPLES = 12
 BONE = 0.012  # radius in metres of what stands for a bone
 
 
@@ -91,7 +91,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         before = render(armature, os.path.join(folder, "before.png"))
         bpy.context.view_layer.objects.active = armature
-        bpy.ops.posetx.transfer(filepath=scan, command=command)
+        bpy.ops.posetx.transfer(filepath=scan, command=command, refine=False)
         after = render(armature, os.path.join(folder, "after.png"))
     both = bpy.data.images.new("both", 2 * SIZE[0], SIZE[1])
     both.pixels = np.concatenate([before, after], axis=1).ravel().tolist()

@@ -267,10 +267,22 @@ bpy.ops.wm.save_as_mainfile(filepath=sys.argv[2])
 """
 
 
+TRUSTING = """
+import sys
+import bpy
+
+bpy.ops.wm.open_mainfile(filepath=sys.argv[1], use_scripts=True)
+bpy.context.view_layer.update()
+"""
+
+
 def test_no_script_of_a_file_runs(folder: Path, tmp_path: Path) -> None:
+    """As it would, were it trusted."""
     trace = tmp_path / "trace"
     blender(SCRIPTED, folder / "game.blend", tmp_path / "bad.blend", trace)
-    trace.unlink(missing_ok=True)
+    blender(TRUSTING, tmp_path / "bad.blend")
+    assert "script" in trace.read_text() and "driver" in trace.read_text()
+    trace.unlink()
     target = read_target(tmp_path / "bad.blend")
     target.save(tmp_path / "out.blend", target.vertices)
     assert not trace.exists()
@@ -312,7 +324,7 @@ import bpy
 bpy.ops.wm.open_mainfile(filepath=sys.argv[1])
 for image in bpy.data.images:
     image.filepath = sys.argv[3]
-bpy.ops.wm.save_as_mainfile(filepath=sys.argv[2])
+bpy.ops.wm.save_as_mainfile(filepath=sys.argv[2], relative_remap=False)
 """
 
 

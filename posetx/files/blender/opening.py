@@ -41,7 +41,9 @@ def open_file(path: str) -> Pose:
         bpy.ops.import_scene.fbx(filepath=path, use_image_search=False)
     elif suffix in USD:
         _check_layers(path)
-        bpy.ops.wm.usd_import(filepath=path)
+        # what is in a package has no name of its own on the disk
+        textures = "IMPORT_PACK" if suffix == ".usdz" else "IMPORT_NONE"
+        bpy.ops.wm.usd_import(filepath=path, import_textures_mode=textures)
     elif suffix == ".obj":
         bpy.ops.wm.obj_import(filepath=path)
     elif suffix == ".ply":
@@ -53,6 +55,7 @@ def open_file(path: str) -> Pose:
     if bpy.context.object is not None and bpy.context.object.mode != "OBJECT":
         bpy.ops.object.mode_set(mode="OBJECT")
     _check_libraries(os.path.dirname(path))
+    _without_readers()
     return pose
 
 
@@ -94,7 +97,7 @@ def _check_layers(path: str) -> None:
     """Refuse a USD that is made of layers which lie elsewhere."""
     if hasattr(bpy.utils, "expose_bundled_modules"):
         bpy.utils.expose_bundled_modules()
-    from pxr import Sdf
+    from pxr import Sdf, UsdUtils
 
     folder, left = os.path.dirname(path), [path]
     seen: set[str] = set()
@@ -116,6 +119,10 @@ def _check_layers(path: str) -> None:
             if not lies_beside(folder, found) or not found.lower().endswith(USD):
                 raise Refused(f"it is made of {named} as well, which lies outside its folder")
             left.append(found)
+    if path.lower().endswith(".usdz"):
+        for asset in UsdUtils.ComputeAllDependencies(path)[1]:
+            if not str(asset).startswith(f"{path}["):
+                raise Refused(f"it names {asset}, which is not in the package")
 
 
 def _check_libraries(folder: str) -> None:
@@ -128,12 +135,24 @@ def _check_libraries(folder: str) -> None:
             )
 
 
-def leave_out_images(folder: str) -> list[str]:
-    """Take images out that lie elsewhere, as writing would copy them; returns notes.
+def _without_readers() -> None:
+    """Take out nodes that read files as a mesh is shown, from wherever they like."""
+    for group in bpy.data.node_groups:
+        for node in [n for n in group.nodes if n.bl_idname.startswith("GeometryNodeImport")]:
+            group.nodes.remove(node)
 
-    One that is missing is a name, and stays.
+
+def leave_out(folder: str) -> list[str]:
+    """Take out what is read from elsewhere, as writing would copy it; returns notes.
+
+    An image that is missing is a name, and stays.
     """
     notes = []
+    for kind in (bpy.data.cache_files, bpy.data.volumes):
+        for item in list(kind):
+            if not lies_beside(folder, bpy.path.abspath(item.filepath, library=item.library)):
+                notes.append(f"{item.filepath}, which it names, lies outside its folder: left out")
+                kind.remove(item)
     for image in list(bpy.data.images):
         if image.source not in (*MANY_FILES, "FILE") or len(image.packed_files):
             continue

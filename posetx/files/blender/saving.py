@@ -10,7 +10,7 @@ import bpy
 
 from posetx.files.blender.giving import give
 from posetx.files.blender.inside import Arrays, Refused
-from posetx.files.blender.opening import IMAGES, USD, Pose, leave_out_images
+from posetx.files.blender.opening import IMAGES, USD, Pose, leave_out
 from posetx.files.blender.scene import take_clips_off
 
 #: what names files, relative to the .blend
@@ -32,7 +32,8 @@ def save(told: dict[str, Any], arrays: Arrays, pose: Pose) -> dict[str, Any]:
     """
     source, output = told["path"], told["output"]
     suffix = os.path.splitext(output)[1].lower()
-    notes = [] if suffix == ".blend" else leave_out_images(os.path.dirname(source))
+    own = suffix == ".blend" == os.path.splitext(source)[1].lower()  # which goes on naming files
+    notes = [] if own else leave_out(os.path.dirname(source))
     if arrays:
         notes += give(told, arrays)
     else:
@@ -43,6 +44,8 @@ def save(told: dict[str, Any], arrays: Arrays, pose: Pose) -> dict[str, Any]:
         _short_names()
     notes += _of_clips(suffix)
     if suffix == ".blend":
+        if not own:
+            bpy.ops.file.pack_all()
         _save_blend(source, output, told["final"])
     elif suffix == ".fbx":
         notes += _save_fbx(output)
