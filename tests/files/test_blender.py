@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from posetx.errors import MissingError, PosetxError, UsageError
-from posetx.files.blender.inside import packed, unpacked
+from posetx.files.blender.protocol import packed, unpacked
 from posetx.files.codecs import blender
 from posetx.files.scans import read_scan
 from posetx.files.targets import read_target

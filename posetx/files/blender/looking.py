@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from posetx.files.blender.inside import Arrays, Refused
+from posetx.files.blender.protocol import Arrays, Refused
 from posetx.files.blender.scene import (
     armatures,
     at_rest,

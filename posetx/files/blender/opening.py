@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from posetx.files.blender.inside import Refused
+from posetx.files.blender.protocol import Refused
 
 #: files that a file may bring along
 IMAGES = (

@@ -9,8 +9,8 @@ from typing import Any
 import bpy
 
 from posetx.files.blender.giving import give
-from posetx.files.blender.inside import Arrays, Refused
 from posetx.files.blender.opening import IMAGES, USD, Pose, leave_out
+from posetx.files.blender.protocol import Arrays, Refused
 from posetx.files.blender.scene import take_clips_off
 
 #: what names files, relative to the .blend

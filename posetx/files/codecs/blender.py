@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from posetx.errors import MissingError
-from posetx.files.blender.inside import ANSWER, REFUSED, STARTED, Arrays, packed, unpacked
+from posetx.files.blender.protocol import ANSWER, REFUSED, STARTED, Arrays, packed, unpacked
 from posetx.files.checks import only_posetx_errors, problem
 from posetx.files.raw import Raw
 from posetx.system.blender import INSTALL, Blender, find_blender
