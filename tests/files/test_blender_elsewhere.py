@@ -268,11 +268,12 @@ bpy.ops.wm.save_as_mainfile(filepath=sys.argv[2])
 
 
 TRUSTING = """
-import sys
+import os, sys
 import bpy
 
 bpy.ops.wm.open_mainfile(filepath=sys.argv[1], use_scripts=True)
 bpy.context.view_layer.update()
+os._exit(0)  # Blender's end hangs after such a script
 """
 
 
