@@ -47,12 +47,9 @@ class FitSettings:
     #: that of all parts of a dressed figure, relative to a bare one's
     dressed: float = 4.0
     #: pull to what people do, a unit of the energy of :class:`Habits`: the first 20 pairs of
-    #: `front` (heading known) have a mean PMD of 7.5e-4 with it, 12.5e-4 without, 12 of `dressed` a
-    #: geometric mean of 45e-4 for 49e-4, and `noise` is the same; with twice as much it is not
-    habit_weight: float = 2.5e-6
-    #: energy from which on a pose counts as unusual: right fits have 15 to 120 as a
-    #: rule, and those whose limbs bend as none does have 200 to 600
-    unusual: float = 60.0
+    #: `front` (heading known) have a mean PMD of 7.2e-4 with it, 11.4e-4 without, 7.5e-4 with 2.5
+    #: times as much, with which hands held behind the back (`scan`) are lost
+    habit_weight: float = 1e-6
     #: the misfit of an unusual pose is raised by this power of how unusual it is
     habit_share: float = 0.07
     #: distance off the skin at which a point counts half
@@ -200,9 +197,7 @@ class BodyFit:
         Some of what is wrong explains a cloud better than the truth, with limbs that bend as none
         does; the more so where much of the cloud is no body's.
         """
-        s = self.settings
-        unusual = 1 + self.habits.energy(figures.rotations) / s.unusual
-        return misfit.whole * unusual**s.habit_share
+        return misfit.whole * self.habits.unusual(figures.rotations) ** self.settings.habit_share
 
     @torch.no_grad()
     def searched(self, begun: Begun) -> Figure:
@@ -313,11 +308,9 @@ class BodyFit:
         said = body.turned_back(figure.rotations, start.rotations, weights)
         normal[:, :turns, :turns] += said[0]
         aim[:, :turns] = said[1]
-        # heavy tails: of poses that are unusual anyway one is as good as another
-        energy, stiff, slope = self.habits.normal_equations(figure.rotations)
-        trust = s.habit_weight / (1 + energy / s.unusual)
-        normal[:, :turns, :turns] += trust.view(-1, 1, 1) * stiff
-        aim[:, :turns] += trust.unsqueeze(1) * slope
+        stiff, slope = self.habits.normal_equations(figure.rotations)
+        normal[:, :turns, :turns] += s.habit_weight * stiff
+        aim[:, :turns] += s.habit_weight * slope
         weight = s.shape_weight / s.components
         normal.diagonal(dim1=1, dim2=2)[:, turns + 4 :] += weight
         aim[:, turns + 4 :] = weight * figure.shape
