@@ -263,8 +263,8 @@ class BodyFit:
         """Gauss-Newton steps from ``figure`` on, all of its batch for the same cloud.
 
         ``start`` is the network's word on the pose. With ``by_word`` it counts in full, and that
-        on the points' parts too; without it is taken to be wrong about what is far from it. Size
-        and shape are ``held``, or free.
+        on the points' parts too; without it is taken to be wrong about what is far from it, but of
+        dressed figures: a sleeve is where wings are, too. Size and shape are ``held``, or free.
         """
         s, cloud = self.settings, seen.points
         strange = s.part_distance**2 * (1 - seen.parts[:, :, body.part]) if by_word else None
@@ -289,7 +289,7 @@ class BodyFit:
             apart = placed.surface.gather(1, which) - cloud
             apart = apart + seen.lift.unsqueeze(-1) * placed.normals.gather(1, which)
             matched.add(apart, far, doubt, to_body)
-            doubted = None if by_word else shown
+            doubted = None if by_word or seen.dressed else shown
             normal, aim = self._priors(figure, start, body, seen.dressed, doubted)
             by_points = matched.normal_equations(jacobian, s.along)
             normal, aim = normal + by_points[0], aim + by_points[1]
