@@ -78,7 +78,7 @@ def evaluate(
 
     from posetx.evaluation.command import EvaluateOptions
     from posetx.evaluation.command import evaluate as measured
-    from posetx.evaluation.tables import figures_markdown, figures_table
+    from posetx.evaluation.tables import failures_text, figures_markdown, figures_table
 
     options = EvaluateOptions(
         model=model,
@@ -107,3 +107,4 @@ def evaluate(
         source = f"clips of {mocap}" if mocap else "the shipped pose prior"
         title = f"{model}, {pairs} pairs a protocol, poses from {source}"
         emit_table(figures_table(found["figures"], title))
+        typer.echo(failures_text(found["failures"]))

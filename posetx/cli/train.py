@@ -111,7 +111,10 @@ def train(
     adversarial_from: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of the run that is clean before.")
     ] = 0.0,
-    adversarial_steps: Annotated[int, typer.Option(min=1, max=MOST, help="Of pgd.")] = 3,
+    adversarial_steps: Annotated[
+        int,
+        typer.Option(min=1, max=MOST, help="Of pgd; of free, times a batch is learnt from."),
+    ] = 3,
     adversarial_alignment: Annotated[
         float,
         typer.Option(

@@ -6,6 +6,7 @@ buffer decides what is hidden, normals decide what is turned away.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -35,6 +36,15 @@ class ScannerSettings:
     longest_edge: float = 0.6
 
 
+#: m², about: what the scanner takes the area of a bare body for
+ADULT_AREA = 1.8
+
+
+def cell_of(samples: int, area: float = ADULT_AREA) -> float:
+    """Side of the depth buffer's cells that so many samples of a surface (m²) leave no gaps in."""
+    return 2.0 * math.sqrt(area / samples)
+
+
 def simulate_scans(
     points: Tensor,
     normals: Tensor,
@@ -52,7 +62,7 @@ def simulate_scans(
     ----------
     points, normals : (B, N, 3), y up; the samples of a body's skin.
     count : points a scan keeps.
-    cell : see :func:`visible_from`.
+    cell : see :func:`visible_from` and :func:`cell_of`.
     height : (B,) what the settings' lengths are shares of; by default the extent along y.
     sequence : the bodies are one body's frames: cameras and the size of the noise stay.
 

@@ -18,7 +18,7 @@ from posetx.bodies.body import BodyModel
 from posetx.data.identities import Identity, draw_identities, draw_rest_poses
 from posetx.data.plinth import add_plinths
 from posetx.data.poses import PoseBank
-from posetx.data.scanner import ScannerSettings, simulate_scans
+from posetx.data.scanner import ADULT_AREA, ScannerSettings, cell_of, simulate_scans
 from posetx.data.surface import Figure, Surface, area_samples, posed
 from posetx.data.wardrobe.wardrobe import Wardrobe
 from posetx.geometry.frames import normalise_pose
@@ -26,8 +26,6 @@ from posetx.geometry.rotations import matrix_from_yaw
 
 SURFACE_SAMPLES = 16384
 EDGES = 16
-#: m², about: what the scanner takes the area of the bare body's samples for
-BODY_AREA = 1.8
 #: samples of a batch that wear the same, in bodies and poses of their own
 SAME_OUTFIT = 32
 
@@ -202,8 +200,8 @@ class BodyStream:
     ) -> Group:
         rows = rows.sort().values
         few = int(np.count_nonzero(rows.numpy() < scanned))  # these are still with the host
-        area = BODY_AREA if figure is None else float(figure.face_area.sum())
-        cell = 2.0 * (area / self.settings.pool) ** 0.5
+        area = ADULT_AREA if figure is None else float(figure.face_area.sum())
+        cell = cell_of(self.settings.pool, area)
         worn = figure or self.bare
         rows = rows.to(self.body.template.device)
         return Group(worn, surface, rows, few, cell, figure is not None)

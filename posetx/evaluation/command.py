@@ -12,6 +12,7 @@ from posetx.errors import FieldError
 from posetx.evaluation.alone import figures_alone
 from posetx.evaluation.attack_grid import AttackGrid
 from posetx.evaluation.card import write_figures
+from posetx.evaluation.causes import failures
 from posetx.evaluation.protocol_table import EXTRA, PROTOCOLS
 from posetx.evaluation.run import Evaluator
 from posetx.evaluation.subjects import Subjects
@@ -92,5 +93,6 @@ def measured(
         "seed": options.seed,
         "refine": fitted,
         "figures": figures,
+        "failures": failures(details),
     }
     return found, details

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from posetx.data.identities import Identity, stylised_scales
 from posetx.data.plinth import add_plinths
-from posetx.data.scanner import ScannerSettings, simulate_scans
+from posetx.data.scanner import ScannerSettings, cell_of, simulate_scans
 from posetx.data.surface import Figure, area_samples, posed
 from posetx.data.wardrobe.wardrobe import Wardrobe
 
@@ -73,6 +73,6 @@ def seen(who: Dressed, vertices: Tensor, samples: int, points: int, views: int) 
         kept = torch.randperm(samples, generator=generator)[:points]
         return cloud[0, kept]
     settings = ScannerSettings((views, views))
-    cell = 2.0 * float(area.sum() / samples) ** 0.5
+    cell = cell_of(samples, float(area.sum()))
     scans, _ = simulate_scans(cloud, normals, points, generator, cell=cell, settings=settings)
     return scans[0]

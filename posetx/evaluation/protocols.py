@@ -15,7 +15,7 @@ from torch import Tensor
 from posetx.bodies.body import BodyModel
 from posetx.data.identities import draw_rest_poses
 from posetx.data.poses import PoseBank
-from posetx.data.scanner import ScannerSettings, simulate_scans
+from posetx.data.scanner import ScannerSettings, cell_of, simulate_scans
 from posetx.data.wardrobe.wardrobe import Wardrobe
 from posetx.errors import UsageError
 from posetx.evaluation.dressed import dressed, seen
@@ -154,7 +154,7 @@ def _scanned(
         normals,
         SCAN_POINTS,
         generator,
-        cell=2.0 * (1.8 / SCAN_SAMPLES) ** 0.5,
+        cell=cell_of(SCAN_SAMPLES),
         settings=ScannerSettings((protocol.views,) * 2, objects=(1.0,) if protocol.objects else ()),
     )
     nearest = body.faces[faces].gather(2, shares.argmax(-1, keepdim=True)).squeeze(-1)

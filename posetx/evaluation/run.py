@@ -15,6 +15,7 @@ from scipy.spatial import cKDTree
 from posetx.arrays import Floats
 from posetx.bodies.metrics import means, position_metrics
 from posetx.evaluation.attacked import adversarial_sample
+from posetx.evaluation.causes import FAILED, TURNED, Shown, cause
 from posetx.evaluation.protocols import PAIRS, PROTOCOLS, Pair, Protocol, pairs
 from posetx.evaluation.subjects import Subjects
 from posetx.files.sources import array_scan, array_target
@@ -45,7 +46,8 @@ class Evaluator(Subjects):
     ):
         super().__init__(mocap, seed)
         self.pipeline, self.refine = Pipeline(predictor, card), refine
-        self.details: dict[str, list[dict[str, float]]] = {}
+        #: every pair's figures by protocol, and the cause of its failure where it has failed
+        self.details: dict[str, list[dict[str, Any]]] = {}
 
     def protocol(
         self,
@@ -56,19 +58,26 @@ class Evaluator(Subjects):
     ) -> dict[str, float]:
         """Mean figures of one protocol over ``count`` pairs, ``restored`` of them restored."""
         rows: list[dict[str, float]] = []
+        details: list[dict[str, Any]] = []
         stream = pairs(name, self.body, self.banks, count, self.seed)
         for index, pair in enumerate(islice(stream, count)):
-            rows.append(self._pair(PROTOCOLS[name], pair, restore=index < restored))
+            row, why = self._pair(PROTOCOLS[name], pair, restore=index < restored)
+            rows.append(row)
+            details.append(row | ({"cause": why} if why else {}))
             on_pair()
-        self.details[name] = rows
+        self.details[name] = details
         median = float(np.median([row["pmd"] for row in rows]))
         return {"pairs": len(rows), "pmd_median": median, **means(rows)}
 
-    def _pair(self, protocol: Protocol, pair: Pair, restore: bool) -> dict[str, float]:
+    def _pair(
+        self, protocol: Protocol, pair: Pair, restore: bool
+    ) -> tuple[dict[str, float], str | None]:
+        """Figures of a pair, and why it has failed, if it has."""
         if protocol.attack:
-            return self._attacked(protocol, pair, restore)
+            return self._attacked(protocol, pair, restore), None
         reading = self.read(pair, protocol)
-        figures = self.given(reading, self.ready(pair), pair, restore)
+        figures, compared = self._given(reading, self.ready(pair), pair, restore)
+        error, shown = 0.0, None
         if pair.scanned:
             figures["distance"] = reading.distance
             if reading.missed is not None:
@@ -76,8 +85,13 @@ class Evaluator(Subjects):
             off = _to_y_up(reading, pair) @ matrix_from_yaw(torch.tensor(pair.yaw)).double().numpy()
             error = float(np.degrees(np.arccos(np.clip((np.trace(off) - 1) / 2, -1, 1))))
             figures["orientation_degrees"] = error
-            figures["orientation_within_15"] = float(error < 15)
-        return figures
+            figures["orientation_within_15"] = float(error < TURNED)
+            if pair.origin is not None:
+                shown = Shown(pair.origin.numpy(), reading.kept)
+        if figures["pmd"] <= FAILED:
+            return figures, None
+        weights, faces = pair.weights.double().numpy(), pair.faces.numpy()
+        return figures, cause(*compared, weights, faces, error, shown)
 
     def ready(self, pair: Pair) -> ReadyTarget:
         """A pair's target, ready for poses."""
@@ -88,6 +102,12 @@ class Evaluator(Subjects):
         self, reading: Reading, ready: ReadyTarget, pair: Pair, restore: bool = False
     ) -> dict[str, float]:
         """Figures of a pair's target in the pose that was read."""
+        return self._given(reading, ready, pair, restore)[0]
+
+    def _given(
+        self, reading: Reading, ready: ReadyTarget, pair: Pair, restore: bool
+    ) -> tuple[dict[str, float], tuple[Floats, Floats]]:
+        """:meth:`given`, with result and truth (V, 3), each about its centre."""
         target, faces = ready.target.vertices, pair.faces.numpy()
         truth, weights = pair.truth.double().numpy(), pair.weights.double().numpy()
         result = self.pipeline.give(reading, ready, restore=restore)
@@ -103,7 +123,7 @@ class Evaluator(Subjects):
             figures["flipped_restored"] = result.report.flipped_triangles
             figures["pmd_unrestored"] = figures["pmd"]  # of the same few pairs
             figures["pmd_restored"] = position_metrics(kept, truth)["pmd"]
-        return figures
+        return figures, (predicted - frame.centre, truth - aim.centre)
 
     def read(self, pair: Pair, protocol: Protocol) -> Reading:
         """What is read off a pair's source.

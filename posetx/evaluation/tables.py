@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from posetx.bodies.metrics import METRICS
+from posetx.evaluation.causes import CAUSES, FAILED
 
 
 def _text(name: str, value: float | None) -> str:
@@ -41,4 +42,26 @@ def figures_markdown(figures: dict[str, dict[str, float]]) -> str:
     for name in _columns(figures):
         values = [_text(name, row.get(name)) for row in figures.values()]
         lines.append(f"| {METRICS[name][0]} | " + " | ".join(values) + " |")
+    return "\n".join(lines)
+
+
+def failures_text(found: dict[str, dict[str, int]]) -> str:
+    """A line a protocol: how many of its pairs failed, and why."""
+    lines = []
+    for protocol, counts in found.items():
+        why = ", ".join(f"{counts[cause]} {cause}" for cause in CAUSES if cause in counts)
+        share = f"{counts['failed']} of {counts['pairs']} pairs over {FAILED * 1e4:.0f}e-4"
+        lines.append(f"{protocol}: {share}" + (f" ({why})" if why else ""))
+    return "\n".join(lines)
+
+
+def failures_markdown(found: dict[str, dict[str, int]]) -> str:
+    """The same as a Markdown table, a row a protocol."""
+    lines = [
+        f"| protocol | pairs | over {FAILED * 1e4:.0f}e-4 | " + " | ".join(CAUSES) + " |",
+        "|---|" + "---:|" * (2 + len(CAUSES)),
+    ]
+    for protocol, counts in found.items():
+        cells = [counts["pairs"], counts["failed"], *(counts.get(cause, 0) for cause in CAUSES)]
+        lines.append(f"| {protocol} | " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)

@@ -153,7 +153,7 @@ class DenseFit:
         # a shape has unit variance over people; place, size and turns are damped as little
         matrix = torch.eye(free.columns, dtype=torch.float64)
         gradient = torch.zeros(free.columns, dtype=torch.float64)
-        _, stiff, slope = self.habits.normal_equations(figure.rotations.double())
+        stiff, slope = self.habits.normal_equations(figure.rotations.double())
         trust = torch.full((len(early), 1), 1 / self.settings.early**2, dtype=torch.float64)
         back = free.turned_back(figure.rotations[0].double(), early, trust)
         matrix[:TURNS, :TURNS] += stiff[0] + back[0]

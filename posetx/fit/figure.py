@@ -160,9 +160,10 @@ class FreeBody:
         return normal, aim
 
     def turned_back(self, rotations: Tensor, aim: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Normal matrix (57, 57) and gradient (..., 57) of a pull that turns the parts to ``aim``.
+        """Normal matrix (..., 57, 57) and gradient (..., 57) of a pull that turns parts to ``aim``.
 
-        ``rotations`` and ``aim`` (..., 19, 3, 3) are global, ``weights`` (19, 1) are the parts'.
+        ``rotations`` and ``aim`` (..., 19, 3, 3) are global, ``weights`` (..., 19, 1) the parts';
+        the matrix is one where the weights are.
         """
         # sine times axis of each part's turn away; half a turn pulls no more, which is right for
         # an aim that was wrong

@@ -3,6 +3,9 @@
 The prior is a mixture over joint angles (:mod:`posetx.data.prior`). Its components are as narrow
 as the clips that they stand for, and people take other poses too: here it is one Gaussian, with
 the mixture's mean and covariance, and limits where the clips end. The pelvis's own turn is free.
+
+The pull back has heavy tails: of poses that are unusual anyway, such as both hands held behind
+the back, one is as good as another, and the points alone should tell.
 """
 
 from __future__ import annotations
@@ -22,6 +25,9 @@ TURNS = 3 * JOINT_COUNT
 UNUSED, MORE = 0.06, 0.02
 #: how far (radians) a joint goes beyond its range as easily as one standard deviation
 YIELDS = 0.1
+#: energy from which on a pose counts as unusual: right fits have 15 to 120 as a rule, and those
+#: whose limbs bend as none does have 200 to 600
+UNUSUAL = 60.0
 
 
 class Habits:
@@ -54,11 +60,15 @@ class Habits:
         """
         return self._energy(*self._coordinates(rotations.double().cpu())[1:]).to(rotations)
 
-    def normal_equations(self, rotations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """:meth:`energy` (B,), its matrices (B, 57, 57) and gradients (B, 57).
+    def unusual(self, rotations: Tensor) -> Tensor:
+        """How unusual poses (B, 19, 3, 3) are (B,): 1 for what everybody does, more for others."""
+        return 1 + self.energy(rotations) / UNUSUAL
 
-        By turns about the joints in the axes of the space, as
-        :class:`posetx.fit.figure.FreeBody` has them.
+    def normal_equations(self, rotations: Tensor) -> tuple[Tensor, Tensor]:
+        """Matrices (B, 57, 57) and gradients (B, 57) of UNUSUAL log :meth:`unusual`.
+
+        That is the energy itself of usual poses. By turns about the joints in the axes of the
+        space, as :class:`posetx.fit.figure.FreeBody` has them.
         """
         own = rotations.double().cpu()
         vectors, z, beyond = self._coordinates(own)
@@ -73,8 +83,9 @@ class Habits:
         gradient = (z - self.mean) @ self.precision + beyond / YIELDS**2
         matrix = by_turns.mT @ (self.precision + stiff) @ by_turns
         gradient = (gradient.unsqueeze(1) @ by_turns).squeeze(1)
-        energy = self._energy(z, beyond)
-        return energy.to(rotations), matrix.to(rotations), gradient.to(rotations)
+        tails = 1 / (1 + self._energy(z, beyond) / UNUSUAL)
+        matrix, gradient = tails.view(-1, 1, 1) * matrix, tails.unsqueeze(1) * gradient
+        return matrix.to(rotations), gradient.to(rotations)
 
     def _energy(self, z: Tensor, beyond: Tensor) -> Tensor:
         """(B,) of coordinates (B, 57) that are so far out of range."""

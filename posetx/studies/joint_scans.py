@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from posetx.arrays import Floats
 from posetx.bodies.body import BodyModel, forward_kinematics
-from posetx.data.scanner import ScannerSettings, simulate_scans
+from posetx.data.scanner import ScannerSettings, cell_of, simulate_scans
 from posetx.data.splits import unseen_poses
 from posetx.data.surface import area_samples, posed
 from posetx.data.wardrobe.wardrobe import Wardrobe
@@ -122,7 +122,7 @@ def _scanned(
         F.normalize(cross[faces], dim=-1)[None],
         SCAN_POINTS,
         generator,
-        cell=2.0 * (1.8 / SCAN_SAMPLES) ** 0.5,
+        cell=cell_of(SCAN_SAMPLES),
         settings=settings,
     )
     return scans[0], torch.where(source[0] < 0, -1, part[source[0].clamp_min(0)])

@@ -15,8 +15,9 @@ from typing import Any
 
 from posetx.errors import PosetxError, UsageError
 from posetx.evaluation.card import write_figures
+from posetx.evaluation.causes import failures
 from posetx.evaluation.command import EvaluateOptions, measured
-from posetx.evaluation.tables import figures_markdown
+from posetx.evaluation.tables import failures_markdown, figures_markdown
 from posetx.files.alone import alone_in
 from posetx.files.atomic import check_outputs
 from posetx.models.checkpoint import load_network
@@ -31,7 +32,7 @@ from posetx.system.paths import find_model
 
 #: of the marks in documents
 KIND = "card"
-PIPELINE, NETWORK, RELIABILITY = "pipeline", "network", "reliability"
+PIPELINE, NETWORK, RELIABILITY, FAILURES = "pipeline", "network", "reliability", "failures"
 
 
 @dataclass(frozen=True)
@@ -121,11 +122,14 @@ def _made(
             reliability = calibrate_pairs(options.model, scans)
     tables = {by: figures_markdown(of_protocols) for by, of_protocols in figures.items()}
     tables[RELIABILITY] = markdown(reliability)
+    kept = _measurements(found, PIPELINE)
+    failed = failures({protocol: one["details"] for protocol, one in kept.items()})
+    tables[FAILURES] = failures_markdown(failed)
     if options.attacked:
         make_tables(_attacks(options), on_pair)
     for path in options.documents:
         put_tables(path, KIND, tables)
-    return {**found["setup"], "figures": figures, RELIABILITY: reliability}
+    return {**found["setup"], "figures": figures, FAILURES: failed, RELIABILITY: reliability}
 
 
 def _measured(

@@ -21,7 +21,7 @@ from posetx.arrays import Floats
 from posetx.bodies.body import BodyModel, forward_kinematics, global_rotations, relative_rotations
 from posetx.bodies.metrics import position_metrics
 from posetx.bodies.skeleton import LEG_BONES
-from posetx.data.scanner import ScannerSettings, simulate_scans
+from posetx.data.scanner import ScannerSettings, cell_of, simulate_scans
 from posetx.files.scans import Scan
 from posetx.files.sources import array_scan
 from posetx.geometry.smoothing import best_window, noise_variance
@@ -90,7 +90,7 @@ def simulate(
         normals,
         points,
         generator,
-        cell=2.0 * (1.8 / SAMPLES) ** 0.5,
+        cell=cell_of(SAMPLES),
         settings=ScannerSettings((views, views)),
         height=height.expand(len(samples)),
         sequence=True,

@@ -46,3 +46,13 @@ def resolve_device(name: str = "auto") -> torch.device:
         if (device.index or 0) >= count:
             raise UsageError(f"--device {name}: this machine has {count} CUDA GPU(s), from cuda:0")
     return device
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 products are faster than float32 ones on this device."""
+    import torch
+
+    if device.type == "cuda":
+        fast: bool = torch.cuda.is_bf16_supported()
+        return fast
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()

@@ -7,10 +7,16 @@ One step of FGM teaches a network to bend its gradient instead of withstanding a
 (catastrophic overfitting, arXiv 2010.01799). The cures are PGD of two or three steps from a random
 start, and GradAlign (Andriushchenko and Flammarion, NeurIPS 2020, arXiv 2007.02617): a term for
 gradients that are the same at a cloud and at a random place near it, see :func:`misalignment`.
+
+PGD-20 harms several times as much as PGD-3, and a network that withstands the one need not
+withstand the other. "free" training makes attacks of many steps cheap enough to learn from, see
+:class:`Attacker`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -19,19 +25,24 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from posetx.attacks.ascent import random_start, slope
 from posetx.attacks.budget import Budget
 from posetx.attacks.defences import inliers
 from posetx.attacks.drop import standing_in
+from posetx.attacks.ifgm import REACH
 from posetx.attacks.methods import METHODS as ATTACKS
 from posetx.attacks.methods import perturbed
 from posetx.attacks.objective import Objective, damage_of
+from posetx.data.sources import Stream
 from posetx.data.stream import Batch
 from posetx.geometry.frames import normalise_pose
 from posetx.models.registry import Network
 from posetx.training.pose_side import KnownIdentities
 
+#: attacks that go on from step to step, see :class:`Attacker`
+FREE = "free"
 #: attacks that training may use: within the global budget, and cheap enough for every step
-METHODS = tuple(name for name, method in ATTACKS.items() if method.training)
+METHODS = (*(name for name, method in ATTACKS.items() if method.training), FREE)
 
 
 @dataclass(frozen=True)
@@ -46,41 +57,40 @@ class AdversarialSettings:
     share: float = 0.5
     #: share of the run that comes before: stage 1, clean
     begin: float = 0.0
-    #: of PGD; FGM has one
+    #: of PGD; FGM has one; of free attacks how often each batch is learnt from
     pgd_steps: int = 3
     #: weight of :func:`misalignment` in the loss; 0: without
     alignment: float = 0.0
 
 
 class Plan(NamedTuple):
-    """A share of a batch, and what is needed to attack it."""
+    """A share of a batch, and within what it is attacked."""
 
     rows: Tensor  # (R,) of the batch
     clouds: Tensor  # (R, P, 3)
     budget: Budget
-    objective: Objective
 
 
-def planned(
-    model: Network,
-    batch: Batch,
-    settings: AdversarialSettings,
-    generator: torch.Generator,
-    known: KnownIdentities | None = None,
-) -> Plan:
-    """Which clouds of a batch are attacked, each within a budget of its own.
-
-    ``known`` are the batch's identities, where they are encoded already.
-    """
+def planned(batch: Batch, settings: AdversarialSettings, generator: torch.Generator) -> Plan:
+    """Which clouds of a batch are attacked, each within a budget of its own."""
     count, device = round(settings.share * len(batch.pose)), batch.pose.device
     rows = torch.randperm(len(batch.pose), generator=generator, device=device)[:count]
     epsilon = settings.epsilon * torch.rand(count, generator=generator, device=device)
+    return Plan(rows, batch.pose[rows], Budget("l2", epsilon))
+
+
+def harm_of(
+    model: Network, batch: Batch, rows: Tensor, known: KnownIdentities | None = None
+) -> Objective:
+    """What is done to the model's output by moving clouds (R, P, 3) of these ``rows`` (R,).
+
+    ``known`` are the batch's identities, where they are encoded already.
+    """
     if known:
         move = known.mover(rows)
     else:
         move = model.mover(batch.queries[rows], batch.identity.shape[1])
-    objective = damage_of(move, batch.truth[rows])
-    return Plan(rows, batch.pose[rows], Budget("l2", epsilon), objective)
+    return damage_of(move, batch.truth[rows])
 
 
 def misaligned(
@@ -94,12 +104,10 @@ def misaligned(
 
     The model is in eval mode for it, as for an attack, and left in its own.
     """
-    training = model.training
-    model.eval()
-    plan = planned(model, batch, settings, generator, known)
-    apart = misalignment(plan.objective, plan.clouds, plan.budget, generator)
-    model.train(training)
-    return apart
+    plan = planned(batch, settings, generator)
+    with _standing(model):
+        harm = harm_of(model, batch, plan.rows, known)
+        return misalignment(harm, plan.clouds, plan.budget, generator)
 
 
 def misalignment(
@@ -123,6 +131,52 @@ def misalignment(
     return (1 - cosine).mean()
 
 
+class Attacker:
+    """Makes the batches of a run's steps adversarial to its network.
+
+    With "free", free adversarial training (Shafahi et al., NeurIPS 2019, arXiv 1904.12843), a batch
+    is learnt from several times in turn, and its attack goes on from one time to the next: each
+    time one step of PGD, from a random start. So a step of training costs one gradient of an
+    attack, and learns from attacks of one to ``pgd_steps`` steps.
+    """
+
+    def __init__(self, settings: AdversarialSettings):
+        self.settings = settings
+        self.batch: Batch | None = None
+        self.begun: tuple[Plan, Tensor] | None = None  # and how far the clouds have moved
+        self.left = 0  # times that the batch is yet learnt from
+
+    def of_step(self, stream: Stream, count: int) -> Batch:
+        """The batch of a step: ``count`` samples that are drawn, or the last one."""
+        if self.batch is None or not self.left or self.settings.method != FREE:
+            self.batch, self.begun, self.left = stream.draw(count), None, self.settings.pgd_steps
+        self.left -= 1
+        return self.batch
+
+    def attacked(
+        self,
+        model: Network,
+        batch: Batch,
+        generator: torch.Generator,
+        known: KnownIdentities | None = None,
+    ) -> Batch:
+        """The batch of this step with a share of its pose clouds attacked, as :func:`attacked`."""
+        s = self.settings
+        if s.method != FREE:
+            return attacked(model, batch, s, generator, known)
+        if not round(s.share * len(batch.pose)):
+            return batch
+        if self.begun is None:
+            plan = planned(batch, s, generator)
+            self.begun = plan, random_start(plan.clouds, plan.budget, generator)
+        (rows, clouds, budget), moved = self.begun
+        with _standing(model):
+            uphill = slope(harm_of(model, batch, rows, known))(clouds + moved)[1]
+        moved = budget.project(moved + REACH / s.pgd_steps * budget.steepest(uphill))
+        self.begun = self.begun[0], moved
+        return _with_clouds(batch, rows, clouds + moved)
+
+
 def attacked(
     model: Network,
     batch: Batch,
@@ -132,19 +186,34 @@ def attacked(
 ) -> Batch:
     """The batch with a share of its pose clouds made adversarial to ``model``.
 
-    The model's mode and gradients are left as they were; for ``known`` see :func:`planned`.
+    The model's mode and gradients are left as they were; for ``known`` see :func:`harm_of`.
     """
     if not round(settings.share * len(batch.pose)):
         return batch
+    plan = planned(batch, settings, generator)
+    with _standing(model):
+        harm = harm_of(model, batch, plan.rows, known)
+        found = perturbed(
+            settings.method, harm, plan.clouds, plan.budget, generator, settings.pgd_steps
+        )
+    return _with_clouds(batch, plan.rows, found.clouds.detach())
+
+
+@contextmanager
+def _standing(model: Network) -> Iterator[None]:
+    """The model in eval mode, and then in the one that it was in."""
     training = model.training
     model.eval()
-    rows, clouds, budget, objective = planned(model, batch, settings, generator, known)
-    adversarial = perturbed(
-        settings.method, objective, clouds, budget, generator, settings.pgd_steps
-    ).clouds
-    model.train(training)
-    kept = standing_in(inliers(adversarial.detach()))
-    adversarial = adversarial.detach().gather(1, kept.unsqueeze(-1).expand(-1, -1, 3))
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def _with_clouds(batch: Batch, rows: Tensor, clouds: Tensor) -> Batch:
+    """A batch with other pose clouds (R, P, 3) in its ``rows`` (R,), without their outliers."""
+    kept = standing_in(inliers(clouds))
+    adversarial = clouds.gather(1, kept.unsqueeze(-1).expand(-1, -1, 3))
     adversarial, centre, unit = normalise_pose(adversarial)
     pose = batch.pose.clone()
     pose[rows] = adversarial

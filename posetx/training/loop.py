@@ -19,8 +19,9 @@ from posetx.data.stream import Batch, StreamSettings
 from posetx.errors import PosetxError
 from posetx.models.registry import Config, architecture_of, config_of
 from posetx.models.shipped import section
+from posetx.system.device import fast_bf16
 from posetx.training import distributed
-from posetx.training.adversarial import AdversarialSettings, attacked, misaligned
+from posetx.training.adversarial import AdversarialSettings, Attacker, misaligned
 from posetx.training.checkpoint import load_state, save_state, understood
 from posetx.training.contrastive import TERMS
 from posetx.training.learners import Learner, learner_of
@@ -67,14 +68,6 @@ class Progress:
     terms: dict[str, float] = field(default_factory=dict)
 
 
-def fast_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 products are faster than float32 ones on this device."""
-    if device.type == "cuda":
-        fast: bool = torch.cuda.is_bf16_supported()
-        return fast
-    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
-
-
 class Trainer:
     """One training run in one folder; under torchrun, one process's part in it.
 
@@ -114,6 +107,7 @@ class Trainer:
         self.samples = 0
         self.seconds = 0.0
         self.cooling = False
+        self.attacker = Attacker(settings.adversarial) if settings.adversarial else None
         #: whether the adversarial stage has begun, if it is one of its own
         self.hardening = False
         self.watch: Watch | None = None
@@ -170,7 +164,8 @@ class Trainer:
         if self.processes > 1:
             seed = distributed.step_seed(self.settings.seed, self.samples)
             self.stream.generator.manual_seed(seed)
-        batch = self.stream.draw(self.own_batch)
+        attack, count = self._attack, self.own_batch
+        batch = attack.of_step(self.stream, count) if attack else self.stream.draw(count)
         self.model.train()
         loss, terms = self._lesson(batch)
         for optimizer in self.optimizers:
@@ -187,19 +182,27 @@ class Trainer:
         self.samples += self.settings.batch
         return terms
 
+    @property
+    def _attack(self) -> Attacker | None:
+        """What makes this step adversarial, if it is."""
+        attacker = self.attacker
+        due = attacker and (self.hardening or self.share_done() >= attacker.settings.begin)
+        return attacker if due else None
+
     def _lesson(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a step and its terms."""
-        settings, generator = self.settings.adversarial, self.stream.generator
-        if not settings or not (self.hardening or self.share_done() >= settings.begin):
+        attack, generator = self._attack, self.stream.generator
+        if not attack:
             with self.autocast:
                 return self.learner.objective(self.model, batch)
+        settings = attack.settings
         if not self.hardening and (settings.begin or self.earlier):
             self._begin_hardening(settings)
         # contexts of their own: autocast keeps weights in bf16, in some without gradients
         with self.autocast:
             known = known_identities(self.model, batch) if self.hardening else None
         with self.autocast:
-            hard = attacked(self.model, batch, settings, generator, known)
+            hard = attack.attacked(self.model, batch, generator, known)
         with self.autocast:
             if known:
                 loss, terms = self.learner.judged(known.output(hard.pose), hard)

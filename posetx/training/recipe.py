@@ -121,7 +121,7 @@ def parser() -> argparse.ArgumentParser:
     add("--adversarial", choices=("none", *METHODS), default="none")
     add("--adversarial-from", type=float, default=0.0, help="share of the run that is clean before")
     add("--adversarial-share", type=float, default=0.5, help="share of a batch that is attacked")
-    add("--adversarial-steps", type=int, default=3, help="of pgd (default: %(default)s)")
+    add("--adversarial-steps", type=int, default=3, help="of pgd, free (default: %(default)s)")
     add("--adversarial-alignment", type=float, default=0.0, help="as in posetx train")
     add("--epsilon", type=float, default=0.08, help="as in posetx train")
     add("--validation", type=int, default=1024, help="samples of each kind (default: %(default)s)")

@@ -104,6 +104,22 @@ def test_a_limb_far_off_is_found_by_trying_other_places(body: BodyModel, bank: P
     assert errors[2] < 0.08
 
 
+def test_a_limb_found_elsewhere_is_not_drawn_back(
+    body: BodyModel, bank: PoseBank, fit: BodyFit
+) -> None:
+    cloud, pose, truth = case(body, bank, degrees=5, seed=2)
+    local = relative_rotations(pose.rotations)
+    twist = matrix_from_axis_angle(torch.tensor([1.9, 0.0, 0.0]))
+    local[:, ARMS[1]] = local[:, ARMS[1]] @ twist
+    confused = PointFeatures(pose.features.hidden, torch.zeros_like(pose.features.parts))
+    wrong = Estimate(global_rotations(local), pose.joints)
+    pose = PoseCode(pose.code, wrong, confused, pose.first, pose.first_logits)
+    found = improved(fit, cloud, pose).estimate
+    arm = list(ARMS[:4])
+    # with the pull back to where the network has them, upper arms end 33 to 58 degrees off
+    assert geodesic_degrees(found.rotations, truth.rotations)[:, arm].max() < 20
+
+
 @pytest.fixture(scope="module")
 def search(body: BodyModel) -> LimbSearch:
     return LimbSearch(FreeBody(body, samples=400, components=4))

@@ -17,12 +17,19 @@ from posetx.attacks.methods import perturbed
 from posetx.attacks.objective import transfer_damage
 from posetx.bodies.body import BodyModel
 from posetx.data.poses import PoseBank
-from posetx.data.stream import Batch, StreamSettings
+from posetx.data.stream import Batch, BodyStream, StreamSettings
 from posetx.errors import FieldError
 from posetx.models.pose_mae import PoseMAE, PoseMAEConfig
 from posetx.models.registry import build, config_named
 from posetx.training import watch
-from posetx.training.adversarial import AdversarialSettings, misaligned, misalignment, planned
+from posetx.training.adversarial import (
+    AdversarialSettings,
+    Attacker,
+    harm_of,
+    misaligned,
+    misalignment,
+    planned,
+)
 from posetx.training.command import train_model
 from posetx.training.loop import Progress, Trainer, TrainSettings
 from posetx.training.options import TrainOptions
@@ -126,7 +133,8 @@ def test_each_cloud_has_a_budget_of_its_own_and_starts_within_it(
     tiny: PoseMAE, batch: Batch
 ) -> None:
     settings = AdversarialSettings("pgd", epsilon=0.1, share=1.0)
-    chosen = planned(tiny.eval(), batch, settings, generator())
+    chosen = planned(batch, settings, generator())
+    harm = harm_of(tiny.eval(), batch, chosen.rows)
     epsilon = chosen.budget.epsilon
     assert sorted(chosen.rows.tolist()) == list(range(8))
     assert len(set(epsilon.tolist())) == 8 and epsilon.min() > 0 and epsilon.max() <= 0.1
@@ -139,10 +147,41 @@ def test_each_cloud_has_a_budget_of_its_own_and_starts_within_it(
     )
     assert shares.max() <= 1 + 1e-5 and shares.min() < 0.2 and 0.4 < shares.mean() < 0.6
     for steps in (2, 3):
-        found = perturbed("pgd", chosen.objective, chosen.clouds, chosen.budget, generator(), steps)
+        found = perturbed("pgd", harm, chosen.clouds, chosen.budget, generator(), steps)
         moved = chosen.budget.size(found.clouds - chosen.clouds)
         assert len(found.trace) == steps and (moved <= epsilon * (1 + 1e-4)).all()
         assert (moved > 0).all()
+
+
+def test_a_free_attack_goes_on_while_its_batch_is_learnt_from(tiny: PoseMAE, batch: Batch) -> None:
+    settings = AdversarialSettings("free", epsilon=0.1, share=1.0, pgd_steps=4)
+    attacker, source = Attacker(settings), generator()
+
+    class Counted(BodyStream):
+        drawn = 0
+
+        def __init__(self) -> None:
+            pass
+
+        def draw(self, count: int) -> Batch:
+            self.drawn += 1
+            return batch
+
+    stream = Counted()
+    tiny.train()
+    harms = []
+    for _ in range(8):
+        hard = attacker.attacked(tiny, attacker.of_step(stream, 8), source)
+        assert attacker.begun is not None and tiny.training
+        plan, moved = attacker.begun
+        assert (plan.budget.size(moved) <= plan.budget.epsilon * (1 + 1e-4)).all()
+        assert hard.pose.shape == batch.pose.shape and not hard.pose.requires_grad
+        with torch.no_grad():
+            harm = harm_of(tiny.eval(), batch, plan.rows)(plan.clouds + moved)
+        tiny.train()
+        harms.append(float(harm.mean()))
+    assert stream.drawn == 2  # each was learnt from four times
+    assert harms[3] > harms[0] and harms[7] > harms[4]
 
 
 def test_known_identities_change_nothing(tiny: PoseMAE, batch: Batch) -> None:
@@ -157,8 +196,10 @@ def test_known_identities_change_nothing(tiny: PoseMAE, batch: Batch) -> None:
         assert not again.identity.code.requires_grad and again.positions.requires_grad
     harm = transfer_damage(tiny, batch.queries[rows], batch.truth[rows], sample)
     settings = AdversarialSettings(share=1.0)
-    chosen = planned(tiny, batch, settings, generator(), known)
-    alone = chosen.objective(chosen.clouds)[[chosen.rows.tolist().index(r) for r in (5, 2)]]
+    chosen = planned(batch, settings, generator())
+    alone = harm_of(tiny, batch, chosen.rows, known)(chosen.clouds)[
+        [chosen.rows.tolist().index(r) for r in (5, 2)]
+    ]
     assert torch.allclose(alone, harm(batch.pose[rows]), atol=1e-4)
 
 
