@@ -1,6 +1,7 @@
 """Characters that Blender makes, for tests, and what it shows of files: by scripts that it runs.
 
-``POSETX_BPY_PYTHON`` names the Python that has it.
+``POSETX_BPY_PYTHON`` names the Python that has it. ``python -m tests.files.blender_made OUT.fbx``
+writes the character of `docs/blender.md`, as Mixamo has them.
 """
 
 from __future__ import annotations
@@ -8,10 +9,15 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
+
+from examples.make.rigged import write_skinned
 
 PYTHON = os.environ.get("POSETX_BPY_PYTHON", "")
 
@@ -189,3 +195,17 @@ def shown(path: Path, *frames: float) -> dict[str, Any]:
         for places in told["moving"]
     ]
     return told
+
+
+def main() -> None:
+    from tests.pipeline.test_own_skeleton import HOW, of_body
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        Image.new("RGB", (32, 16), (200, 150, 120)).save(folder / "skin.png")
+        write_skinned(folder / "hero.glb", of_body(), HOW)
+        make(folder / "hero.glb", Path(sys.argv[1]).resolve(), folder / "skin.png", "key lamp")
+
+
+if __name__ == "__main__":
+    main()

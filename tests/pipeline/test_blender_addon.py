@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import stat
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -19,7 +18,7 @@ from scipy.spatial import cKDTree
 import posetx
 from examples.make.rigged import Convention, write_skinned
 from posetx.bodies.body import BodyModel
-from tests.files.blender_made import PYTHON
+from tests.files.blender_made import PYTHON, blender
 from tests.pipeline.test_own_skeleton import HOW, of_body, scan  # noqa: F401, a fixture
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +53,10 @@ def run(command, active, **more):
     except RuntimeError as error:
         return str(error)
 
+def tell(told):
+    with open(answer, "w") as stream:
+        stream.write(json.dumps(told))
+
 before = len(bpy.data.objects)
 """
 ARMATURE = """
@@ -64,7 +67,7 @@ told = {
     "keys": len(rig.animation_data.action.fcurves),
     "more": len(bpy.data.objects) - before,
 }
-open(answer, "w").write(json.dumps(told))
+tell(told)
 """
 MESH = """
 part.modifiers.clear()
@@ -75,7 +78,7 @@ part.scale = [2 * x for x in part.scale]
 bpy.context.view_layer.update()
 found = run(folder + "/posetx", part, refine=False)
 keys = [k.name for k in part.data.shape_keys.key_blocks]
-open(answer, "w").write(json.dumps({"found": found, "places": places(), "keys": keys}))
+tell({"found": found, "places": places(), "keys": keys})
 """
 TROUBLE = """
 import time
@@ -93,7 +96,7 @@ place = job.folder.name
 told["there"] = os.path.isdir(place)
 job.end()
 told["stopped"] = not job.running() and not os.path.exists(place)
-open(answer, "w").write(json.dumps(told))
+tell(told)
 """
 
 
@@ -115,11 +118,7 @@ def in_blender(script: str, folder: Path, how: Convention = HOW) -> dict:
         """,
     )
     answer = folder / "answer.json"
-    told = [folder, ADDON, folder / "hero.glb", answer]
-    done = subprocess.run(
-        [PYTHON, "-c", BEGIN + script, *map(str, told)], capture_output=True, text=True, timeout=550
-    )
-    assert done.returncode == 0, done.stderr
+    blender(BEGIN + script, folder, ADDON, folder / "hero.glb", answer)
     found: dict = json.loads(answer.read_text())
     return found
 
