@@ -25,6 +25,7 @@ from posetx.models.pose_mae import PoseMAEConfig
 from posetx.training import distributed
 from posetx.training.adversarial import AdversarialSettings
 from posetx.training.loop import Progress, Trainer, TrainSettings
+from posetx.training.losses import training_loss
 
 CPU = torch.device("cpu")
 TINY = PoseMAEConfig(width=64, code=64, decoder_width=16, decoder_blocks=1, depth=1)
@@ -39,10 +40,14 @@ class SplitStream(BodyStream):
         self.generator.manual_seed(self.step)
         self.step += 1
         whole, world = super().draw(BATCH, points), distributed.world()
-        mine = slice(torch.distributed.get_rank() if world > 1 else 0, None, world)
-        return replace(whole, **{f.name: getattr(whole, f.name)[mine] for f in fields(Batch)})
+        return part_of(whole, slice(torch.distributed.get_rank() if world > 1 else 0, None, world))
 
     step = 0
+
+
+def part_of(batch: Batch, rows: slice) -> Batch:
+    """Some of the samples of a batch that knows everything."""
+    return replace(batch, **{f.name: getattr(batch, f.name)[rows] for f in fields(Batch)})
 
 
 def trainer(folder: Path, samples: int = BATCH * STEPS, **settings) -> Trainer:
@@ -205,8 +210,36 @@ def test_one_command_for_one_and_for_several(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_batch_that_cannot_be_shared_out_is_refused_once(worked: list[dict]) -> None:
     kind, line = worked[0]["refused"]
-    assert kind == "UsageError" and "--batch 9" in line and "2 processes" in line
+    assert kind == "FieldError" and "batch 9" in line and "2 processes" in line
     assert worked[1]["refused"] == ("SystemExit", "2")
+
+
+def test_slices_have_the_loss_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Term by term, on average, where what they share is that of both."""
+    model = trainer(tmp_path).model
+    whole = BodyStream(BodyModel.load(), training_poses(BodyModel.load(), None), STREAM).draw(BATCH)
+    parts = [part_of(whole, slice(rank, None, 2)) for rank in range(2)]
+
+    def terms(batch: Batch) -> dict[str, torch.Tensor]:
+        with torch.no_grad():
+            output = model(batch.pose, batch.queries, batch.identity.shape[1])
+        return training_loss(output, batch)[1]
+
+    alone = terms(whole)
+    told: list[list[torch.Tensor]] = [[], []]
+    for rank, part in enumerate(parts):
+        own = told[rank]
+        monkeypatch.setattr(distributed, "mean", lambda value, own=own: own.append(value) or value)
+        terms(part)
+    shared = [torch.stack(values).mean(0) for values in zip(*told, strict=True)]
+    found = []
+    for part in parts:
+        answers = iter(shared)
+        monkeypatch.setattr(distributed, "mean", lambda value, answers=answers: next(answers))
+        found.append(terms(part))
+    for name, term in alone.items():
+        mean = torch.stack([terms[name] for terms in found]).mean()
+        assert float(mean) == pytest.approx(float(term), rel=1e-5), name
 
 
 def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
