@@ -158,13 +158,14 @@ def _animate(
     if preview:
         check_preview(preview)
     scans = work.plan(given, files, overwrite)
-    document = work.animate(scans, output, preview, overwrite, began)
+    document = work.animate(scans, output, preview, began)
     if summary:
         write_text_atomic(summary, json_text(document) + "\n")
     for warning in document["warnings"]:
         note(warning)
     seconds = document["frames"] / document["fps"]
-    text = f"{output}: {document['frames']} frames, {seconds:.1f} s"
+    count = f"{document['frames']} frame{'s' if document['frames'] > 1 else ''}"
+    text = f"{output}: {count}, {seconds:.1f} s"
     text += f", by {document['by']}" if document["by"] else ""
     if document["confidence"] is not None:
         text += f", {told(document['confidence'])}"

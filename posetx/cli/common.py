@@ -237,8 +237,11 @@ def explain(error: BaseException) -> tuple[str, int]:
 
 
 def in_options(text: str) -> str:
-    """A line of the library's, which names fields `like_this`, with options: --like-this."""
-    return re.sub("`([a-z]+(?:_[a-z]+)*)`", lambda found: flag(found[1]), text)
+    """A line of the library's, which names fields `like_this`, with options: --like-this.
+
+    `output a.obj` is one of the files that a field is about.
+    """
+    return re.sub("`([a-z]+(?:_[a-z]+)*)( [^`]*)?`", lambda f: flag(f[1]) + (f[2] or ""), text)
 
 
 def flag(field: str) -> str:

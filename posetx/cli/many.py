@@ -31,9 +31,9 @@ def check_batch(
 
     What is there already is no trouble: it is skipped.
     """
-    files: dict[str, Path | None] = {f"result {job.output.name}": job.output for job in jobs}
+    files: dict[str, Path | None] = {f"output {job.output.name}": job.output for job in jobs}
     files |= {f"preview {job.preview.name}": job.preview for job in jobs if job.preview}
-    files |= {f"page {job.view.name}": job.view for job in jobs if job.view}
+    files |= {f"view {job.view.name}": job.view for job in jobs if job.view}
     targets = {job.target for job in jobs if job.target}
     read = [*(job.scan for job in jobs), *targets]
     check_distinct({**files, "summary": summary}, read)
