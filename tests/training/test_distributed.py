@@ -31,6 +31,9 @@ CPU = torch.device("cpu")
 TINY = PoseMAEConfig(width=64, code=64, decoder_width=16, decoder_blocks=1, depth=1)
 STREAM = StreamSettings(pose_points=64, identity_points=64, pool=256)
 BATCH, STEPS = 16, 8
+#: how far weights are apart that learnt the same: one process ends 1.2e-4 away where each batch is
+#: in another order, and was 7.5e-3 away of two that counted a part of the loss differently
+ROUNDING = 5e-4
 
 
 class SplitStream(BodyStream):
@@ -152,8 +155,8 @@ def test_two_processes_learn_what_one_does(worked: list[dict], tmp_path: Path) -
     alone, progress = learn_from_split_batches(tmp_path)
     weights = alone.model.state_dict()
     assert apart(weights, begin) > 5e-3, "they learn something"
-    assert apart(worked[0]["split"], weights) < 5e-5
-    assert apart(worked[0]["ema"], alone.ema) < 5e-5
+    assert apart(worked[0]["split"], weights) < ROUNDING
+    assert apart(worked[0]["ema"], alone.ema) < ROUNDING
     assert worked[0]["samples"] == alone.samples == BATCH * STEPS
     assert worked[0]["rate_counts_all"]
     assert worked[0]["terms"] == pytest.approx(progress.terms, rel=1e-4)
