@@ -23,7 +23,7 @@ from posetx.cli.common import (
     json_text,
 )
 from posetx.pipeline.options import Heading, Options
-from posetx.system.console import note, say
+from posetx.system.console import counted, note, say
 
 
 def animate(
@@ -164,8 +164,7 @@ def _animate(
     for warning in document["warnings"]:
         note(warning)
     seconds = document["frames"] / document["fps"]
-    count = f"{document['frames']} frame{'s' if document['frames'] > 1 else ''}"
-    text = f"{output}: {count}, {seconds:.1f} s"
+    text = f"{output}: {counted(document['frames'], 'frame')}, {seconds:.1f} s"
     text += f", by {document['by']}" if document["by"] else ""
     if document["confidence"] is not None:
         text += f", {told(document['confidence'])}"

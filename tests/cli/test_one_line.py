@@ -274,6 +274,42 @@ def test_names_with_brackets_are_shown_as_they_are(here: Path, name: str) -> Non
     assert many.exit_code == 1 and f"{name}.npy" in many.stderr
 
 
+@pytest.mark.skipif(os.name != "posix", reason="names with any letters")
+def test_names_give_a_terminal_no_orders(here: Path) -> None:
+    name = "\x1b[2J\x1b]0;x\x07\r\u202efdp\x9b31m\t.npy"
+    shutil.copy("s.npy", name)
+    (here / f"bad{name}").write_bytes(b"x")
+    spelt = "\\x1b[2J\\x1b]0;x\\x07\\r\\u202efdp\\x9b31m\\t.npy"
+    for arguments in (
+        ["clean", name, "-o", f"{name}.ply"],
+        ["clean", f"bad{name}", "-o", "o.ply"],
+        ["clean", name, f"bad{name}", "-o", "many"],
+        ["view", f"gone{name}", "-o", "v.html", "-v"],
+    ):
+        run = CliRunner().invoke(app, arguments, env={"COLUMNS": "300"})
+        assert spelt in run.stderr or "bad" in run.stderr, (arguments, run.stderr)
+        assert all(c.isprintable() or c == "\n" for c in run.stderr), (arguments, run.stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("pose", "", "-o", "o.json"), "error: an argument: is empty"),
+        (("transfer", "s.npy", "", "-o", "o.obj"), "error: an argument: is empty"),
+        (("clean", "s.npy", "-o", ""), "error: -o: is empty"),
+        (("animate", "s.npy", "t.obj", "-o", "o.glb", "--poses="), "error: --poses: is empty"),
+        (("view", "s.npy", "-o", "o.html", "--up", ""), "error: --up: is empty"),
+    ],
+)
+def test_what_is_empty_is_no_name_of_the_folder_here(
+    here: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    before = sorted(here.iterdir())
+    code, line = one_line(*arguments)
+    assert code == 2 and line.startswith(says) and line.count("\n") == 1
+    assert sorted(here.iterdir()) == before
+
+
 def test_long_names_are_cut_in_the_middle() -> None:
     assert shortened("scan.ply", 12) == "scan.ply"
     assert shortened("a_very_long_name_of_a_scan.ply", 12) == "a_very…n.ply"

@@ -34,6 +34,7 @@ def files(tmp_path: Path, standing: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     Path("link.obj").symlink_to("target.obj")
     os.mkfifo("pipe.obj")
     Path("file").write_text("x")
+    Path("to_no.json").symlink_to("no/o.json")
     Path("kept").mkdir()
     Path("kept/scan.npz").write_text("something else")
     Path("pipes").mkdir()
@@ -107,6 +108,7 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     ((*P, "-o", "o.bvh", "--body", "old.obj"), "exists already"),
     ((*P, "-o", "o.bvh", "--body", "pipe.obj", "--overwrite"), "is a device or a pipe"),
     ((*P, "-o", "no/o.bvh"), "does not exist"),
+    ((*P, "-o", "to_no.json", "--overwrite"), "no/o.json: the folder"),
     ((*P, "-o", "o.bvh", "--fps", "0"), "--fps 0.0: give frames a second"),
     ((*P, "-o", "o.bvh", "--up", "w"), "--up w: not an axis"),
     ((*P, "-o", "o.bvh", "-m", "gone"), "no such model"),
