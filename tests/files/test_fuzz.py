@@ -199,6 +199,7 @@ def check_file(path: Path, every: bool = False) -> bool:
         try:
             target = read_target(path)
             target.save(out, target.vertices[:, [1, 2, 0]] + 1)
+            out.unlink()
             save_posed(target, out)
         except PosetxError as error:
             check_error(error)
@@ -234,10 +235,12 @@ def by_every_writer(path: Path) -> None:
     for write in writers:
         try:
             write()
-            assert all(read_target(out) for out in outs if out.exists())
         except PosetxError as error:
             check_error(error)
             assert not any(out.exists() for out in outs)
+        for out in outs:
+            if out.exists():
+                read_target(out)
         for out in path.parent.glob("out*"):
             out.unlink()
 
@@ -249,10 +252,8 @@ def save_posed(target: Target, out: Path) -> None:
         rig, _ = target.rig(np.ones(len(target.vertices), dtype=bool))
     if rig is not None:
         pose = fit_rig(rig, target.vertices[:, [1, 2, 0]] + 1, np.ones(len(target.vertices)))
-        out.unlink()
         target.save_posed(out, target.vertices, rig, pose)
-        clip = out.with_suffix(".glb")
-        clip.unlink(missing_ok=True)
+        clip = out.with_name("clip.glb")
         write_clip(clip, target, RigClip("c", 30.0, rig, [pose, pose]))
         clip.unlink()
 
@@ -293,7 +294,7 @@ def check_clips(folder: Path, files: Iterable[bytes]) -> int:
                 motion = Motion.of_bvh(folder / "c.bvh").faced("target").in_place()
                 for changed in (motion, motion.smoothed(0.1), motion.looped()):
                     assert np.isfinite(changed.joints).all() and np.isfinite(changed.roots).all()
-                    assert 1e-3 <= changed.fps <= 1e6 and changed.legs > 0
+                    assert 1e-3 <= changed.fps <= 1e6 and changed.legs >= 0
             except PosetxError as error:
                 check_error(error)
                 refused += 1
