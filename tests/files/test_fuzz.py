@@ -43,7 +43,7 @@ from tests.files.test_scans import COLORS, NORMALS, POINTS, lzf, ptx, rows
 from tests.files.test_targets import CUBE, OFF, make_ply, make_stl
 
 # Files: of each seed in every run, in a slow run (3,000 and more of all), and through the command.
-FEW, MANY, COMMANDS = 25, 150, 50
+FEW, MANY, COMMANDS = 25, 60, 20
 LONGEST = 20.0  # seconds for one file
 MEMORY = 1024**3  # bytes, besides what Python and torch have
 
