@@ -87,7 +87,7 @@ class Work(Readings):
 
         on_stage("load")
         target, options = read_target(self.target_path), self.options
-        if self.output:
+        if self.output and any(self.others.values()):
             check_others(target.beside(self.output), self.others)
         self.ready = self.load().prepare(
             target, options.target_up, options.target_front, options.refine, on_stage
