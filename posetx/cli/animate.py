@@ -23,7 +23,7 @@ from posetx.cli.common import (
     json_text,
 )
 from posetx.pipeline.options import Heading, Options
-from posetx.system.console import note, say
+from posetx.system.console import counted, note, say
 
 
 def animate(
@@ -158,13 +158,13 @@ def _animate(
     if preview:
         check_preview(preview)
     scans = work.plan(given, files, overwrite)
-    document = work.animate(scans, output, preview, overwrite, began)
+    document = work.animate(scans, output, preview, began)
     if summary:
         write_text_atomic(summary, json_text(document) + "\n")
     for warning in document["warnings"]:
         note(warning)
     seconds = document["frames"] / document["fps"]
-    text = f"{output}: {document['frames']} frames, {seconds:.1f} s"
+    text = f"{output}: {counted(document['frames'], 'frame')}, {seconds:.1f} s"
     text += f", by {document['by']}" if document["by"] else ""
     if document["confidence"] is not None:
         text += f", {told(document['confidence'])}"

@@ -86,6 +86,8 @@ class AnimateWork(Work):
     ) -> None:
         super().__init__(target, options, model, device, seed)
         self.settings = settings
+        #: frames that an earlier run kept, by their places
+        self.kept: dict[int, Frame] = {}
 
     def plan(self, given: list[Path], files: dict[str, Path | None], overwrite: bool) -> list[Path]:
         """The scans that are the frames, or the one clip; what is wrong is said before any work.
@@ -93,22 +95,18 @@ class AnimateWork(Work):
         ``files`` are what will be written; "output", which may be many, is one of them. Raises
         PosetxError, UsageError where an input is not there or an output cannot be.
         """
-        from posetx.files.atomic import check_outputs
-        from posetx.pipeline.animated import check_animated, frame_files, is_many_files
-        from posetx.pipeline.batch import check_folder, find_scans
+        from posetx.pipeline.animated import check_animated, is_many_files
+        from posetx.pipeline.batch import find_scans
 
         settings = self.settings
         settings.check()
         output = files["output"]
         assert output is not None
-        check_animated(output, self.target_path)
+        check_animated(output, self.target_path, settings.by)
         clip = any(path.suffix.lower() == BVH for path in given)
         if clip:
             self._check_clip(given)
         scans = given if clip else find_scans(given)
-        many = is_many_files(output)
-        single = {name: path for name, path in files.items() if name != "output" or not many}
-        check_outputs(single, [*scans, self.target_path], overwrite)
         for scan in scans:
             check_input(scan, "the clip" if clip else "the scan")
         check_input(self.target_path, "the target")
@@ -118,16 +116,40 @@ class AnimateWork(Work):
             scans = scans[settings.frames.slice]
             if not scans:
                 raise FieldError("frames", "", f"none of the {count} scans is left")
-        if many:
-            count = len(self._of_clip(scans[0])) if clip else len(scans)
-            meshes = frame_files(output, count + settings.loop)
-            check_folder(meshes[0].parent, "-o")
-            read = [*scans, self.target_path]
-            check_outputs({f"output {path.name}": path for path in meshes}, read, overwrite)
-        if settings.poses:
-            self._kept_files(scans)
-            check_folder(settings.poses, "--poses")
+        count = len(scans)
+        if clip and is_many_files(output):
+            count = len(self._of_clip(scans[0]))
+        self._check_written(scans, files, count + settings.loop, overwrite)
         return scans
+
+    def _check_written(
+        self, scans: list[Path], files: dict[str, Path | None], count: int, overwrite: bool
+    ) -> None:
+        """Make the folders of ``count`` frames and of poses. Raises PosetxError as :meth:`plan`."""
+        from posetx.files.atomic import check_distinct, check_outputs
+        from posetx.pipeline.animated import frame_files, is_many_files
+        from posetx.pipeline.batch import check_folder
+
+        output, folder = files["output"], self.settings.poses
+        assert output is not None
+        folders = {"--poses": folder} if folder else {}
+        written = dict(files)
+        if is_many_files(output):
+            del written["output"]
+            meshes = frame_files(output, count)
+            written |= {f"output {path.name}": path for path in meshes}
+            folders["-o"] = meshes[0].parent
+        poses = self._kept_files(scans) if folder else []
+        kept: dict[str, Path | None] = {f"poses {path.name}": path for path in poses}
+        read = [*scans, self.target_path]
+        check_distinct({**written, **kept}, read)
+        for option, path in folders.items():
+            check_folder(path, option)
+        check_outputs(written, read, overwrite)
+        self.output = frame_files(output, 1)[0] if is_many_files(output) else output
+        self.others = {name: files[name] for name in ("preview", "summary")}
+        check_outputs(kept, read, overwrite=True)
+        self.kept = self._found(scans, poses, overwrite)
 
     def _check_clip(self, given: list[Path]) -> None:
         if len(given) > 1:
@@ -137,6 +159,33 @@ class AnimateWork(Work):
                 raise FieldError(field, getattr(self.options, field), "a BVH has y up, facing z")
         if self.settings.poses:
             raise FieldError("poses", self.settings.poses, "of a BVH there is nothing to keep")
+
+    def _found(self, scans: list[Path], poses: list[Path], overwrite: bool) -> dict[int, Frame]:
+        """What is to be had of kept poses. Raises PosetxError where one is something else."""
+        from posetx.pipeline.kept import kept
+
+        there = [kept(pose, scan, self._asked) for pose, scan in zip(poses, scans, strict=False)]
+        if overwrite:
+            return {}
+        found = {index: frame for index, frame in enumerate(there) if frame is not None}
+        changed = sum(path.exists() for path in poses) - len(found)
+        if changed:
+            what = f"{changed} of {len(scans)} frames are there of other options or scans"
+            note(f"{self.settings.poses}: {what}: these are read anew")
+        return found
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        """What a kept pose depends on besides its scan."""
+        o = self.options
+        return {
+            "model": self.model,
+            "up": o.up,
+            "front": o.front,
+            "clean": o.clean,
+            "refine": o.refine,
+            "seed": self.seed,
+        }
 
     def _kept_files(self, scans: list[Path]) -> list[Path]:
         """Where the pose of each scan is kept. Raises UsageError where two would be one file."""
@@ -150,7 +199,6 @@ class AnimateWork(Work):
         scans: list[Path],
         output: Path,
         preview: Path | None,
-        overwrite: bool,
         began: str,
     ) -> dict[str, Any]:
         """Do it; returns what --json shows. ``began`` names it where there is no bar."""
@@ -177,7 +225,7 @@ class AnimateWork(Work):
             if not clip:
                 by_frame = shaped or self.ready.rig is not None
                 bar.update(task, total=len(scans) * (1 + by_frame))
-                frames = self._read(scans, overwrite, step)
+                frames = self._read(scans, step)
                 motion = self._of_scans(frames)
             motion = motion.faced(self.options.heading)
             if settings.in_place:
@@ -232,21 +280,14 @@ class AnimateWork(Work):
         fps = (settings.fps or FPS) / settings.frames.step
         return motion_of(self.pipeline.body, frames, fps).smoothed(settings.smooth)
 
-    def _read(self, scans: list[Path], overwrite: bool, step: Callable[[str], None]) -> list[Frame]:
+    def _read(self, scans: list[Path], step: Callable[[str], None]) -> list[Frame]:
         """The frames; those that an earlier run kept are taken from there."""
-        from posetx.pipeline.kept import keep, kept
+        from posetx.pipeline.kept import keep
         from posetx.pipeline.sequence import Follower
 
         assert self.pipeline is not None
-        o = self.options
-        asked = {"model": self.model, "up": o.up, "front": o.front, "clean": o.clean}
-        asked |= {"refine": o.refine, "seed": self.seed}
+        o, done = self.options, self.kept
         files = self._kept_files(scans) if self.settings.poses else []
-        done: dict[int, Frame] = {}
-        for index, file in enumerate(files):
-            frame = kept(file, scans[index], asked)
-            if frame is not None and not overwrite:
-                done[index] = frame
         if done:
             note(f"{self.settings.poses}: {len(done)} of {len(scans)} frames are there already")
         follower = Follower(self.pipeline, o, lambda error: explain(error)[0])
@@ -264,7 +305,7 @@ class AnimateWork(Work):
             end = min((index for index in done if index > len(frames)), default=len(scans))
             for frame in follower.frames(scans[len(frames) : end]):
                 if files and frame.body is not None:
-                    keep(files[len(frames)], frame, asked)
+                    keep(files[len(frames)], frame, self._asked)
                 frames.append(frame)
                 step(frame.scan.name)
         return frames

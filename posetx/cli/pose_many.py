@@ -11,7 +11,7 @@ from posetx.cli.many import do_many
 from posetx.cli.summary import Summary
 from posetx.files.atomic import check_distinct, check_outputs
 from posetx.pipeline.batch import Job, check_folder, find_scans, plan
-from posetx.system.console import note, say
+from posetx.system.console import counted, note, say
 
 if TYPE_CHECKING:
     from posetx.cli.pose_work import PoseWork
@@ -51,7 +51,7 @@ def pose_many(
     if (to_first_unit(poses) != 1.0).any() and output.suffix.lower() == ".bvh":
         note(f"{output}: scans of several units, all in that of the first one there")
     write_poses(output, poses, fps)
-    say(f"{output}: {len(poses)} frames")
+    say(f"{output}: {counted(len(poses), 'frame')}")
     return document
 
 

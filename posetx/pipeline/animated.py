@@ -14,7 +14,7 @@ import numpy as np
 
 from posetx.arrays import Floats
 from posetx.bodies.skeleton import BVH_WRITTEN, PARENTS
-from posetx.errors import UsageError
+from posetx.errors import FieldError, UsageError
 from posetx.files.atomic import write_bytes_atomic
 from posetx.files.targets.base import check_output_suffix
 from posetx.files.targets.clip import Clip
@@ -100,6 +100,11 @@ class Animated:
         for frame, file in enumerate(frame_files(path, len(self.motion))):
             told |= dict.fromkeys(target.save(file, self.vertices(frame)))
             on_frame()
+        after = frame_files(path, len(self.motion) + 1)[-1]
+        if after.exists():
+            told[f"{after}: is of another run, as may be others after it: this one has fewer"] = (
+                None
+            )
         return list(told)
 
     def _arrays(self, on_frame: Callable[[], None]) -> bytes:
@@ -135,9 +140,12 @@ def frame_files(path: Path, count: int) -> list[Path]:
     return [path.with_name(f"{before}{frame:0{len(number)}}{after}") for frame in range(count)]
 
 
-def check_animated(path: Path, target: Path) -> None:
-    """Refuse an output that is in no format that is written. Raises UsageError."""
-    if is_many_files(path):
+def check_animated(path: Path, target: Path, by: By = "skeleton") -> None:
+    """Refuse an output in no format that is written, or that has no morphs. Raises UsageError."""
+    many = is_many_files(path)
+    if by == "morphs" and (many or path.suffix.lower() != SUFFIX):
+        raise FieldError("morph", "", f"only a {SUFFIX} has morph targets, {path} has vertices")
+    if many:
         check_output_suffix(frame_files(path, 1)[0], target)
     elif path.suffix.lower() not in (SUFFIX, ARRAYS):
         raise UsageError(

@@ -26,7 +26,7 @@ MESH_LIMIT = 1_000_000
 
 
 def content_of(view: View) -> dict[str, Any]:
-    """What the page's scripts read.
+    """What the page's scripts read; what cannot be shown is added to the view's warnings.
 
     Raises
     ------
@@ -42,10 +42,11 @@ def content_of(view: View) -> dict[str, Any]:
         _subject(subject, order, packer, images, warnings)
         for subject, order in zip(view.subjects, orders, strict=True)
     ]
+    view.warnings = list(dict.fromkeys(warnings))
     return {
         "title": printable(view.title),
         "facts": [{**asdict(fact), "value": printable(fact.value)} for fact in view.facts],
-        "warnings": [printable(text) for text in dict.fromkeys(warnings)],
+        "warnings": [printable(text) for text in view.warnings],
         "palette": [list(color) for color in SCALAR_COLORS],
         "layer": view.layer,
         "subjects": subjects,
