@@ -85,12 +85,25 @@ WRITERS: dict[str, Writer] = {
         "--no-refine -m IN/small.safetensors",
         "o.bvh r r/a.obj r/b.obj s.json",
     ),
+    "pose with a page": writer(
+        "pose IN/a.npy -o OUT/o.json --view OUT/v.html --no-refine -m IN/small.safetensors",
+        "o.json v.html",
+    ),
+    "pose many with a page": writer(
+        "pose IN/a.npy IN/b.npy -o OUT/o.npz --view OUT/v.html --no-refine "
+        "-m IN/small.safetensors",
+        "o.npz v.html",
+    ),
     "animate": writer(
         f"animate IN/c.bvh IN/t.obj -o OUT/o.glb --summary OUT/s.json {FAST}", "o.glb s.json"
     ),
     "animate by scans": writer(
         f"animate IN/a.npy IN/b.npy IN/t.gltf -o OUT/o.glb --morph --poses OUT/p {FAST}",
         "o.glb skin.png p p/a.npz p/b.npz",
+    ),
+    "animate with a page": writer(
+        f"animate IN/a.npy IN/b.npy IN/t.obj -o OUT/o.glb --view OUT/v.html {FAST}",
+        "o.glb v.html",
     ),
     "animate meshes": writer(
         f"animate IN/c.bvh IN/t.obj -o OUT/r {FAST}",
