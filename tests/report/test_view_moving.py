@@ -10,6 +10,9 @@ import pytest
 from scipy.spatial import cKDTree
 
 import posetx
+from posetx.bodies.body import BodyModel
+from posetx.geometry.axes import upright
+from posetx.reading.start import Start
 from posetx.report.view import animated as of_animated
 from posetx.report.view.animated import spread, view_of_animated
 from posetx.report.view.content import content_of
@@ -21,6 +24,15 @@ from tests.report.pages import array_in, points_in
 @pytest.fixture(scope="module")
 def poser() -> posetx.Poser:
     return posetx.load(refine=False)
+
+
+def test_a_body_stands_where_its_pelvis_is() -> None:
+    body, turn = BodyModel.load(), upright(np.array([0.0, 0.0, 1.0]))
+    template, pelvis = body.template.double().numpy(), body.joint_template[0].double().numpy()
+    rotations = np.tile(turn.T, (19, 1, 1))
+    start = Start(turn, "z", rotations, np.array([5.0, 6.0, 7.0]), np.zeros(8), 2.0)
+    found = start.fitted(body).vertices(body, rotations, turn)
+    np.testing.assert_allclose(found, 2 * (template - pelvis) @ turn + [5, 6, 7], atol=1e-5)
 
 
 def skinned(content: dict[str, Any], place: int, moment: int) -> np.ndarray:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from posetx.pipeline.sequence import Frame as ScanFrame
     from posetx.reading.start import Start
 
-#: Moments of a page, at most: of a skeleton 2 MB; of scans 2,000 points each.
+#: Moments of a page, at most: of a skeleton 3 MB; of scans 2,000 points each.
 MOST_MOMENTS, MOST_SCANS = 2_000, 150
 
 #: Points of all scans together, and of one, at most.

@@ -88,22 +88,24 @@ class PosePage:
         """What that page shows; at least one reading was taken."""
         shown, model = self.shown, body_model()
         names = [one.pose.scan.name for one in shown]
-        clouds, skeletons, bodies = [], [], []
+        clouds, skeletons, bodies, doubts = [], [], [], []
         places = self._places()
         for one, place in zip(shown, places, strict=True):
             clouds.append(place(one.points))
-            skeletons.append(place(skeleton_mesh(one.pose)[0]))
+            joined, _, own = skeleton_mesh(one.pose)
+            skeletons.append(place(joined))
+            doubts.append(own)
             bodies.append(place(one.body))
         first = shown[0]
         _, bones, owner = sticks(first.pose.joints, first.pose.rotations, first.pose.scale)
-        doubts = np.concatenate([skeleton_mesh(one.pose)[2] for one in shown])
         colored = all(one.colors is not None for one in shown)
         many = len(shown) > 1
         scan = Subject("scan" if many else names[0], "scan", _frames(names, clouds))
         if colored:
             scan.colors = np.concatenate([one.colors for one in shown if one.colors is not None])
         scan.note = "points taken for the body" + (", some of them" if many else "")
-        skeleton = Subject("pose", "target", _frames(names, skeletons), bones, colors=doubts)
+        skeleton = Subject("pose", "target", _frames(names, skeletons), bones)
+        skeleton.colors = np.concatenate(doubts)
         skeleton.note = "blue is sure, red is not"
         body = Subject("body", "result", _frames(names, bodies), model.faces.numpy())
         body.colors = palette(
