@@ -34,6 +34,8 @@ COMMANDS = {
     "attack-dataset": "Attack a protocol's pairs, with every method and budget.",
     "attack-tables": "Make the documents' tables of attacks on a model anew.",
     "train": "Train a model on synthetic bodies or on your own meshes.",
+    "curves": "Draw the training curves of runs, several in one picture.",
+    "codes": "Draw a model's codes of poses and bodies in the plane.",
     "evaluate": "Measure a model on the frozen protocols.",
     "bench": "Train and measure the field's networks alike.",
     "trials": "Train and measure one change of the defaults at a time.",

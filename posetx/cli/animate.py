@@ -17,6 +17,7 @@ from posetx.cli.common import (
     OverwriteOption,
     QuietOption,
     SeedOption,
+    TimeViewOption,
     VerboseOption,
     check_preview,
     emit_json,
@@ -87,6 +88,7 @@ def animate(
     preview: Annotated[
         Path | None, typer.Option(help="Also draw a few of the frames: a PNG.")
     ] = None,
+    view: TimeViewOption = None,
     summary: Annotated[
         Path | None, typer.Option(help="Also write what was done, as --json says it, to a file.")
     ] = None,
@@ -135,7 +137,7 @@ def animate(
         poses=poses,
     )
     work = AnimateWork(target, options, model, device, seed, settings)
-    files = {"output": output, "preview": preview, "summary": summary}
+    files = {"output": output, "preview": preview, "view": view, "summary": summary}
     document = _animate(work, scans, files, overwrite, "" if as_json else output.name)
     if verbose:
         for frame in document["scans"]:
@@ -152,13 +154,16 @@ def _animate(
     began: str,
 ) -> dict[str, Any]:
     from posetx.files.atomic import write_text_atomic
+    from posetx.report.view.page import check_page_suffix
 
-    output, preview, summary = files.values()
+    output, preview, view, summary = files.values()
     assert output is not None
     if preview:
         check_preview(preview)
+    if view:
+        check_page_suffix(view, "view")
     scans = work.plan(given, files, overwrite)
-    document = work.animate(scans, output, preview, began)
+    document = work.animate(scans, output, (preview, view), began)
     if summary:
         write_text_atomic(summary, json_text(document) + "\n")
     for warning in document["warnings"]:

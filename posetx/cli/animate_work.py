@@ -147,7 +147,7 @@ class AnimateWork(Work):
             check_folder(path, option)
         check_outputs(written, read, overwrite)
         self.output = frame_files(output, 1)[0] if is_many_files(output) else output
-        self.others = {name: files[name] for name in ("preview", "summary")}
+        self.others = {name: files[name] for name in ("preview", "view", "summary")}
         check_outputs(kept, read, overwrite=True)
         self.kept = self._found(scans, poses, overwrite)
 
@@ -198,14 +198,18 @@ class AnimateWork(Work):
         self,
         scans: list[Path],
         output: Path,
-        preview: Path | None,
+        drawn: tuple[Path | None, Path | None],
         began: str,
     ) -> dict[str, Any]:
-        """Do it; returns what --json shows. ``began`` names it where there is no bar."""
+        """Do it; returns what --json shows.
+
+        ``drawn`` are preview and page; ``began`` names it where there is no bar.
+        """
         from posetx.pipeline.animated import Animated
         from posetx.pipeline.animation import Animator
 
         settings, clip = self.settings, scans[0].suffix.lower() == BVH
+        preview, view = drawn
         glb = output.suffix.lower() == ".glb"
         shaped = settings.by == "morphs" or not glb  # a skeleton has nowhere to put surface detail
         with progress_bar() as bar:
@@ -235,18 +239,26 @@ class AnimateWork(Work):
             name = scans[0].stem if clip else scans[0].parent.resolve().name
             animator = Animator(self.pipeline.predictor, self.ready)
             restore = self.options.restore and shaped
-            animated = Animated(animator, motion, name, settings.by, restore)
+            by: By = "morphs" if shaped else "skeleton"
+            animated = Animated(animator, motion, name, by, restore)
             notes = animated.save(output, lambda: step("giving the motion to the target"))
             if preview:
                 from posetx.report.animated import draw_animated
 
                 bar.update(task, description="drawing the preview")
                 draw_animated(preview, animated)
-        warnings = [*self.ready.target.notes, *self.ready.notes, *_gaps(frames), *notes]
+            told = [*self.ready.target.notes, *self.ready.notes, *_gaps(frames), *notes]
+            warnings = [in_options(warning) for warning in told]
+            if view:
+                from posetx.report.view.animated import write_animated_view
+
+                bar.update(task, description="making the page")
+                write_animated_view(view, animated, frames, output.name, warnings)
         sure = [frame.confidence for frame in frames if frame.confidence is not None]
         return {
             "output": output,
             "preview": preview,
+            "view": view,
             "target": self.target_path,
             "model": self.model,
             "seed": self.seed,
@@ -257,7 +269,7 @@ class AnimateWork(Work):
             "confidence": sum(sure) / len(sure) if sure else None,
             "gaps": [frame.scan for frame in frames if frame.body is None],
             "scans": [_row(frame) for frame in frames],
-            "warnings": [in_options(warning) for warning in warnings],
+            "warnings": warnings,
         }
 
     def _of_clip(self, path: Path) -> Motion:

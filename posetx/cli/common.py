@@ -92,6 +92,13 @@ ViewOption = Annotated[
         help="Also make a page to turn and compare it all: HTML; of several scans, a folder.",
     ),
 ]
+TimeViewOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PAGE.html",
+        help="Also make a page to turn and compare it all, with a slider for time: HTML.",
+    ),
+]
 # The parameters below must be called as_json, quiet and verbose: `guarded` reads them by name.
 JsonOption = Annotated[
     bool,
