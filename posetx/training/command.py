@@ -64,7 +64,7 @@ def _trained(
         unseen = partial(unseen_poses, body, options.mocap, options.seed)
     if options.resume:
         trainer = Trainer.resumed(options.folder, body, poses, settings, where, unseen)
-        if kept := unheard(options, trainer.settings):
+        if kept := not_taken(options, trainer.settings):
             say(f"{options.folder}: this run keeps its own {', '.join(kept)}; begin another one")
     else:
         trainer = begun(options, settings, body, poses, unseen, where, say)
@@ -132,7 +132,7 @@ def settings_of(options: TrainOptions) -> TrainSettings:
     return settings
 
 
-def unheard(options: TrainOptions, own: TrainSettings) -> list[str]:
+def not_taken(options: TrainOptions, own: TrainSettings) -> list[str]:
     """The options, as `fields`, that are unlike those a run was begun with, and not the usual."""
     usual = TrainOptions(options.folder)
     settings = {"batch": own.batch, "lr": own.lr, "precision": own.precision, "seed": own.seed}
