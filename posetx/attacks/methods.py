@@ -57,6 +57,11 @@ METHODS: dict[str, Method] = {
     "nes": Method("nes", ("budget", "generator", "steps"), gradients=False),
     "noise": Method("noise", ("budget", "generator"), gradients=False),
 }
+#: the attack that goes on from step to step of a training, see
+#: :class:`posetx.training.adversarial.Attacker`
+FREE = "free"
+#: attacks that training may use: within the global budget, and cheap enough for every step
+TRAINING = (*(name for name, method in METHODS.items() if method.training), FREE)
 
 
 def perturbed(

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
@@ -33,6 +34,8 @@ COMMANDS = {
     "attack-dataset": "Attack a protocol's pairs, with every method and budget.",
     "attack-tables": "Make the documents' tables of attacks on a model anew.",
     "train": "Train a model on synthetic bodies or on your own meshes.",
+    "curves": "Draw the training curves of runs, several in one picture.",
+    "codes": "Draw a model's codes of poses and bodies in the plane.",
     "evaluate": "Measure a model on the frozen protocols.",
     "bench": "Train and measure the field's networks alike.",
     "trials": "Train and measure one change of the defaults at a time.",
@@ -68,6 +71,8 @@ class LazyGroup(TyperGroup):
             near = get_close_matches(args[0], COMMANDS, n=1)
             meant = f" Did you mean '{near[0]}'?" if near else ""
             ctx.fail(f"No such command '{args[0]}'.{meant}")
+        if not ctx.resilient_parsing:
+            check_empty(args)
         name, command, rest = super().resolve_command(ctx, args)
         return name, load_command(name) if name in COMMANDS else command, rest
 
@@ -80,6 +85,16 @@ class LazyGroup(TyperGroup):
         """What happens outside a command's function: Ctrl-C, a choice that is none, a typo."""
         with one_line():
             return super().invoke(ctx)
+
+
+def check_empty(arguments: list[str]) -> None:
+    """Raises UsageError for an argument that is empty: as a path it would be the folder here."""
+    why = "is empty; is a variable of the shell not set?"
+    for before, argument in pairwise(["", *arguments]):
+        if argument == "":
+            raise UsageError(f"{before if before.startswith('-') else 'an argument'}: {why}")
+        if argument.startswith("--") and argument.find("=") == len(argument) - 1:
+            raise UsageError(f"{argument[:-1]}: {why}")
 
 
 @contextmanager

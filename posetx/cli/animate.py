@@ -17,13 +17,14 @@ from posetx.cli.common import (
     OverwriteOption,
     QuietOption,
     SeedOption,
+    TimeViewOption,
     VerboseOption,
     check_preview,
     emit_json,
     json_text,
 )
 from posetx.pipeline.options import Heading, Options
-from posetx.system.console import note, say
+from posetx.system.console import counted, note, say
 
 
 def animate(
@@ -87,6 +88,7 @@ def animate(
     preview: Annotated[
         Path | None, typer.Option(help="Also draw a few of the frames: a PNG.")
     ] = None,
+    view: TimeViewOption = None,
     summary: Annotated[
         Path | None, typer.Option(help="Also write what was done, as --json says it, to a file.")
     ] = None,
@@ -135,7 +137,7 @@ def animate(
         poses=poses,
     )
     work = AnimateWork(target, options, model, device, seed, settings)
-    files = {"output": output, "preview": preview, "summary": summary}
+    files = {"output": output, "preview": preview, "view": view, "summary": summary}
     document = _animate(work, scans, files, overwrite, "" if as_json else output.name)
     if verbose:
         for frame in document["scans"]:
@@ -152,19 +154,22 @@ def _animate(
     began: str,
 ) -> dict[str, Any]:
     from posetx.files.atomic import write_text_atomic
+    from posetx.report.view.page import check_page_suffix
 
-    output, preview, summary = files.values()
+    output, preview, view, summary = files.values()
     assert output is not None
     if preview:
         check_preview(preview)
+    if view:
+        check_page_suffix(view, "view")
     scans = work.plan(given, files, overwrite)
-    document = work.animate(scans, output, preview, overwrite, began)
+    document = work.animate(scans, output, (preview, view), began)
     if summary:
         write_text_atomic(summary, json_text(document) + "\n")
     for warning in document["warnings"]:
         note(warning)
     seconds = document["frames"] / document["fps"]
-    text = f"{output}: {document['frames']} frames, {seconds:.1f} s"
+    text = f"{output}: {counted(document['frames'], 'frame')}, {seconds:.1f} s"
     text += f", by {document['by']}" if document["by"] else ""
     if document["confidence"] is not None:
         text += f", {told(document['confidence'])}"

@@ -87,6 +87,8 @@ class AnimateWork(Work):
     ) -> None:
         super().__init__(target, options, model, device, seed)
         self.settings = settings
+        #: frames that an earlier run kept, by their places
+        self.kept: dict[int, Frame] = {}
 
     def read_target(self) -> Target:
         """The target, so that its own skeleton can be animated."""
@@ -98,22 +100,18 @@ class AnimateWork(Work):
         ``files`` are what will be written; "output", which may be many, is one of them. Raises
         PosetxError, UsageError where an input is not there or an output cannot be.
         """
-        from posetx.files.atomic import check_outputs
-        from posetx.pipeline.animated import check_animated, frame_files, is_many_files
-        from posetx.pipeline.batch import check_folder, find_scans
+        from posetx.pipeline.animated import check_animated, is_many_files
+        from posetx.pipeline.batch import find_scans
 
         settings = self.settings
         settings.check()
         output = files["output"]
         assert output is not None
-        check_animated(output, self.target_path)
+        check_animated(output, self.target_path, settings.by)
         clip = any(path.suffix.lower() == BVH for path in given)
         if clip:
             self._check_clip(given)
         scans = given if clip else find_scans(given)
-        many = is_many_files(output)
-        single = {name: path for name, path in files.items() if name != "output" or not many}
-        check_outputs(single, [*scans, self.target_path], overwrite)
         for scan in scans:
             check_input(scan, "the clip" if clip else "the scan")
         check_input(self.target_path, "the target")
@@ -123,16 +121,40 @@ class AnimateWork(Work):
             scans = scans[settings.frames.slice]
             if not scans:
                 raise FieldError("frames", "", f"none of the {count} scans is left")
-        if many:
-            count = len(self._of_clip(scans[0])) if clip else len(scans)
-            meshes = frame_files(output, count + settings.loop)
-            check_folder(meshes[0].parent, "-o")
-            read = [*scans, self.target_path]
-            check_outputs({f"output {path.name}": path for path in meshes}, read, overwrite)
-        if settings.poses:
-            self._kept_files(scans)
-            check_folder(settings.poses, "--poses")
+        count = len(scans)
+        if clip and is_many_files(output):
+            count = len(self._of_clip(scans[0]))
+        self._check_written(scans, files, count + settings.loop, overwrite)
         return scans
+
+    def _check_written(
+        self, scans: list[Path], files: dict[str, Path | None], count: int, overwrite: bool
+    ) -> None:
+        """Make the folders of ``count`` frames and of poses. Raises PosetxError as :meth:`plan`."""
+        from posetx.files.atomic import check_distinct, check_outputs
+        from posetx.pipeline.animated import frame_files, is_many_files
+        from posetx.pipeline.batch import check_folder
+
+        output, folder = files["output"], self.settings.poses
+        assert output is not None
+        folders = {"--poses": folder} if folder else {}
+        written = dict(files)
+        if is_many_files(output):
+            del written["output"]
+            meshes = frame_files(output, count)
+            written |= {f"output {path.name}": path for path in meshes}
+            folders["-o"] = meshes[0].parent
+        poses = self._kept_files(scans) if folder else []
+        kept: dict[str, Path | None] = {f"poses {path.name}": path for path in poses}
+        read = [*scans, self.target_path]
+        check_distinct({**written, **kept}, read)
+        for option, path in folders.items():
+            check_folder(path, option)
+        check_outputs(written, read, overwrite)
+        self.output = frame_files(output, 1)[0] if is_many_files(output) else output
+        self.others = {name: files[name] for name in ("preview", "view", "summary")}
+        check_outputs(kept, read, overwrite=True)
+        self.kept = self._found(scans, poses, overwrite)
 
     def _check_clip(self, given: list[Path]) -> None:
         if len(given) > 1:
@@ -142,6 +164,33 @@ class AnimateWork(Work):
                 raise FieldError(field, getattr(self.options, field), "a BVH has y up, facing z")
         if self.settings.poses:
             raise FieldError("poses", self.settings.poses, "of a BVH there is nothing to keep")
+
+    def _found(self, scans: list[Path], poses: list[Path], overwrite: bool) -> dict[int, Frame]:
+        """What is to be had of kept poses. Raises PosetxError where one is something else."""
+        from posetx.pipeline.kept import kept
+
+        there = [kept(pose, scan, self._asked) for pose, scan in zip(poses, scans, strict=False)]
+        if overwrite:
+            return {}
+        found = {index: frame for index, frame in enumerate(there) if frame is not None}
+        changed = sum(path.exists() for path in poses) - len(found)
+        if changed:
+            what = f"{changed} of {len(scans)} frames are there of other options or scans"
+            note(f"{self.settings.poses}: {what}: these are read anew")
+        return found
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        """What a kept pose depends on besides its scan."""
+        o = self.options
+        return {
+            "model": self.model,
+            "up": o.up,
+            "front": o.front,
+            "clean": o.clean,
+            "refine": o.refine,
+            "seed": self.seed,
+        }
 
     def _kept_files(self, scans: list[Path]) -> list[Path]:
         """Where the pose of each scan is kept. Raises UsageError where two would be one file."""
@@ -154,15 +203,18 @@ class AnimateWork(Work):
         self,
         scans: list[Path],
         output: Path,
-        preview: Path | None,
-        overwrite: bool,
+        drawn: tuple[Path | None, Path | None],
         began: str,
     ) -> dict[str, Any]:
-        """Do it; returns what --json shows. ``began`` names it where there is no bar."""
+        """Do it; returns what --json shows.
+
+        ``drawn`` are preview and page; ``began`` names it where there is no bar.
+        """
         from posetx.pipeline.animated import Animated
         from posetx.pipeline.animation import Animator
 
         settings, clip = self.settings, scans[0].suffix.lower() == BVH
+        preview, view = drawn
         glb = output.suffix.lower() == ".glb"
         shaped = settings.by == "morphs" or not glb  # a skeleton has nowhere to put surface detail
         with progress_bar() as bar:
@@ -182,7 +234,7 @@ class AnimateWork(Work):
             if not clip:
                 by_frame = shaped or self.ready.rig is not None
                 bar.update(task, total=len(scans) * (1 + by_frame))
-                frames = self._read(scans, overwrite, step)
+                frames = self._read(scans, step)
                 motion = self._of_scans(frames)
             motion = motion.faced(self.options.heading)
             if settings.in_place:
@@ -192,18 +244,26 @@ class AnimateWork(Work):
             name = scans[0].stem if clip else scans[0].parent.resolve().name
             animator = Animator(self.pipeline.predictor, self.ready)
             restore = self.options.restore and shaped
-            animated = Animated(animator, motion, name, settings.by, restore)
+            by: By = "morphs" if shaped else "skeleton"
+            animated = Animated(animator, motion, name, by, restore)
             notes = animated.save(output, lambda: step("giving the motion to the target"))
             if preview:
                 from posetx.report.animated import draw_animated
 
                 bar.update(task, description="drawing the preview")
                 draw_animated(preview, animated)
-        warnings = [*self.ready.target.notes, *self.ready.notes, *_gaps(frames), *notes]
+            told = [*self.ready.target.notes, *self.ready.notes, *_gaps(frames), *notes]
+            warnings = [in_options(warning) for warning in told]
+            if view:
+                from posetx.report.view.animated import write_animated_view
+
+                bar.update(task, description="making the page")
+                write_animated_view(view, animated, frames, output.name, warnings)
         sure = [frame.confidence for frame in frames if frame.confidence is not None]
         return {
             "output": output,
             "preview": preview,
+            "view": view,
             "target": self.target_path,
             "model": self.model,
             "seed": self.seed,
@@ -214,7 +274,7 @@ class AnimateWork(Work):
             "confidence": sum(sure) / len(sure) if sure else None,
             "gaps": [frame.scan for frame in frames if frame.body is None],
             "scans": [_row(frame) for frame in frames],
-            "warnings": [in_options(warning) for warning in warnings],
+            "warnings": warnings,
         }
 
     def _of_clip(self, path: Path) -> Motion:
@@ -237,21 +297,14 @@ class AnimateWork(Work):
         fps = (settings.fps or FPS) / settings.frames.step
         return motion_of(self.pipeline.body, frames, fps).smoothed(settings.smooth)
 
-    def _read(self, scans: list[Path], overwrite: bool, step: Callable[[str], None]) -> list[Frame]:
+    def _read(self, scans: list[Path], step: Callable[[str], None]) -> list[Frame]:
         """The frames; those that an earlier run kept are taken from there."""
-        from posetx.pipeline.kept import keep, kept
+        from posetx.pipeline.kept import keep
         from posetx.pipeline.sequence import Follower
 
         assert self.pipeline is not None
-        o = self.options
-        asked = {"model": self.model, "up": o.up, "front": o.front, "clean": o.clean}
-        asked |= {"refine": o.refine, "seed": self.seed}
+        o, done = self.options, self.kept
         files = self._kept_files(scans) if self.settings.poses else []
-        done: dict[int, Frame] = {}
-        for index, file in enumerate(files):
-            frame = kept(file, scans[index], asked)
-            if frame is not None and not overwrite:
-                done[index] = frame
         if done:
             note(f"{self.settings.poses}: {len(done)} of {len(scans)} frames are there already")
         follower = Follower(self.pipeline, o, lambda error: explain(error)[0])
@@ -269,7 +322,7 @@ class AnimateWork(Work):
             end = min((index for index in done if index > len(frames)), default=len(scans))
             for frame in follower.frames(scans[len(frames) : end]):
                 if files and frame.body is not None:
-                    keep(files[len(frames)], frame, asked)
+                    keep(files[len(frames)], frame, self._asked)
                 frames.append(frame)
                 step(frame.scan.name)
         return frames

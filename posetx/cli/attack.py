@@ -230,8 +230,12 @@ def _attack(what: ScanAttack, device: str) -> dict[str, Any]:
         on_stage("load")
         from posetx.files.scan_write import write_scan
         from posetx.files.targets import read_target
+        from posetx.files.targets.sidecars import check_others
 
         character = read_target(what.target)
+        if what.report:
+            files = _names(what.report, what.target)
+            check_others(character.beside(files["before"]), {"report": files["picture"]})
         result = _harmed(what, character, device, on_stage)
         on_stage("write")
         notes = [*result.before.warnings, *write_scan(what.output, result.scan)]

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from posetx.errors import FieldError, MissingError, PosetxError, Terminated, UsageError
-from posetx.system.console import console
+from posetx.system.console import PlainConsole, console
 from posetx.system.console import error as error_line
 
 INTERRUPTED = 130
@@ -93,6 +92,13 @@ ViewOption = Annotated[
         help="Also make a page to turn and compare it all: HTML; of several scans, a folder.",
     ),
 ]
+TimeViewOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PAGE.html",
+        help="Also make a page to turn and compare it all, with a slider for time: HTML.",
+    ),
+]
 # The parameters below must be called as_json, quiet and verbose: `guarded` reads them by name.
 JsonOption = Annotated[
     bool,
@@ -159,12 +165,12 @@ def check_input(path: Path, what: str) -> None:
 
 def emit_table(table: Table) -> None:
     """Prints a table as the result of a command, so on stdout."""
-    Console(markup=False, emoji=False).print(table)
+    PlainConsole().print(table)
 
 
 def table_width() -> int:
     """Characters that a line of a table may have."""
-    return Console().width
+    return PlainConsole().width
 
 
 def guarded(function: Callable[..., Any]) -> Callable[..., None]:
@@ -237,8 +243,11 @@ def explain(error: BaseException) -> tuple[str, int]:
 
 
 def in_options(text: str) -> str:
-    """A line of the library's, which names fields `like_this`, with options: --like-this."""
-    return re.sub("`([a-z]+(?:_[a-z]+)*)`", lambda found: flag(found[1]), text)
+    """A line of the library's, which names fields `like_this`, with options: --like-this.
+
+    `output a.obj` is one of the files that a field is about.
+    """
+    return re.sub("`([a-z]+(?:_[a-z]+)*)( [^`]*)?`", lambda f: flag(f[1]) + (f[2] or ""), text)
 
 
 def flag(field: str) -> str:

@@ -13,7 +13,7 @@ from posetx.cli.common import check_drawing, explain
 from posetx.cli.summary import Summary
 from posetx.files.atomic import check_distinct, check_outputs
 from posetx.pipeline.batch import Job, Outcome, check_folder, run
-from posetx.system.console import console, error, note, progress_bar, say, shortened
+from posetx.system.console import console, counted, error, note, progress_bar, say, shortened
 
 COLOURS = {"done": "green", "skipped": "dim", "failed": "red"}
 #: Characters of the bar's line that are not the scan's name.
@@ -31,9 +31,9 @@ def check_batch(
 
     What is there already is no trouble: it is skipped.
     """
-    files: dict[str, Path | None] = {f"result {job.output.name}": job.output for job in jobs}
+    files: dict[str, Path | None] = {f"output {job.output.name}": job.output for job in jobs}
     files |= {f"preview {job.preview.name}": job.preview for job in jobs if job.preview}
-    files |= {f"page {job.view.name}": job.view for job in jobs if job.view}
+    files |= {f"view {job.view.name}": job.view for job in jobs if job.view}
     targets = {job.target for job in jobs if job.target}
     read = [*(job.scan for job in jobs), *targets]
     check_distinct({**files, "summary": summary}, read)
@@ -74,7 +74,7 @@ def do_many(
         )
     left = len(jobs) - len(there)
     if left and not console.is_terminal:  # which has a bar
-        say(f"{output}: {left} scans, begun, take some seconds each")
+        say(f"{output}: {counted(left, 'scan')}, begun, some seconds each")
     outcomes: list[Outcome] = []
     try:
         with progress_bar() as bar:

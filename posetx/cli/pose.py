@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from posetx.cli.common import (
     OverwriteOption,
     QuietOption,
     SeedOption,
+    TimeViewOption,
     VerboseOption,
     check_preview,
     emit_json,
@@ -55,6 +57,7 @@ def pose(
         Path | None,
         typer.Option(help="Also draw scan, skeleton and body: a PNG; of several scans, a folder."),
     ] = None,
+    view: TimeViewOption = None,
     summary: Annotated[
         Path | None, typer.Option(help="Also write what was done, as --json says it, to a file.")
     ] = None,
@@ -79,13 +82,18 @@ def pose(
     """
     from posetx.pipeline.batch import is_many
     from posetx.pipeline.pose import check_fps, check_pose_suffix
+    from posetx.report.view.page import check_page_suffix
 
     options = Options(up=up, front=front, clean=not no_clean, refine=refine)
     options.check()
     check_pose_suffix(output)
     check_fps(fps)
     work = PoseWork(options, model, device, seed)
-    files = {"output": output, "body": body, "preview": preview, "summary": summary}
+    if view:
+        check_page_suffix(view, "view")
+    files = {
+        "output": output, "body": body, "preview": preview, "view": view, "summary": summary,
+    }  # fmt: skip
     if is_many(scans, output):
         from posetx.cli.pose_many import pose_many
 
@@ -110,8 +118,9 @@ def _pose_one(
     from posetx.files.atomic import check_outputs, write_text_atomic
     from posetx.pipeline.pose import write_poses
     from posetx.pipeline.registration import check_body_suffix
+    from posetx.report.view.posed import PosePage
 
-    output, body, preview, summary = files.values()
+    output, body, preview, view, summary = files.values()
     assert output is not None
     if body:
         check_body_suffix(body)
@@ -120,9 +129,13 @@ def _pose_one(
     check_outputs(files, [scan], overwrite)
     work.check([scan])
     with stage_bar(work.stages(preview), began="" if as_json else scan.name) as stage:
-        found, report = work.pose(scan, body, preview, stage)
+        page = PosePage(1)
+        look = partial(page.add, 0) if view else lambda reading: None
+        found, report = work.pose(scan, body, preview, stage, look)
         write_poses(output, [found], fps)
-    document = {"output": output, **report}
+        if view:
+            page.write(view, report["warnings"])
+    document = {"output": output, "view": view, **report}
     if summary:
         write_text_atomic(summary, json_text(document) + "\n")
     if verbose:

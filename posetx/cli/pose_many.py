@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from posetx.cli.many import do_many
 from posetx.cli.summary import Summary
 from posetx.files.atomic import check_distinct, check_outputs
 from posetx.pipeline.batch import Job, check_folder, find_scans, plan
-from posetx.system.console import note, say
+from posetx.system.console import counted, note, say
 
 if TYPE_CHECKING:
     from posetx.cli.pose_work import PoseWork
@@ -28,8 +29,9 @@ def pose_many(
 ) -> dict[str, Any]:
     """Do all scans; returns what --json shows."""
     from posetx.pipeline.pose import to_first_unit, write_poses
+    from posetx.report.view.posed import PosePage
 
-    output, bodies, previews, summary_path = files.values()
+    output, bodies, previews, view, summary_path = files.values()
     assert output is not None
     work.check([])
     jobs = _jobs(find_scans(given), output, bodies, previews, body_format)
@@ -38,11 +40,14 @@ def pose_many(
     asked |= {name: getattr(work.options, name) for name in ("up", "front", "clean", "refine")}
     summary = Summary(summary_path, asked, overwrite=True)  # nothing is gone on with
     poses: list[Pose] = []
+    page, warnings = PosePage(len(jobs)), list[str]()
 
     def do(job: Job) -> dict[str, Any]:
         body = job.output if bodies else None
-        pose, report = work.pose(job.scan, body, job.preview)
+        look = partial(page.add, jobs.index(job)) if view else lambda reading: None
+        pose, report = work.pose(job.scan, body, job.preview, on_reading=look)
         poses.append(pose)
+        warnings.extend(f"{job.scan.name}: {warning}" for warning in report["warnings"])
         return {**report, "output": output, "frame": len(poses) - 1}
 
     document = do_many(jobs, output, do, ("confidence", _confidence), summary, overwrite=True)
@@ -51,7 +56,9 @@ def pose_many(
     if (to_first_unit(poses) != 1.0).any() and output.suffix.lower() == ".bvh":
         note(f"{output}: scans of several units, all in that of the first one there")
     write_poses(output, poses, fps)
-    say(f"{output}: {len(poses)} frames")
+    if view and page.shown:
+        page.write(view, warnings, len(poses) / fps)
+    say(f"{output}: {counted(len(poses), 'frame')}")
     return document
 
 
@@ -77,14 +84,15 @@ def _jobs(
 
 def _check(jobs: list[Job], files: dict[str, Path | None], overwrite: bool) -> None:
     """Make the folders of bodies and pictures. Raises PosetxError where anything cannot be."""
-    output, bodies, previews, summary = files.values()
-    written: dict[str, Path | None] = {"output": output, "summary": summary}
+    output, bodies, previews, view, summary = files.values()
+    single: dict[str, Path | None] = {"output": output, "view": view, "summary": summary}
+    written = dict(single)
     if bodies:
         written |= {f"body {job.output.name}": job.output for job in jobs}
     written |= {f"preview {job.preview.name}": job.preview for job in jobs if job.preview}
     read = [job.scan for job in jobs]
     check_distinct(written, read)
-    check_outputs({"output": output, "summary": summary}, read, overwrite)
+    check_outputs(single, read, overwrite)
     if previews:
         check_drawing()
     for folder, option in ((bodies, "--body"), (previews, "--preview")):

@@ -11,6 +11,7 @@ from posetx.cli.work import Readings
 
 if TYPE_CHECKING:
     from posetx.pipeline.pose import Pose
+    from posetx.pipeline.results import Reading
 
 
 class PoseWork(Readings):
@@ -22,8 +23,12 @@ class PoseWork(Readings):
         body: Path | None,
         preview: Path | None,
         on_stage: Callable[[str], None] = lambda name: None,
+        on_reading: Callable[[Reading], None] = lambda reading: None,
     ) -> tuple[Pose, dict[str, Any]]:
-        """The pose of one scan, and what --json shows of it; writes its body and its picture."""
+        """The pose of one scan, and what --json shows of it; writes its body and its picture.
+
+        ``on_reading`` may look at what was read.
+        """
         reading = self.read(scan, on_stage, lambda: on_stage("load"))
         on_stage("body")
         from posetx.pipeline.pose_report import PoseReport
@@ -34,6 +39,7 @@ class PoseWork(Readings):
             from posetx.report.posed import draw_pose
 
             draw_pose(preview, reading)
+        on_reading(reading)
         on_stage("write")
         if body:
             reading.registration.save(body)

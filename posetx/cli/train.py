@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from posetx.attacks.methods import METHODS
+from posetx.attacks.methods import TRAINING
 from posetx.cli.common import (
     MOST,
     DeviceOption,
@@ -24,8 +24,6 @@ from posetx.cli.common import (
 from posetx.models.known import KNOWN
 from posetx.system.console import say
 from posetx.training.options import TrainOptions
-
-ATTACKS = tuple(name for name, method in METHODS.items() if method.training)
 
 
 def names_of_networks(incomplete: str) -> list[str]:
@@ -99,7 +97,7 @@ def train(
         ),
     ] = None,
     adversarial: Annotated[
-        str, choice(("none", *ATTACKS), help="Attacks on pose sources to learn from.")
+        str, choice(("none", *TRAINING), help="Attacks on pose sources to learn from.")
     ] = "none",
     epsilon: Annotated[
         float,

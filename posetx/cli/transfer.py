@@ -136,6 +136,7 @@ def _transfer_one(
         check_page_suffix(view, "view")
     check_outputs(files, [scan, work.target_path], overwrite)
     work.check([scan])
+    work.output, work.others = output, {"preview": preview, "summary": summary}
     began = "" if as_json else f"{scan.name} to {work.target_path.name}"
     with stage_bar(work.stages(preview, view), began=began) as stage:
         report = work.transfer(scan, output, preview, view, stage)

@@ -38,6 +38,8 @@ def transfer_many(
     preview, view = drawn
     jobs = plan(find_scans(given), output, result_suffix(target), preview, target, view)
     check_batch(jobs, output, preview, summary_path, view)
+    pictures = {f"preview {job.preview.name}": job.preview for job in jobs if job.preview}
+    work.output, work.others = jobs[0].output, {"summary": summary_path, **pictures}
     asked = {"target": target, "model": work.model, "seed": work.seed, **asdict(work.options)}
     summary = Summary(summary_path, asked, overwrite)
     if overwrite or not all(job.finished for job in jobs):

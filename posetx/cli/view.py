@@ -16,7 +16,7 @@ from posetx.cli.common import (
     emit_json,
 )
 from posetx.report.view.choices import Arrangement
-from posetx.system.console import note, progress_bar, say
+from posetx.system.console import counted, note, progress_bar, say
 
 AxesOption = Annotated[
     list[str] | None,
@@ -75,5 +75,4 @@ def view(
     ]
     if as_json:
         emit_json({"output": output, "bytes": size, "shown": subjects, "warnings": shown.warnings})
-    count = f"{len(files)} file{'s' if len(files) > 1 else ''}"
-    say(f"{output}: {count}, {size / 1e6:.1f} MB; open it in a browser")
+    say(f"{output}: {counted(len(files), 'file')}, {size / 1e6:.1f} MB; open it in a browser")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,9 @@ class Work(Readings):
         super().__init__(options, model, device, seed)
         self.target_path = target
         self.ready: ReadyTarget | None = None
+        #: what the target becomes, one of it, and all else that is written
+        self.output: Path | None = None
+        self.others: Mapping[str, Path | None] = {}
 
     def check(self, scans: Iterable[Path]) -> None:
         """Raises PosetxError for files that are not there, MissingError for such a model."""
@@ -80,11 +83,18 @@ class Work(Readings):
         return read_target(self.target_path)
 
     def prepare(self, on_stage: Callable[[str], None] = lambda name: None) -> None:
-        """Read the target, load the model, fit the target."""
+        """Read the target, load the model, fit the target.
+
+        Raises UsageError where something else would be written in the place of a texture.
+        """
         if self.ready is not None:
             return
+        from posetx.files.targets.sidecars import check_others
+
         on_stage("load")
         target, options = self.read_target(), self.options
+        if self.output and any(self.others.values()):
+            check_others(target.beside(self.output), self.others)
         self.ready = self.load().prepare(
             target, options.target_up, options.target_front, options.refine, on_stage
         )

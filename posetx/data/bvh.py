@@ -20,6 +20,8 @@ from posetx.files.checks import read_bytes
 LARGEST = 1e9
 #: frames a second of a clip that does not say its own
 UNKNOWN_RATE = 30.0
+#: seconds between frames that no clip has less of, and more
+SHORTEST, LONGEST = 1e-6, 1e3
 #: so many no skeleton has, fingers, face and helpers counted
 MOST_JOINTS = 5_000
 
@@ -154,7 +156,8 @@ def _parse(
             raise ValueError
         if any(c[0] not in "XYZ" for joint in channels for c in joint):
             raise ValueError
-        if not 0 < seconds < LARGEST:  # some exporters write 0: a clip of unknown rate
+        # some exporters write 0: a clip of unknown rate
+        if not SHORTEST <= seconds <= LONGEST:
             seconds = 1 / UNKNOWN_RATE
     except (ValueError, IndexError, OverflowError, MemoryError):
         raise PosetxError(f"{path}: not a complete BVH file; export it again") from None

@@ -43,6 +43,11 @@ def _why_closed(folder: Path) -> int:
     return errno.EACCES
 
 
+def _followed(path: Path) -> Path:
+    """What is written: where a link leads."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
 def _check_replaceable(path: Path, kind: type[PosetxError]) -> None:
     """Refuse what a file must not take the place of: a folder, a pipe, a device."""
     try:
@@ -123,7 +128,7 @@ def written(files: Mapping[Path, bytes | bytearray | memoryview]) -> Iterator[li
 @contextmanager
 def _unfinished(path: Path, folder: int | None = None) -> Iterator[Unfinished]:
     """The file that will be `path`, in which a link is followed. Raises PosetxError."""
-    final = Path(os.path.realpath(path)) if folder is None and path.is_symlink() else path
+    final = _followed(path) if folder is None else path
     if folder is None:
         _check_folder(final)
         _check_replaceable(final, PosetxError)
@@ -172,7 +177,7 @@ def check_output(path: Path, overwrite: bool) -> None:
         when its folder does not exist.
     """
     check_free(path, overwrite)
-    _check_folder(Path(path))
+    _check_folder(_followed(Path(path)))
 
 
 def check_outputs(

@@ -18,8 +18,9 @@ from posetx.errors import PosetxError
 MOST_PACKED, LEAST_UNPACKED = 40, 1 << 26
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
-# Coordinates beyond this are as useless as NaN: their squares and cubes leave the number range.
-LARGEST_COORDINATE = 1e30
+#: Coordinates beyond this are as useless as NaN: their squares and cubes leave the number range. A
+#: power of two, so that none of 64 bits comes to lie beyond it when it is written in 32.
+LARGEST_COORDINATE = 2.0**100
 
 
 def problem(path: Path, what: str, remedy: str) -> PosetxError:

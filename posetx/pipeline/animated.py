@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -14,11 +14,12 @@ import numpy as np
 
 from posetx.arrays import Floats
 from posetx.bodies.skeleton import BVH_WRITTEN, PARENTS
-from posetx.errors import UsageError
+from posetx.errors import FieldError, UsageError
 from posetx.files.atomic import write_bytes_atomic
 from posetx.files.targets.base import check_output_suffix
-from posetx.files.targets.clip import Clip
+from posetx.files.targets.clip import Clip, RigClip
 from posetx.files.targets.clip_write import SUFFIX, write_clip
+from posetx.geometry.rig import Rig, RigPose
 from posetx.pipeline.animation import Animator, Track
 from posetx.pipeline.motion import Motion
 
@@ -42,9 +43,8 @@ class Animated:
     animator : the target
     motion : where the body is in each frame
     name : of the clip
-    by : what a GLB moves it by, the target's own skeleton where it has one that can take poses;
-        other files have the vertices of each frame
-    restore : whether its surface detail is put back in each frame; a skeleton cannot
+    by : what moves it: a skeleton, the target's own where it has one that can take poses, or shapes
+    restore : whether its surface detail is put back in each frame; the target's own skeleton cannot
     """
 
     animator: Animator
@@ -52,31 +52,52 @@ class Animated:
     name: str = "clip"
     by: By = "skeleton"
     restore: bool = True
+    _played: tuple[list[RigPose], float] | None = field(default=None, init=False, repr=False)
 
     @cached_property
     def track(self) -> Track:
         """The target's joints in all frames."""
         return self.animator.track(self.motion)
 
+    @property
+    def rig(self) -> Rig | None:
+        """The target's own skeleton, if it plays on that."""
+        ready = self.animator.ready
+        return ready.rig if self.by == "skeleton" and ready.target.rig_takes_clips else None
+
+    def played(
+        self, rig: Rig, on_frame: Callable[[], None] = lambda: None
+    ) -> tuple[list[RigPose], float]:
+        """Its poses, found once, and how near they come: see :meth:`Animator.rig_poses`."""
+        if self._played is None:
+            self._played = self.animator.rig_poses(rig, self.track, on_frame)
+        return self._played
+
     def vertices(self, frame: int) -> Floats:
         """The target's vertices (n, 3) in a frame, in its file's frame and unit."""
-        found: Floats = self.animator.vertices(self.track, slice(frame, frame + 1), self.restore)[0]
-        return found
+        frames, rig = slice(frame, frame + 1), self.rig
+        restore = self.restore and rig is None
+        found: Floats = self.animator.vertices(self.track, frames, restore)[0]
+        if rig is None:
+            return found
+        own = rig.skinned(rig.worlds(self.played(rig)[0][frame]))
+        return np.where(rig.moved[:, None], own, found)
 
     def clip(self, on_frame: Callable[[], None] = lambda: None) -> tuple[Clip, list[str]]:
         """What a GLB holds, and notes; ``on_frame`` hears of each frame done, if one by one."""
-        ready = self.animator.ready
+        ready, rig = self.animator.ready, self.rig
         if self.by == "morphs":
             return self.animator.morph_clip(self.name, self.track, self.restore, on_frame), []
-        if ready.rig is None or not ready.target.rig_takes_clips:
+        if rig is None:
             why = ready.no_rig or (ready.rig and "its own is, of what its `for_clips()` returns")
             notes = [f"a new skeleton moves it: {why}"] if why else []
             return self.animator.skeleton_clip(self.name, self.track), notes
-        clip, off = self.animator.rig_clip(ready.rig, self.name, self.track, on_frame)
+        poses, off = self.played(rig, on_frame)
         far = (
             f"the target's own skeleton comes only within {100 * off:.1f} % of its height of the "
             "motion, on average: with `morph` all of it is moved"
         )
+        clip = RigClip(self.name, self.motion.fps, rig, poses)
         return clip, [far] if off > FAR else []
 
     def save(self, path: str | Path, on_frame: Callable[[], None] = lambda: None) -> list[str]:
@@ -101,6 +122,11 @@ class Animated:
         for frame, file in enumerate(frame_files(path, len(self.motion))):
             told |= dict.fromkeys(target.save(file, self.vertices(frame)))
             on_frame()
+        after = frame_files(path, len(self.motion) + 1)[-1]
+        if after.exists():
+            told[f"{after}: is of another run, as may be others after it: this one has fewer"] = (
+                None
+            )
         return list(told)
 
     def _arrays(self, on_frame: Callable[[], None]) -> bytes:
@@ -136,9 +162,12 @@ def frame_files(path: Path, count: int) -> list[Path]:
     return [path.with_name(f"{before}{frame:0{len(number)}}{after}") for frame in range(count)]
 
 
-def check_animated(path: Path, target: Path) -> None:
-    """Refuse an output that is in no format that is written. Raises UsageError."""
-    if is_many_files(path):
+def check_animated(path: Path, target: Path, by: By = "skeleton") -> None:
+    """Refuse an output in no format that is written, or that has no morphs. Raises UsageError."""
+    many = is_many_files(path)
+    if by == "morphs" and (many or path.suffix.lower() != SUFFIX):
+        raise FieldError("morph", "", f"only a {SUFFIX} has morph targets, {path} has vertices")
+    if many:
         check_output_suffix(frame_files(path, 1)[0], target)
     elif path.suffix.lower() not in (SUFFIX, ARRAYS):
         raise UsageError(

@@ -20,7 +20,7 @@ from posetx.arrays import Floats
 from posetx.bodies.body import forward_kinematics, relative_rotations
 from posetx.bodies.skeleton import BVH_WRITTEN, LEG_BONES, PARENTS
 from posetx.errors import PosetxError
-from posetx.files.targets.clip import MorphClip, RigClip, Skeleton, SkeletonClip
+from posetx.files.targets.clip import MorphClip, Skeleton, SkeletonClip
 from posetx.geometry.restore import restore_detail
 from posetx.geometry.rig import Rig, RigPose
 from posetx.models.predictor import Predictor
@@ -103,9 +103,9 @@ class Animator:
         roots = frame.from_normal(track.places[:, 0] @ turn.T)
         return SkeletonClip(name, track.motion.fps, self.skeleton(), local, roots)
 
-    def rig_clip(
-        self, rig: Rig, name: str, track: Track, on_frame: Callable[[], None] = lambda: None
-    ) -> tuple[RigClip, float]:
+    def rig_poses(
+        self, rig: Rig, track: Track, on_frame: Callable[[], None] = lambda: None
+    ) -> tuple[list[RigPose], float]:
         """The target's own skeleton in all frames, and how near its skin comes to them.
 
         That is the mean distance of the figure's surface, as a share of the target's height. Each
@@ -119,7 +119,7 @@ class Animator:
             poses.append(posed.pose)
             off += posed.report.distance / len(track)
             on_frame()
-        return RigClip(name, track.motion.fps, rig, poses), off
+        return poses, off
 
     def vertices(self, track: Track, frames: slice, restore: bool) -> Floats:
         """The target's vertices (f, n, 3) in some frames, in its file's frame and unit.
@@ -165,6 +165,20 @@ class Animator:
         weights, shapes = fewest_shapes(away, CLOSE * size)
         return MorphClip(name, track.motion.fps, shapes.reshape(-1, *rest.shape), weights)
 
+    def maps(self, track: Track) -> Floats:
+        """Where each part takes what hangs on it, (F, 19, 3, 4), in the target's file's frame."""
+        turn, frame = self.ready.rotation, self.ready.frame
+        maps = self._maps(track)
+        turns = turn.T @ maps[..., :3] @ turn
+        shift = frame.centre + frame.unit * maps[..., 3] @ turn - turns @ frame.centre
+        return np.concatenate([turns, shift[..., None]], axis=3)
+
+    def _maps(self, track: Track) -> Floats:
+        """The same in the normalised frame."""
+        turns = track.rotations @ self.rest.swapaxes(1, 2)
+        shift = track.places - np.einsum("fjik,jk->fji", turns, self.joints)
+        return np.concatenate([turns, shift[..., None]], axis=3)
+
     def _skinned(self, track: Track, rows: np.ndarray, axes: slice) -> Floats:
         """Vertices (F, r, axes) by linear blend skinning alone, in the normalised frame.
 
@@ -173,9 +187,7 @@ class Animator:
         points = self.ready.ready.vertices[rows]
         ones = np.concatenate([points, np.ones((len(rows), 1))], axis=1)
         blend = (self.weights[rows, :, None] * ones[:, None]).reshape(len(rows), -1)
-        turns = track.rotations @ self.rest.swapaxes(1, 2)
-        shift = track.places - np.einsum("fjik,jk->fji", turns, self.joints)
-        maps = np.concatenate([turns, shift[..., None]], axis=3)[:, :, axes]  # (F, 19, a, 4)
+        maps = self._maps(track)[:, :, axes]
         flat = maps.transpose(1, 3, 0, 2).reshape(blend.shape[1], -1).astype(np.float32)
         moved = blend.astype(np.float32) @ flat
         out: Floats = moved.reshape(len(rows), len(track), -1).transpose(1, 0, 2)

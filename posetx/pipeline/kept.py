@@ -5,17 +5,26 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from posetx.bodies.skeleton import JOINTS
 from posetx.errors import DAMAGED, PosetxError
 from posetx.files.atomic import write_bytes_atomic
-from posetx.files.checks import read_bytes
+from posetx.files.checks import LARGEST_COORDINATE, read_bytes
+from posetx.fit.cloud import FitSettings
+from posetx.geometry.axes import AXES
 from posetx.pipeline.sequence import Frame
 from posetx.reading.start import Start
+
+#: bytes of a kept pose, unpacked: it has some 5 kB
+LARGEST = 1 << 20
+#: a matrix whose columns are off the perpendicular, or off length 1, by more is no rotation
+UNSQUARE = 1e-3
 
 
 def keep(path: Path, frame: Frame, asked: Mapping[str, Any]) -> None:
@@ -46,8 +55,12 @@ def kept(path: Path, scan: Path, asked: Mapping[str, Any]) -> Frame | None:
     """
     if not path.exists():
         return None
+    data = read_bytes(path)
     try:
-        with np.load(io.BytesIO(read_bytes(path)), allow_pickle=False) as found:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if sum(info.file_size for info in archive.infolist()) > LARGEST:
+                raise ValueError
+        with np.load(io.BytesIO(data), allow_pickle=False) as found:
             arrays = {name: found[name] for name in found.files}
         body = Start(
             arrays["turn"],
@@ -59,16 +72,30 @@ def kept(path: Path, scan: Path, asked: Mapping[str, Any]) -> Frame | None:
         )
         numbers = [float(arrays[name]) for name in ("confidence", "misfit")]
         same = str(arrays["asked"]) == _stamp(scan, asked)
-        shapes = body.rotations.shape == (19, 3, 3) and body.root.shape == (3,)
-        if not shapes or body.turn.shape != (3, 3) or body.shape.ndim != 1:
-            raise ValueError
+        _check(body)
         confidence, misfit = (None if np.isnan(number) else number for number in numbers)
         frame = Frame(scan, body, confidence, misfit, bool(arrays["restarted"]))
-    except (*DAMAGED, EOFError, zipfile.BadZipFile):
+    except (*DAMAGED, EOFError, MemoryError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error):
         raise PosetxError(
             f"{path}: is no pose that an earlier run kept; name another folder for `poses`"
         ) from None
     return frame if same else None
+
+
+def _check(body: Start) -> None:
+    """Raises ValueError for a body that no reading can have found."""
+    shapes = (body.turn.shape, body.rotations.shape, body.root.shape)
+    if shapes != ((3, 3), (len(JOINTS), 3, 3), (3,)):
+        raise ValueError
+    if body.shape.shape not in ((0,), (FitSettings().components,)):  # of the network's word none
+        raise ValueError
+    numbers = np.concatenate([body.root, body.shape, [body.scale, 1 / body.scale]])
+    turns = np.concatenate([body.turn[None], body.rotations])
+    off = np.abs(turns @ turns.swapaxes(1, 2) - np.eye(3)).max()
+    if not (np.abs(numbers) < LARGEST_COORDINATE).all() or not off < UNSQUARE or body.scale < 0:
+        raise ValueError
+    if body.up.lower().lstrip("+") not in AXES:
+        raise ValueError
 
 
 def _stamp(scan: Path, asked: Mapping[str, Any]) -> str:

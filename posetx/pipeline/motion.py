@@ -70,7 +70,8 @@ class Motion:
         taken = slice(start, stop, step)
         if not len(range(len(self))[taken]):
             last = len(self) - 1
-            raise FieldError("frames", f"{start}:{stop}", f"the clip has frames 0 to {last}")
+            asked = ":".join("" if x is None else str(x) for x in (start, stop))
+            raise FieldError("frames", asked, f"the clip has frames 0 to {last}")
         fps = self.fps / step
         return replace(self, rotations=self.rotations[taken], roots=self.roots[taken], fps=fps)
 

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 
 from posetx.arrays import Floats
+from posetx.bodies.body import BodyModel
 from posetx.fit.figure import Figure
 from posetx.geometry.rotations import matrix_from_yaw
+from posetx.reading.fitted import Fitted
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,13 @@ class Start:
     root: Floats
     shape: Floats
     scale: float
+
+    def fitted(self, body: BodyModel) -> Fitted:
+        """The body by itself, in the scan's frame; its pose is ``rotations``."""
+        components = body.joint_components[: len(self.shape), 0].double().cpu().numpy()
+        pelvis = body.joint_template[0].double().cpu().numpy() + self.shape @ components
+        where = self.root - self.scale * pelvis @ self.turn
+        return Fitted(self.shape, self.scale, where)
 
     @property
     def faced(self) -> Floats:

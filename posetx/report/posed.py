@@ -70,25 +70,32 @@ def skeleton_mesh(pose: Pose) -> tuple[Floats, Indices, NDArray[np.uint8]]:
     The colours say how sure a joint is, and a bone that begins there: from red for not at all to
     blue.
     """
-    joints, scale = pose.joints, pose.scale
+    vertices, faces, owner = sticks(pose.joints, pose.rotations, pose.scale)
+    return vertices, faces, palette(SCALAR_COLORS, 1 - pose.confidence[owner])
+
+
+def sticks(joints: Floats, rotations: Floats, scale: float) -> tuple[Floats, Indices, Indices]:
+    """The same of joints (19, 3) and global rotations (19, 3, 3), and whose each vertex is (V,).
+
+    ``scale`` is how many units of the joints a metre of the body model takes.
+    """
     parts: list[tuple[Floats, Indices]] = []
-    doubt: list[float] = []
+    owner: list[int] = []
     ends = [(parent, joints[joint]) for joint, parent in enumerate(PARENTS) if parent >= 0]
     ends += [
-        (joint, joints[joint] + pose.rotations[joint] @ (scale * np.array(tip)))
+        (joint, joints[joint] + rotations[joint] @ (scale * np.array(tip)))
         for joint, tip in TIPS.items()
     ]
     for joint, end in ends:
         parts.append(_spindle(joints[joint], end, BONE * scale))
-        doubt.append(1 - pose.confidence[joint])
+        owner.append(joint)
     for joint, place in enumerate(joints):
         parts.append(_ball(place, BALL * scale))
-        doubt.append(1 - pose.confidence[joint])
+        owner.append(joint)
     counts = [len(vertices) for vertices, _ in parts]
     starts = np.cumsum([0, *counts[:-1]])
     faces = np.concatenate([f + start for (_, f), start in zip(parts, starts, strict=True)])
-    colors = palette(SCALAR_COLORS, np.repeat(doubt, counts))
-    return np.concatenate([vertices for vertices, _ in parts]), faces, colors
+    return np.concatenate([vertices for vertices, _ in parts]), faces, np.repeat(owner, counts)
 
 
 def _spindle(begin: Floats, end: Floats, radius: float) -> tuple[Floats, Indices]:

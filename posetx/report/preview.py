@@ -119,8 +119,6 @@ def render_meshes(
 
 def draw(stage: Stage) -> NDArray[np.uint8]:
     """The cells (subjects, views, height, width, 4), drawn by `posetx.report.render`."""
-    if importlib.util.find_spec("pyvista") is None:
-        raise MissingError("no picture: pyvista is not installed; pip install pyvista")
     job: dict[str, NDArray[Any]] = {
         "size": np.array(stage.cell) * SUPERSAMPLING,
         "half_height": np.array(stage.half_height),
@@ -134,12 +132,17 @@ def draw(stage: Stage) -> NDArray[np.uint8]:
             job[f"faces_{i}"] = subject.faces
     given = io.BytesIO()
     np.savez(given, **job)  # type: ignore[arg-type]
-    images: NDArray[np.uint8] = np.load(io.BytesIO(_answer("posetx.report.render", given)))
+    images: NDArray[np.uint8] = np.load(io.BytesIO(drawn_by("posetx.report.render", given)))
     return images
 
 
-def _answer(module: str, given: io.BytesIO) -> bytes:
-    """What a module of this package, with the same Python, makes of it; or MissingError."""
+def drawn_by(module: str, given: io.BytesIO) -> bytes:
+    """What a module of this package that draws with pyvista, in a process of its own, makes of it.
+
+    Raises MissingError if pyvista is not here, or cannot draw on this machine.
+    """
+    if importlib.util.find_spec("pyvista") is None:
+        raise MissingError("no picture: pyvista is not installed; pip install pyvista")
     try:
         child = run_module(
             module, seconds=DRAW_SECONDS, without=("DISPLAY",), given=given.getvalue()

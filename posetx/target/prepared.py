@@ -22,7 +22,7 @@ from posetx.bodies.body import BodyModel, forward_kinematics, skin
 from posetx.fit.cloud import BodyFit, FitSettings
 from posetx.fit.dense import DenseFit, DenseSettings
 from posetx.fit.figure import Figure
-from posetx.fit.seen import lifts, lifts_at
+from posetx.fit.seen import Seen, lifts, lifts_at
 from posetx.fit.surface import outward
 from posetx.geometry.mesh import area_centroid, cross_of_faces, vertex_normals
 from posetx.geometry.sampling import sample_surface
@@ -65,6 +65,7 @@ class Prepared:
     weights: NDArray[np.float32] | None = None  # (N, 19) the network's own without
     faces: Indices | None = None  # (F, 3) of its triangles; these and the noise of a fitted body:
     noise: float | None = None  # of its surface about that, as `Ended`
+    missed: float | None = None  # the share of that body that is far from it, see `Misfit`
 
 
 def give(
@@ -133,7 +134,9 @@ class TargetFit:
         estimate = Estimate(figure.rotations, self.fit.fine.place(figure).joints)
         own = predictor.part_weights(sample, estimate, vertices)
         weights = self._weights(figure, vertices, vertex_normals(vertices, faces), own)
-        return Prepared(vertices, sample, estimate, weights, faces, ended.noise)
+        seen = Seen.of(cloud, code.features)
+        missed = float(self.fit.search.misfit(figure, seen).body)
+        return Prepared(vertices, sample, estimate, weights, faces, ended.noise, missed)
 
     @torch.no_grad()
     def _surface(self, figure: Figure) -> Floats:

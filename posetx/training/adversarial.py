@@ -30,19 +30,13 @@ from posetx.attacks.budget import Budget
 from posetx.attacks.defences import inliers
 from posetx.attacks.drop import standing_in
 from posetx.attacks.ifgm import REACH
-from posetx.attacks.methods import METHODS as ATTACKS
-from posetx.attacks.methods import perturbed
+from posetx.attacks.methods import FREE, perturbed
 from posetx.attacks.objective import Objective, damage_of
 from posetx.data.sources import Stream
 from posetx.data.stream import Batch
 from posetx.geometry.frames import normalise_pose
 from posetx.models.registry import Network
 from posetx.training.pose_side import KnownIdentities
-
-#: attacks that go on from step to step, see :class:`Attacker`
-FREE = "free"
-#: attacks that training may use: within the global budget, and cheap enough for every step
-METHODS = (*(name for name, method in ATTACKS.items() if method.training), FREE)
 
 
 @dataclass(frozen=True)

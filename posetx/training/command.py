@@ -64,6 +64,8 @@ def _trained(
         unseen = partial(unseen_poses, body, options.mocap, options.seed)
     if options.resume:
         trainer = Trainer.resumed(options.folder, body, poses, settings, where, unseen)
+        if kept := not_taken(options, trainer.settings):
+            say(f"{options.folder}: this run keeps its own {', '.join(kept)}; begin another one")
     else:
         trainer = begun(options, settings, body, poses, unseen, where, say)
     path = options.folder / f"{name_of(trainer.model.config)}.safetensors"
@@ -128,6 +130,28 @@ def settings_of(options: TrainOptions) -> TrainSettings:
             options.adversarial_alignment,
         )
     return settings
+
+
+def not_taken(options: TrainOptions, own: TrainSettings) -> list[str]:
+    """The options, as `fields`, that are unlike those a run was begun with, and not the usual."""
+    usual = TrainOptions(options.folder)
+    settings = {"batch": own.batch, "lr": own.lr, "precision": own.precision, "seed": own.seed}
+    attack = own.adversarial
+    settings["adversarial"] = attack.method if attack else "none"
+    if attack:
+        settings |= {
+            "epsilon": attack.epsilon,
+            "adversarial_share": attack.share,
+            "adversarial_from": attack.begin,
+            "adversarial_steps": attack.pgd_steps,
+            "adversarial_alignment": attack.alignment,
+        }
+    asked = {name: getattr(options, name) for name in settings}
+    return [
+        f"`{name}`"
+        for name, value in asked.items()
+        if value not in (settings[name], getattr(usual, name))
+    ]
 
 
 def poses_of(options: TrainOptions, body: BodyModel, device: torch.device) -> PoseSource:

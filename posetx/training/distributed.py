@@ -11,8 +11,9 @@ every parameter to have one in every step; which have depends on what a batch kn
 What one process learns, W learn:
 
 * Every term of the loss is a mean over the batch, and the mean of the means of equal slices is
-  the batch's own; but for the cross-entropy of the points with a known part, whose number differs
-  between slices: :func:`posetx.training.losses.training_loss` divides by :func:`mean`'s number.
+  the batch's own; but for means over points that are known or that count more than others, of
+  which slices have not equally many: :mod:`posetx.training.losses` divides by :func:`mean`'s
+  number there.
 * The samples are as many and of the same kind, but not the same ones: each process draws its own
   from :func:`step_seed`. Drawing the same ones would mean that everyone draws the whole batch, a
   tenth of a step on one process and almost half of one on eight.

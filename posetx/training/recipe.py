@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 
+from posetx.attacks.methods import TRAINING
 from posetx.bodies.body import BodyModel
 from posetx.data.poses import PoseBank, read_banks, write_banks
 from posetx.data.splits import pose_banks
@@ -31,7 +32,7 @@ from posetx.models.pose_mae import PoseMAEConfig
 from posetx.system.device import resolve_device
 from posetx.system.hardware import peak_memory
 from posetx.training import distributed
-from posetx.training.adversarial import METHODS, AdversarialSettings
+from posetx.training.adversarial import AdversarialSettings
 from posetx.training.checkpoint import load_state
 from posetx.training.export import export
 from posetx.training.loop import Progress, Trainer, TrainSettings
@@ -118,7 +119,7 @@ def parser() -> argparse.ArgumentParser:
     add("--preset", choices=PRESETS, help="default: by the device")
     add("--batch", type=int, help="instead of the preset's")
     add("--lr", type=float, help="instead of the preset's")
-    add("--adversarial", choices=("none", *METHODS), default="none")
+    add("--adversarial", choices=("none", *TRAINING), default="none")
     add("--adversarial-from", type=float, default=0.0, help="share of the run that is clean before")
     add("--adversarial-share", type=float, default=0.5, help="share of a batch that is attacked")
     add("--adversarial-steps", type=int, default=3, help="of pgd, free (default: %(default)s)")

@@ -39,7 +39,8 @@ from posetx.studies.trials.catalogue import TRIALS
 from posetx.studies.trials.results import Plan, Results, Run, setup
 from posetx.studies.trials.table import KINDS, table
 from posetx.training.checkpoint import load_state
-from tests.files.test_fuzz import ends_well, limit_memory, mutations, no_hang, spoil
+from tests.files.mutants import mutations, spoil
+from tests.files.test_fuzz import ends_well, limit_memory, no_hang
 from tests.files.test_targets import CUBE
 
 FEW, MANY = 15, 300

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from posetx.cli import COMMANDS, app
@@ -26,12 +27,22 @@ def files(tmp_path: Path, standing: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     monkeypatch.chdir(tmp_path)
     for name in ("scan.npy", "target.obj"):
         shutil.copy(standing / name, name)
+    shutil.copy("scan.npy", "skin.npy")
     Path("old.obj").write_text("old")
     Path("old.json").write_text("{}")
     Path("old.html").write_text("old")
     Path("link.obj").symlink_to("target.obj")
     os.mkfifo("pipe.obj")
     Path("file").write_text("x")
+    Path("to_no.json").symlink_to("no/o.json")
+    Path("kept").mkdir()
+    Path("kept/scan.npz").write_text("something else")
+    Path("pipes").mkdir()
+    os.mkfifo("pipes/scan.npz")
+    Path("painted.mtl").write_text("newmtl a\nmap_Kd skin.png\nnewmtl b\nmap_Kd attack.png\n")
+    Path("painted.obj").write_text("mtllib painted.mtl\n" + Path("target.obj").read_text())
+    for name in ("skin.png", "attack.png"):
+        Image.new("RGB", (8, 8)).save(name)
     return tmp_path
 
 
@@ -49,6 +60,7 @@ V = ("view", "scan.npy", "target.obj")
 A = ("attack", "scan.npy", "target.obj")
 P = ("pose", "scan.npy")
 M = ("animate", "scan.npy", "target.obj")
+PAINTED = "is a file of the target's"
 REFUSED: list[tuple[tuple[str, ...], str]] = [
     ((*T, "-o", "o.obj", "--summary", "o.obj"), "both --output and --summary"),
     ((*T, "-o", "o.obj", "--summary", "./x/../o.obj"), "both --output and --summary"),
@@ -70,6 +82,11 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     (("transfer", "scan.npy", "gone.obj", "-o", "o.obj"), "the target does not exist"),
     ((*T, "-o", "o.obj", "-m", "gone"), "no such model"),
     (("transfer", "scan.npy", "scan.npy", "old.obj", "-o", "r", "--summary", "old.obj"), "old.obj"),
+    ((*T[:2], "painted.obj", "-o", "x/o.obj", "--preview", "x/skin.png"), PAINTED),
+    ((*T[:2], "painted.obj", "-o", "o.ply", "--preview", "skin.png", "--overwrite"), PAINTED),
+    ((*T[:2], "painted.obj", "-o", "x/o.obj", "--summary", "x/painted.mtl"), PAINTED),
+    (("transfer", "skin.npy", "scan.npy", "painted.obj", "-o", "x", "--preview", "x"), PAINTED),
+    ((*A[:2], "painted.obj", "-o", "o.ply", "--report", "x"), PAINTED),
     ((*T, "-o", "o.obj", "--view", "v.png"), "--view v.png: a page is HTML"),
     ((*T, "-o", "o.obj", "--view", "old.html"), "exists already"),
     ((*T, "-o", "o.obj", "--view", "no/v.html"), "does not exist"),
@@ -86,11 +103,14 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     ((*P, "-o", "o.fbx"), "a pose is written as one of"),
     ((*P, "-o", "o.bvh", "--body", "o.stl"), "a body is written as one of"),
     ((*P, "-o", "o.bvh", "--preview", "o.jpg"), "the preview is a PNG"),
+    ((*P, "-o", "o.bvh", "--view", "v.png"), "--view v.png: a page is HTML"),
+    ((*P, "target.obj", "-o", "o.bvh", "--view", "old.html"), "exists already"),
     ((*P, "-o", "o.json", "--summary", "o.json"), "both --output and --summary"),
     ((*P, "-o", "old.json"), "exists already"),
     ((*P, "-o", "o.bvh", "--body", "old.obj"), "exists already"),
     ((*P, "-o", "o.bvh", "--body", "pipe.obj", "--overwrite"), "is a device or a pipe"),
     ((*P, "-o", "no/o.bvh"), "does not exist"),
+    ((*P, "-o", "to_no.json", "--overwrite"), "no/o.json: the folder"),
     ((*P, "-o", "o.bvh", "--fps", "0"), "--fps 0.0: give frames a second"),
     ((*P, "-o", "o.bvh", "--up", "w"), "--up w: not an axis"),
     ((*P, "-o", "o.bvh", "-m", "gone"), "no such model"),
@@ -108,6 +128,8 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     ((*M, "-o", "o_##.vrm"), "cannot be written as .vrm"),
     ((*M, "-o", "old.json"), "is written as"),
     ((*M, "-o", "no/o.glb"), "does not exist"),
+    ((*M, "-o", "o.glb", "--view", "v"), "--view v: a page is HTML"),
+    ((*M, "-o", "o.glb", "--view", "old.html"), "exists already"),
     ((*M, "-o", "o.glb", "--summary", "o.glb"), "both --output and --summary"),
     ((*M, "-o", "o.glb", "--frames", "5"), "--frames 5: give A:B"),
     ((*M, "-o", "o.glb", "--frames", "5:"), "none of the 1 scans is left"),
@@ -116,6 +138,14 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     ((*M, "-o", "o.glb", "--smooth", "-1"), "--smooth -1.0: give seconds"),
     ((*M, "-o", "o.glb", "--poses", "file"), "is a file"),
     ((*M, "-o", "o.glb", "--up", "w"), "--up w: not an axis"),
+    ((*M, "-o", "o_#.obj", "--morph"), "--morph: only a .glb has morph targets"),
+    ((*M, "-o", "o.npz", "--morph"), "--morph: only a .glb has morph targets"),
+    ((*M, "-o", "r", "--summary", "r/frame_0000.obj"), "--summary and --output frame_0000.obj"),
+    ((*M, "-o", "o.glb", "--poses", "r", "--summary", "r/scan.npz"), "--summary and --poses scan"),
+    ((*M, "-o", "r/scan.npz", "--poses", "r"), "both --output and --poses scan.npz"),
+    ((*M, "-o", "o.glb", "--poses", "kept"), "is no pose that an earlier run kept"),
+    ((*M, "-o", "o.glb", "--poses", "pipes"), "is a device or a pipe"),
+    ((*M[:2], "painted.obj", "-o", "o.glb", "--preview", "skin.png", "--overwrite"), PAINTED),
     (("animate", "gone.bvh", "target.obj", "-o", "o.glb"), "the clip does not exist"),
     (("animate", "a.bvh", "scan.npy", "target.obj", "-o", "o.glb"), "one BVH at a time"),
     (("animate", "a.bvh", "target.obj", "-o", "o.glb", "--up", "z"), "--up z: a BVH has y up"),
@@ -130,6 +160,11 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     ((*A, "-o", "old.obj"), "exists already"),
     ((*A, "-o", "o.ply", "--view", "o.ply"), "--view o.ply: a page is HTML"),
     ((*C, "-o", "o.ply", "--view", "old.html"), "exists already"),
+    (("curves", "gone", "-o", "c.png"), "name the folder of a run"),
+    (("curves", "file", "-o", "c.png"), "no log of a training"),
+    (("curves", ".", "-o", "c.jpg"), "the preview is a PNG"),
+    (("codes", "-o", "c.jpg"), "the preview is a PNG"),
+    (("codes", "-o", "c.png", "-m", "gone"), "no such model"),
     (("evaluate", "--details", "old.json"), "exists already"),
     (("evaluate", "--details", "pipe.obj", "--overwrite"), "is a device or a pipe"),
     (("attack-dataset", "seen", "-o", "old.json"), "exists already"),

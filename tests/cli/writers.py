@@ -85,12 +85,25 @@ WRITERS: dict[str, Writer] = {
         "--no-refine -m IN/small.safetensors",
         "o.bvh r r/a.obj r/b.obj s.json",
     ),
+    "pose with a page": writer(
+        "pose IN/a.npy -o OUT/o.json --view OUT/v.html --no-refine -m IN/small.safetensors",
+        "o.json v.html",
+    ),
+    "pose many with a page": writer(
+        "pose IN/a.npy IN/b.npy -o OUT/o.npz --view OUT/v.html --no-refine "
+        "-m IN/small.safetensors",
+        "o.npz v.html",
+    ),
     "animate": writer(
         f"animate IN/c.bvh IN/t.obj -o OUT/o.glb --summary OUT/s.json {FAST}", "o.glb s.json"
     ),
     "animate by scans": writer(
         f"animate IN/a.npy IN/b.npy IN/t.gltf -o OUT/o.glb --morph --poses OUT/p {FAST}",
         "o.glb skin.png p p/a.npz p/b.npz",
+    ),
+    "animate with a page": writer(
+        f"animate IN/a.npy IN/b.npy IN/t.obj -o OUT/o.glb --view OUT/v.html {FAST}",
+        "o.glb v.html",
     ),
     "animate meshes": writer(
         f"animate IN/c.bvh IN/t.obj -o OUT/r {FAST}",
@@ -165,6 +178,8 @@ WRITERS: dict[str, Writer] = {
         f"train OUT/r --samples 160 --checkpoint-minutes 0.01 {LEARN}",
         "r r/checkpoint.pt r/stable.pt r/log.csv r/npt.json r/npt.safetensors",
     ),
+    "curves": writer("curves IN/log.csv -o OUT/c.png", "c.png"),
+    "codes": writer("codes -o OUT/c.png -m IN/small.safetensors --groups 2 --members 2", "c.png"),
     "bodies": writer(
         "bodies OUT/b -n 3 --scan --scan-points 500",
         "b " + " ".join(f"b/{name}_000{i}.ply" for i in range(3) for name in ("body", "scan")),
@@ -200,6 +215,7 @@ def make_inputs(folder: Path) -> None:
         network = build(config)
         save_model(folder / f"{name}.safetensors", config, network.state_dict(), {})
     (folder / "d.md").write_text(MARKED)
+    (folder / "log.csv").write_text("samples,minutes,pmd\n8,0.1,0.02\n16,0.2,0.01\n")
     pairs = [{"pmd": i % 3 * 1e-4, "distance": i / 100, "missed": i / 50} for i in range(12)]
     (folder / "details.json").write_text(json.dumps({"scan": pairs}))
 

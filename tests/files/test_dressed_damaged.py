@@ -15,7 +15,8 @@ from posetx.errors import PosetxError
 from posetx.files.codecs.glb import encode_glb, glb_chunks
 from posetx.files.targets import read_target
 from tests.files.dressed import EXAMPLE, clothed, converted
-from tests.files.test_fuzz import check_error, mutations, no_hang, spoil
+from tests.files.mutants import mutations, spoil
+from tests.files.test_fuzz import check_error, no_hang
 
 FEW = 60
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import copy
 import gzip
 import importlib
 import io
@@ -16,40 +15,37 @@ import subprocess
 import sys
 import tempfile
 import warnings
-import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from posetx.bodies.body import BodyModel
 from posetx.cli import app
-from posetx.data.bvh import read_bvh
 from posetx.errors import PosetxError
-from posetx.files.codecs.glb import encode_glb
 from posetx.files.scans import read_scan
-from posetx.files.targets import Target, gltf_rig, read_target
+from posetx.files.targets import Target, read_target, rig_rules
+from posetx.files.targets.clip import MorphClip, RigClip, Skeleton, SkeletonClip
+from posetx.files.targets.clip_write import write_clip
 from posetx.geometry.rig_fit import fit_rig
+from posetx.pipeline.motion import Motion
+from posetx.report.view.content import content_of
+from posetx.report.view.files import view_of_files
+from posetx.report.view.page import page_of
 from tests.cli.test_one_line import bvh
+from tests.files.mutants import aimed, huge_counts, mutations
 from tests.files.test_gltf import Scene, tetra
 from tests.files.test_scans import COLORS, NORMALS, POINTS, lzf, ptx, rows
 from tests.files.test_targets import CUBE, OFF, make_ply, make_stl
 
 # Files: of each seed in every run, in a slow run (3,000 and more of all), and through the command.
-FEW, MANY, COMMANDS = 50, 200, 100
+FEW, MANY, COMMANDS = 25, 60, 20
 LONGEST = 20.0  # seconds for one file
 MEMORY = 1024**3  # bytes, besides what Python and torch have
-#: What stands in a JSON document instead of what should.
-WRONG = [None, True, -1, 0, 0.5, 1e308, 2**31, 2**63, "", "x", "../x", "%2Fetc%2Fpasswd", "data:,",
-         "data:;base64,!", [], {}, [0], [None], {"a": 1}, [[]], [1] * 100_000]  # fmt: skip
-ODD = [b"-1", b"nan", b"1e999", b"99999999999", b"4294967295", b"\xff\xff\xff\xff", b"\0", b"//",
-       b"\n", b"\\\n", b"{", b"[", b'"', b"null", b"#", b"-", b"", b"0" * 400]  # fmt: skip
 
 
 def _glb() -> bytes:
@@ -116,7 +112,6 @@ def _pcd(kind: str) -> bytes:
 
 
 def _numpy(name: str) -> bytes:
-    import io
 
     stream = io.BytesIO()
     if name == "npy":
@@ -156,99 +151,8 @@ SEEDS: dict[str, bytes] = {
 }
 CLIP = bvh("2").replace("0.0 0.0", "0.0 1.5 2 -30", 1).encode()
 MESHES = (".obj", ".ply", ".stl", ".off", ".glb", ".gltf", ".vrm")
-JSON = (".glb", ".gltf", ".vrm")
 BINARY = ("little.ply", "big.ply", "binary.stl", "skin.glb", "binary.pcd", "packed.pcd", "a.npy",
           "a.npz")  # fmt: skip
-
-
-def mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:
-    """`data` cut, with flipped bytes, with odd tokens, with pieces doubled, swapped or gone."""
-    generator = np.random.default_rng(seed)
-    for step in range(count):
-        out = bytearray(data)
-        for _ in range(int(generator.integers(1, 4))):
-            at = int(generator.integers(0, max(len(out), 1)))
-            length = int(generator.integers(1, 20))
-            kind = (step + int(generator.integers(0, 2))) % 6
-            if kind == 0:
-                del out[at:]
-            elif kind == 1:
-                for _ in range(length):
-                    if out:
-                        out[int(generator.integers(0, len(out)))] = int(generator.integers(0, 256))
-            elif kind == 2:
-                odd = ODD[int(generator.integers(0, len(ODD)))]
-                out[at : at + len(odd) * int(generator.integers(0, 2))] = odd
-            elif kind == 3:
-                out[at:at] = out[at : at + length]
-            elif kind == 4:
-                del out[at : at + length]
-            else:  # a digit becomes another: counts and indices go wrong while the form stays
-                digits = [i for i, b in enumerate(out[:3000]) if 48 <= b <= 57]
-                if digits:
-                    out[digits[int(generator.integers(0, len(digits)))]] = int(
-                        generator.integers(48, 58)
-                    )
-        yield bytes(out)
-
-
-def aimed(name: str, count: int, seed: int) -> Iterator[bytes]:
-    """The seed with one thing wrong that a reader looks at: a value in a JSON, packed content."""
-    data, generator = SEEDS[name], np.random.default_rng(seed)
-    suffix = Path(name).suffix
-    if suffix == ".gz":
-        for inner in mutations(gzip.decompress(data), count, seed):
-            yield gzip.compress(inner, 1)
-    elif suffix == ".npz":
-        members = {n: io.BytesIO() for n in ("points", "normals", "faces")}
-        for step, inner in enumerate(mutations(_numpy("npy"), count, seed)):
-            stream = io.BytesIO()
-            with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-                for at, member in enumerate(members):
-                    archive.writestr(f"{member}.npy", inner if step % 3 == at else _numpy("npy"))
-            yield stream.getvalue()
-    elif suffix in JSON:
-        binary = suffix != ".gltf"
-        length = int.from_bytes(data[12:16], "little")
-        document = json.loads(data[20 : 20 + length] if binary else data)
-        chunk = data[28 + length :][: document["buffers"][0]["byteLength"]]
-        for _ in range(count):
-            wrong = copy.deepcopy(document)
-            for _ in range(int(generator.integers(1, 3))):
-                spoil(wrong, generator)
-            yield encode_glb(wrong, chunk, []) if binary else json.dumps(wrong).encode()
-
-
-def spoil(document: Any, generator: np.random.Generator) -> None:
-    """Replace, drop or double one value somewhere in a JSON document."""
-    places: list[tuple[Any, Any]] = []
-
-    def walk(value: Any) -> None:
-        for key in list(value) if isinstance(value, dict) else range(len(value)):
-            places.append((value, key))
-            if isinstance(value[key], (dict, list)):
-                walk(value[key])
-
-    walk(document)
-    holder, key = places[int(generator.integers(len(places)))]
-    how = int(generator.integers(8))
-    if how == 0:
-        del holder[key]
-    elif how == 1 and isinstance(holder, list):
-        holder.extend([copy.deepcopy(holder[key])] * 50)
-    else:
-        holder[key] = copy.deepcopy(WRONG[int(generator.integers(len(WRONG)))])
-
-
-def huge_counts(data: bytes, binary: bool) -> Iterator[bytes]:
-    """`data` with each number of its head, one at a time, far beyond what the file can hold."""
-    for match in list(re.finditer(rb"\d+", data[:3000]))[:80]:
-        for huge in (b"1000000000", b"4294967295", b"99999999999999999999"):
-            yield data[: match.start()] + huge + data[match.end() :]
-    if binary:
-        for at in range(min(len(data) - 4, 400)):
-            for huge in (b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x00\xca\x9a\x3b"):
-                yield data[:at] + huge + data[at + 4 :]
 
 
 class Hang(BaseException):
@@ -277,8 +181,11 @@ def check_error(error: PosetxError) -> None:
     assert "memory" not in str(error), error
 
 
-def check_file(path: Path) -> bool:
-    """Read it as a scan, and as a target that is saved again; whether it is a scan."""
+def check_file(path: Path, every: bool = False) -> bool:
+    """Read it as a scan, and as a target that is saved again; whether it is a scan.
+
+    With `every` by all that writes targets and shows files.
+    """
     readable = False
     try:
         scan = read_scan(path)
@@ -292,33 +199,73 @@ def check_file(path: Path) -> bool:
         try:
             target = read_target(path)
             target.save(out, target.vertices[:, [1, 2, 0]] + 1)
+            out.unlink()
             save_posed(target, out)
         except PosetxError as error:
             check_error(error)
             assert not out.exists()
         out.unlink(missing_ok=True)
+        if every:
+            by_every_writer(path)
+    if every:
+        try:
+            page_of(content_of(view_of_files([path])))
+        except PosetxError as error:
+            check_error(error)
     return readable
 
 
+def by_every_writer(path: Path) -> None:
+    """As other formats, and as clips of each kind; whole, or not there."""
+    try:
+        target = read_target(path)
+    except PosetxError:
+        return
+    moved, count = target.vertices + 1, len(target.vertices)
+    still, weights = np.eye(3)[None], np.ones((count, 1))
+    skeleton = Skeleton(("a",), (-1,), still, np.zeros((1, 3)), weights)
+    clips = [
+        MorphClip("c", 30.0, np.ones((1, count, 3), np.float32), np.array([[0.0], [1.0]])),
+        SkeletonClip("c", 30.0, skeleton, np.stack([still, still]), np.eye(2, 3)),
+    ]
+    outs = [path.parent / f"out{suffix}" for suffix in (".obj", ".glb", ".stl")]
+    writers = [lambda out=out: target.save(out, moved) for out in outs]
+    writers += [lambda clip=clip: write_clip(outs[1], target, clip) for clip in clips]
+    writers.append(lambda: sorted(target.beside(outs[0])))
+    for write in writers:
+        try:
+            write()
+        except PosetxError as error:
+            check_error(error)
+            assert not any(out.exists() for out in outs)
+        for out in outs:
+            if out.exists():
+                read_target(out)
+        for out in path.parent.glob("out*"):
+            out.unlink()
+
+
 def save_posed(target: Target, out: Path) -> None:
-    """Also by its skeleton, where it has one, even if that is of two joints."""
+    """Also by its skeleton, where it has one, even if that is of two joints; and in a clip."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gltf_rig, "FEWEST", 1)
+        patch.setattr(rig_rules, "FEWEST", 1)
         rig, _ = target.rig(np.ones(len(target.vertices), dtype=bool))
     if rig is not None:
         pose = fit_rig(rig, target.vertices[:, [1, 2, 0]] + 1, np.ones(len(target.vertices)))
-        out.unlink()
         target.save_posed(out, target.vertices, rig, pose)
+        clip = out.with_name("clip.glb")
+        write_clip(clip, target, RigClip("c", 30.0, rig, [pose, pose]))
+        clip.unlink()
 
 
-def check(folder: Path, name: str, files: Iterable[bytes]) -> int:
+def check(folder: Path, name: str, files: Iterable[bytes], every: bool = False) -> int:
     """`check_file` of them all; how many were refused as scans."""
     path = folder / name
     refused = 0
     for data in files:
         path.write_bytes(data)
         with no_hang():
-            refused += not check_file(path)
+            refused += not check_file(path, every)
     left = {p.name for p in folder.iterdir()} - {name}
     assert all(p.startswith("out") and p.endswith(".bin") for p in left), left
     return refused
@@ -331,20 +278,23 @@ def test_damaged(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-@pytest.mark.parametrize("name", [n for n in SEEDS if Path(n).suffix in (*JSON, ".gz", ".npz")])
+@pytest.mark.parametrize("name", SEEDS)
 def test_aimed(tmp_path: Path, name: str) -> None:
-    assert check(tmp_path, name, aimed(name, FEW, zlib.crc32(name.encode())))
+    files = aimed(name, SEEDS[name], FEW, zlib.crc32(name.encode()))
+    assert check(tmp_path, name, files)
 
 
 def check_clips(folder: Path, files: Iterable[bytes]) -> int:
-    """Read them all as clips; how many were refused."""
-    joints = BodyModel.load().joint_template.numpy()
+    """Read them all as clips and change them as `animate` does; how many were refused."""
     refused = 0
     for data in files:
         (folder / "c.bvh").write_bytes(data)
         with no_hang():
             try:
-                assert np.isfinite(read_bvh(folder / "c.bvh", joints)).all()
+                motion = Motion.of_bvh(folder / "c.bvh").faced("target").in_place()
+                for changed in (motion, motion.smoothed(0.1), motion.looped()):
+                    assert np.isfinite(changed.joints).all() and np.isfinite(changed.roots).all()
+                    assert 1e-3 <= changed.fps <= 1e6 and changed.legs >= 0
             except PosetxError as error:
                 check_error(error)
                 refused += 1
@@ -354,6 +304,7 @@ def check_clips(folder: Path, files: Iterable[bytes]) -> int:
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_damaged_clips(tmp_path: Path) -> None:
     assert check_clips(tmp_path, mutations(CLIP, FEW, 7))
+    assert check_clips(tmp_path, aimed("c.bvh", CLIP, FEW, 8))
     check_clips(tmp_path, list(huge_counts(CLIP, False))[:FEW])
 
 
@@ -422,11 +373,14 @@ def at_length(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         assert check(Path(folder), name, mutations(data, MANY, 1))
     with tempfile.TemporaryDirectory() as folder:
-        check(Path(folder), name, aimed(name, MANY, 3))
+        check(Path(folder), name, aimed(name, data, MANY, 3), every=True)
     with tempfile.TemporaryDirectory() as folder:
-        check_clips(Path(folder), mutations(CLIP, MANY // 4, zlib.crc32(name.encode())))
+        seed = zlib.crc32(name.encode())
+        check_clips(Path(folder), mutations(CLIP, MANY // 4, seed))
+        check_clips(Path(folder), aimed("c.bvh", CLIP, MANY // 4, seed))
     with tempfile.TemporaryDirectory() as folder:
-        check(Path(folder), name, huge_counts(data, name in BINARY))
+        every = list(huge_counts(data, name in BINARY))
+        check(Path(folder), name, every[:: max(len(every) // MANY, 1)])
     roles = ["scan", "target"] if Path(name).suffix in MESHES else ["scan"]
     for role in roles:
         with tempfile.TemporaryDirectory() as folder:

@@ -10,7 +10,7 @@ import pytest
 
 from posetx.errors import MissingError, PosetxError
 from posetx.files.scans import read_scan
-from tests.files.test_fuzz import mutations
+from tests.files.mutants import mutations
 
 GENERATOR = np.random.default_rng(5)
 OFFSET = np.array([512345.678, 5412345.678, 321.5])

@@ -14,13 +14,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 from typer.testing import CliRunner
 
 from posetx.bodies.body import BodyModel
 from posetx.cli import app
+from posetx.data.identities import draw_rest_poses
 from posetx.data.poses import PoseBank
-from posetx.evaluation.protocols import Pair, pairs
+from posetx.data.wardrobe.wardrobe import Wardrobe
+from posetx.evaluation.dressed import dressed
+from posetx.evaluation.protocols import Pair, eligible_bodies, pairs
 from posetx.geometry.sampling import sample_surface
 from posetx.pipeline.pipeline import UNLIKE
 
@@ -236,20 +240,40 @@ def test_two_people_who_touch_get_a_low_confidence(
     assert report["confidence"] < 0.5 and report["warnings"]
 
 
+@pytest.mark.parametrize("fitted", [False, True])
 @pytest.mark.parametrize("name", ["cat", pytest.param("cube", marks=SLOW)])
 def test_a_target_that_is_no_person_is_said(
-    name: str, transfer: Callable[..., Any], body: BodyModel, people: list[Pair], tmp_path: Path
+    name: str,
+    fitted: bool,
+    transfer: Callable[..., Any],
+    body: BodyModel,
+    people: list[Pair],
+    tmp_path: Path,
 ) -> None:
-    mesh = cat() if name == "cat" else trimesh.creation.box()
+    # of its eight corners alone it would be refused
+    mesh = cat() if name == "cat" else trimesh.creation.box().subdivide().subdivide()
     mesh.export(tmp_path / "animal.obj")
     scan = surface(body, people[0], 5000)
-    options = ("--no-refine", "--up", "y", "--front", "z")
+    options = ("--up", "y", "--front", "z", *(() if fitted else ("--no-refine",)))
     report = transfer(scan, *options, onto=tmp_path / "animal.obj")
     assert report["target_distance"] > UNLIKE
     assert any("does not look like a person" in w for w in report["warnings"])
 
 
 # Odd, but fine
+
+
+def test_a_stylised_figure_is_not_said_to_be_no_person(
+    transfer: Callable[..., Any], body: BodyModel, people: list[Pair], tmp_path: Path
+) -> None:
+    who = dressed(Wardrobe(body), body.bank[eligible_bodies(body)[0]], 0)
+    rest = draw_rest_poses(body, 1, torch.Generator().manual_seed(0))[0]
+    trimesh.Trimesh(who.pose(rest), who.figure.faces, process=False).export(tmp_path / "hero.obj")
+    report = transfer(
+        surface(body, people[0], 5000), "--up", "y", "--front", "z", onto=tmp_path / "hero.obj"
+    )
+    assert report["target_distance"] > UNLIKE  # by the network alone it would be
+    assert not any("does not look like a person" in w for w in report["warnings"])
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,14 @@ from posetx.bodies.body import BodyModel
 from posetx.data.prior import draw_prior
 from posetx.errors import PosetxError
 from posetx.files.sources import array_scan
+from posetx.fit.cloud import FitSettings
 from posetx.geometry.rotations import matrix_from_yaw
 from posetx.pipeline.kept import keep, kept
 from posetx.pipeline.options import Options
 from posetx.pipeline.sequence import Follower, Frame, motion_of
 from posetx.reading.start import Start
 
-COUNT = 30
+COUNT, COMPONENTS = 30, FitSettings().components
 #: of a body in millimetres, z up
 TO_Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 
@@ -30,7 +31,7 @@ def body_at(frame: int) -> Start:
     yaw = matrix_from_yaw(torch.tensor(0.05 * frame)).double().numpy()
     rotations = TO_Z_UP @ yaw @ draw_prior("train", 1, seed=0).local[0].double().numpy()
     root = TO_Z_UP @ [10.0 * frame, 900.0, 0.0]
-    return Start(TO_Z_UP.T, "z", rotations, root, np.full(4, 0.5), 1000.0)
+    return Start(TO_Z_UP.T, "z", rotations, root, np.full(COMPONENTS, 0.5), 1000.0)
 
 
 @dataclass
@@ -160,6 +161,25 @@ def test_another_file_in_the_place_of_a_kept_one_is_left_alone(tmp_path: Path, d
     (tmp_path / "a.npz").write_bytes(data)
     with pytest.raises(PosetxError, match="is no pose that an earlier run kept"):
         kept(tmp_path / "a.npz", tmp_path / "a.ply", {})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"scale": 0.0}, {"scale": np.nan}, {"scale": -1.0}, {"up": "w"}, {"shape": np.zeros(4)},
+        {"root": np.array([np.inf, 0, 0])}, {"rotations": np.zeros((19, 3, 3))},
+        {"turn": np.full((3, 3), np.nan)}, {"shape": np.zeros((1, COMPONENTS))},
+        {"rotations": np.tile(np.eye(3), (18, 1, 1))},
+    ],
+)  # fmt: skip
+def test_what_no_reading_can_have_found_is_no_kept_pose(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    scan, file = tmp_path / "a.ply", tmp_path / "a.npz"
+    scan.write_bytes(b"ply")
+    keep(file, Frame(scan, replace(body_at(3), **wrong)), {})
+    with pytest.raises(PosetxError, match="is no pose that an earlier run kept"):
+        kept(file, scan, {})
 
 
 def test_a_body_faces_front_as_it_turns() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from posetx.cli import app
 from posetx.errors import FieldError, PosetxError, UsageError
 from posetx.files.scan_write import encode_ply
 from posetx.geometry.axes import upright
-from posetx.report.view.content import CLOUD_LIMIT, content_of
+from posetx.report.view.content import content_of
 from posetx.report.view.files import view_of_files
 from posetx.report.view.pack import STEPS, Packer
 from posetx.report.view.page import WEB, write_page
@@ -162,10 +163,22 @@ def test_what_cleaning_left_out_comes_last(tmp_path: Path) -> None:
     assert len(array_in(content, shown["normals"])) == 3 * len(points)
 
 
-def test_large_clouds_are_thinned_and_told_so() -> None:
-    points = np.random.default_rng(0).random((CLOUD_LIMIT + 10, 3))
+def test_large_clouds_are_thinned_and_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("posetx.report.view.content.CLOUD_LIMIT", 2000)
+    points = np.random.default_rng(0).random((2010, 3))
     (shown,) = content_of(View("a", [Subject("a", "scan", [Frame("a", points)])]))["subjects"]
-    assert (shown["count"], shown["drawn"]) == (CLOUD_LIMIT + 10, CLOUD_LIMIT)
+    assert (shown["count"], shown["drawn"]) == (2010, 2000)
+
+
+def test_a_texture_that_cannot_be_shown_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\nand no more")
+    (tmp_path / "a.mtl").write_text("newmtl a\nmap_Kd a.png\n")
+    mesh = "mtllib a.mtl\nusemtl a\nv 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\n"
+    (tmp_path / "a.obj").write_text(f"{mesh}f 1/1 2/2 3/3\n")
+    arguments = ["view", str(tmp_path / "a.obj"), "-o", str(tmp_path / "v.html"), "--json"]
+    run = CliRunner().invoke(app, arguments)
+    assert run.exit_code == 0 and "note: a.obj: a texture cannot be shown" in run.stderr
+    assert json.loads(run.stdout)["warnings"] == data_of(tmp_path / "v.html")["warnings"] != []
 
 
 def test_many_files_of_one_mesh_are_moments(tmp_path: Path) -> None:

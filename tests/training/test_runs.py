@@ -27,6 +27,7 @@ from posetx.models.checkpoint import load_network, save_model
 from posetx.models.pose_mae import PoseMAEConfig
 from posetx.models.registry import build, config_named
 from posetx.training.checkpoint import load_state, save_state
+from posetx.training.command import not_taken, settings_of
 from posetx.training.log import TrainingLog
 from posetx.training.loop import Trainer, TrainSettings
 from posetx.training.options import TrainOptions
@@ -256,6 +257,15 @@ def test_losses_are_logged_and_a_resumed_run_goes_on(tmp_path: Path) -> None:
     assert [row["samples"] for row in rows(log.path)] == ["10", "20", "25"]
     assert [row["pmd"] for row in rows(log.path)] == ["0.1", "0.05", "0.5"]
     assert TrainingLog(tmp_path).path.exists() is False, "a new run begins a new log"
+
+
+def test_options_that_a_resumed_run_does_not_take_are_told(tmp_path: Path) -> None:
+    own = settings_of(TrainOptions(tmp_path, lr=1e-3, adversarial="pgd", adversarial_share=0.4))
+    again = TrainOptions(tmp_path, resume=True)
+    assert not_taken(again, own) == []  # what is not said is not asked for
+    assert not_taken(replace(again, lr=1e-3, adversarial="pgd"), own) == []
+    asked = replace(again, lr=5e-4, adversarial="free", adversarial_share=0.75)
+    assert not_taken(asked, own) == ["`lr`", "`adversarial`", "`adversarial_share`"]
 
 
 def test_tensorboard_hears_of_losses_where_it_is_installed(

@@ -98,6 +98,11 @@ class GltfData:
         """A top-level list of the document; empty when it is missing."""
         return self.document.get(key) or []
 
+    def files(self, key: str) -> list[str]:
+        """The files that its "buffers" or "images" are in, as they are meant."""
+        uris = [entry.get("uri") for entry in self.entries(key)]
+        return [unquote(uri) for uri in uris if uri and not uri.startswith("data:")]
+
     def _check_lists(self) -> None:
         """Refuse what is no list of objects where one should be, and names that are no text."""
         for key in _LISTS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from posetx.files.dress import Dress
 from posetx.files.looks import Looks
 from posetx.files.targets.blender_write import by_blender
 from posetx.files.targets.dressed import SUFFIXES, write_dressed
+from posetx.files.targets.dressed_obj import files_beside
 from posetx.geometry.mesh import weld
 from posetx.geometry.rig import Rig, RigPose
 
@@ -208,6 +210,20 @@ class Target(ABC):
     def colors(self) -> np.ndarray | None:
         """(n, 3) uint8: the vertices' own colours; None where the file has none."""
         return None
+
+    def beside(self, path: Path) -> set[Path]:
+        """Files that may be written beside `path` when it is, and those that they are copies of."""
+        found = self._beside(self.path)
+        if path.suffix.lower() in self.own_suffixes:
+            return found | self._beside(path)
+        if path.suffix.lower() == ".obj":
+            with suppress(PosetxError):  # what it wears is damaged, and left out
+                found |= files_beside(path, self.dress(self.vertices) or Dress())
+        return found
+
+    def _beside(self, path: Path) -> set[Path]:
+        """Those that the file names, in the place that they have where it is at `path`."""
+        return set()
 
     @abstractmethod
     def _write(self, path: Path, vertices: np.ndarray) -> list[str]:

@@ -71,6 +71,13 @@ def obj_of(
     return made
 
 
+def files_beside(path: Path, dress: Dress) -> set[Path]:
+    """The files that the OBJ at `path` has beside it."""
+    made = DressedObj()
+    _library(path, dress, made)
+    return set(made.files)
+
+
 def _welded(
     places: np.ndarray, vertices: np.ndarray, faces: np.ndarray, dress: Dress
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from posetx.errors import PosetxError
+from posetx.files.beside import BUFFERS, IMAGES
 from posetx.files.checks import LARGEST_COORDINATE, only_posetx_errors, problem
 from posetx.files.codecs import blender
 from posetx.files.codecs.gltf import Gltf, apply, decode_gltf
@@ -26,6 +27,7 @@ from posetx.files.targets.gltf_edit import GltfEdit
 from posetx.files.targets.gltf_looks import gltf_looks
 from posetx.files.targets.gltf_rig import pose_nodes, rig_of
 from posetx.files.targets.normals import turned
+from posetx.files.targets.sidecars import places_of
 from posetx.geometry.rig import Rig, RigPose
 
 VRM = ".vrm"
@@ -123,6 +125,11 @@ class GltfTarget(Target):
             edit = self._moved(np.where(rig.moved[:, None], self.vertices, vertices))
             pose_nodes(edit.document["nodes"], rig, pose)
             return edit.write(path)
+
+    def _beside(self, path: Path) -> set[Path]:
+        with only_posetx_errors(self.path, "glTF"):
+            buffers = places_of(self._gltf.files("buffers"), path, BUFFERS)
+            return {*buffers, *places_of(self._gltf.files("images"), path, IMAGES)}
 
     def _write(self, path: Path, vertices: np.ndarray) -> list[str]:
         moved = [

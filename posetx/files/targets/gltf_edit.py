@@ -155,7 +155,7 @@ class GltfEdit:
     def write(self, path: Path) -> list[str]:
         """Write as .glb or .gltf, by the suffix; return notes."""
         glb = path.suffix.lower() != ".gltf"
-        buffers, images = (self._named(key) for key in ("buffers", "images"))
+        buffers, images = (self.gltf.files(key) for key in ("buffers", "images"))
         if self.document == self.gltf.document and glb == self.gltf.is_glb and not self.changed:
             data = self.gltf.data
         elif glb:
@@ -171,11 +171,6 @@ class GltfEdit:
             names = [name for name in buffers if name in still]
             notes = copy_beside(source, path, names, BUFFERS, made)
             return notes + copy_beside(source, path, images, IMAGES, made)
-
-    def _named(self, key: str) -> list[str]:
-        """The files that the input's buffers or images are in, as they are meant."""
-        uris = [entry.get("uri") for entry in self.gltf.entries(key)]
-        return [unquote(uri) for uri in uris if uri and not uri.startswith("data:")]
 
     def _glb(self) -> bytes:
         """One file; all buffers become its binary chunk."""

@@ -17,7 +17,7 @@ from posetx.files.targets.base import Target
 from posetx.files.targets.normals import turned
 from posetx.files.targets.obj_dress import obj_dress
 from posetx.files.targets.obj_looks import obj_looks
-from posetx.files.targets.sidecars import copy_beside, material_files
+from posetx.files.targets.sidecars import copy_beside, material_files, places_of
 
 
 class ObjTarget(Target):
@@ -57,6 +57,10 @@ class ObjTarget(Target):
 
     def colors(self) -> np.ndarray | None:
         return byte_colors(self._text.vertex_extras)
+
+    def _beside(self, path: Path) -> set[Path]:
+        libraries, textures = material_files(self.path.parent, self._text.libraries)
+        return {*places_of(libraries, path, MATERIALS), *places_of(textures, path, IMAGES)}
 
     def _write(self, path: Path, vertices: np.ndarray) -> list[str]:
         text = self._text

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from posetx.errors import PosetxError
+from posetx.errors import PosetxError, UsageError
 from posetx.files.atomic import DiskTrouble, atomic_file, disk_trouble
 from posetx.files.beside import (
     IMAGES,
@@ -79,6 +80,31 @@ def copy_beside(
             notes.append("".join(c if c.isprintable() else " " for c in note))
     more = len(wanted[MOST_NAMES:]) + len(notes[MOST_NOTES:])
     return notes[:MOST_NOTES] + ([f"{more} more files likewise"] if more else [])
+
+
+def places_of(names: Iterable[str], path: Path, kinds: tuple[str, ...]) -> list[Path]:
+    """Where files that a file at `path` names are to be; those that lie elsewhere are left out."""
+    found = []
+    for name in list(dict.fromkeys(names))[:MOST_NAMES]:
+        with suppress(NotBeside):
+            found.append(path.parent / relative_name(name, kinds))
+    return found
+
+
+def check_others(beside: Iterable[Path], others: Mapping[str, Path | None]) -> None:
+    """Refuse files of a command that are also those of its target, `beside` it or its output.
+
+    Parameters
+    ----------
+    beside : see :meth:`Target.beside`
+    others : files that will be written, by the names of the fields that say so
+
+    Raises UsageError.
+    """
+    taken = {os.path.normcase(os.path.realpath(path)) for path in beside}
+    for name, path in others.items():
+        if path is not None and os.path.normcase(os.path.realpath(path)) in taken:
+            raise UsageError(f"{path}: is a file of the target's; choose another `{name}`")
 
 
 def _copy(here: BinaryIO, folder: Path, there: Path, made: list[Path]) -> str:

@@ -16,7 +16,7 @@ from posetx.report.stage import CLOUD_COLORS, brightened
 from posetx.report.view.images import page_image
 from posetx.report.view.normals import cloud_normals, signs_of
 from posetx.report.view.pack import STEPS, Packer
-from posetx.report.view.subject import Layer, Subject, View
+from posetx.report.view.subject import Layer, Skin, Subject, View
 
 #: Points of a cloud that are drawn, at most.
 CLOUD_LIMIT = 200_000
@@ -26,7 +26,7 @@ MESH_LIMIT = 1_000_000
 
 
 def content_of(view: View) -> dict[str, Any]:
-    """What the page's scripts read.
+    """What the page's scripts read; what cannot be shown is added to the view's warnings.
 
     Raises
     ------
@@ -42,12 +42,15 @@ def content_of(view: View) -> dict[str, Any]:
         _subject(subject, order, packer, images, warnings)
         for subject, order in zip(view.subjects, orders, strict=True)
     ]
+    view.warnings = list(dict.fromkeys(warnings))
     return {
         "title": printable(view.title),
         "facts": [{**asdict(fact), "value": printable(fact.value)} for fact in view.facts],
-        "warnings": [printable(text) for text in dict.fromkeys(warnings)],
+        "warnings": [printable(text) for text in view.warnings],
         "palette": [list(color) for color in SCALAR_COLORS],
         "layer": view.layer,
+        "seconds": view.seconds,
+        "way": None if view.way is None else {"places": view.way.tolist(), "far": view.far},
         "subjects": subjects,
         "layers": [_layer(layer, orders, packer) for layer in view.layers],
         "images": images,
@@ -61,13 +64,13 @@ def _order(subject: Subject) -> Indices | None:
     if not count:
         raise PosetxError(f"{subject.name}: has no points to show")
     for frame in subject.frames:
-        if frame.points.shape != (count, 3):
+        if frame.points.shape != (count, 3) and not (subject.apart and subject.faces is None):
             raise PosetxError(
                 f"{frame.name}: has {len(frame.points)} vertices, where {subject.name} has {count}"
             )
         if not np.isfinite(frame.points).all():
             raise PosetxError(f"{frame.name}: has vertices that are not finite numbers")
-    if _is_mesh(subject):
+    if _is_mesh(subject) or subject.apart:
         return None
     order = np.arange(count)
     if count > CLOUD_LIMIT:
@@ -109,6 +112,10 @@ def _subject(
     }
     left_out = subject.left_out
     entry["kept"] = len(points[0]) if left_out is None else int((~left_out[drawn]).sum())
+    if subject.apart:
+        entry |= {"apart": True, "times": subject.times}
+    if subject.skin is not None:
+        entry["skin"] = _skin(subject.skin, entry["frames"][0]["origin"], packer)
     colors = subject.colors
     if _is_mesh(subject):
         assert subject.faces is not None
@@ -123,13 +130,30 @@ def _subject(
         entry["note"] = " · ".join(
             filter(None, [entry["note"], "too large for a mesh: its points"])
         )
-    upright = points[-1] @ subject.rotation[1]
-    kept = upright[: entry["kept"]] if entry["kept"] else upright
+    shown = points if subject.apart else points[-1:]
+    upright = np.concatenate(shown) @ subject.rotation[1]
+    kept = upright[: entry["kept"]] if entry["kept"] and not subject.apart else upright
     low, high = np.percentile(kept, [1, 99])
     by_height = palette(CLOUD_COLORS, (upright - low) / max(high - low, 1e-30))
     entry["colors"] = packer.array(by_height if colors is None else brightened(colors[drawn]))
-    entry["normals"] = packer.array(signs_of(cloud_normals(points[-1])))
+    entry["normals"] = packer.array(np.concatenate([signs_of(cloud_normals(at)) for at in shown]))
     return entry
+
+
+def _skin(skin: Skin, origin: list[float], packer: Packer) -> dict[str, Any]:
+    """Its maps about the place that the page takes for the frame's middle; shares in 16 bits."""
+    middle = np.array(origin)
+    maps = skin.maps.copy()
+    maps[..., 3] += maps[..., :3] @ middle - middle
+    shares = np.floor(STEPS * skin.shares).astype(np.int64)
+    shares[:, 0] += STEPS - shares.sum(axis=1)  # to the last bit, or what is far moves
+    return {
+        "joints": packer.array(skin.joints),
+        "shares": packer.array(shares),
+        "maps": packer.array(maps),
+        "count": maps.shape[1],
+        "moments": [printable(name) for name in skin.moments],
+    }
 
 
 def _mesh(faces: Indices, vertices: Floats, packer: Packer) -> dict[str, Any]:
@@ -200,4 +224,10 @@ def _layer(layer: Layer, orders: list[Indices | None], packer: Packer) -> dict[s
         rows = drawn(subject)
         ends = [packer.positions(points[rows]) for points in (one, other)]
         values[subject] = {"between": ends}
-    return {"name": printable(layer.name), "unit": layer.unit, "scale": layer.scale, "of": values}
+    return {
+        "name": printable(layer.name),
+        "unit": layer.unit,
+        "scale": layer.scale,
+        "ends": layer.ends,
+        "of": values,
+    }

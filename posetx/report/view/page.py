@@ -23,8 +23,8 @@ WEB = Path(__file__).parent / "web"
 
 #: In the order in which they build on each other; all but three.js are one function's body.
 SCRIPTS = (
-    "data.js", "shading.js", "figure.js", "coarse.js", "colours.js", "stage.js", "bar.js",
-    "keys.js", "main.js",
+    "data.js", "shading.js", "skin.js", "figure.js", "coarse.js", "colours.js", "stage.js",
+    "bar.js", "keys.js", "main.js",
 )  # fmt: skip
 
 SUFFIXES = (".html", ".htm")

@@ -27,6 +27,23 @@ class Frame:
 
 
 @dataclass
+class Skin:
+    """How J joints move n vertices through M moments: by linear blend skinning.
+
+    Attributes
+    ----------
+    joints, shares : (n, 4) which joints move a vertex, and how much each; shares have the sum 1
+    maps : (M, J, 3, 4) where each joint takes a place of the subject's one frame, in its frame
+    moments : M names
+    """
+
+    joints: NDArray[np.uint8]
+    shares: Floats
+    maps: Floats
+    moments: list[str]
+
+
+@dataclass
 class Subject:
     """One mesh or cloud on the page, at one moment or several.
 
@@ -34,7 +51,12 @@ class Subject:
     ----------
     name : as it is shown: its file's name
     role : what it is
-    frames : at least one; all have n points in one order. The page's slider goes through them
+    frames : at least one; all have n points in one order. The page's slider goes through them, and
+        blends those next to each other
+    apart : whether they are not blended; then each frame of a cloud may have points of its own, and
+        ``colors`` and a layer's values are those of all frames, one frame after the other
+    times : of frames that stand apart, (f,) each one's share of the slider; evenly spread without
+    skin : moves the one frame instead
     faces : (m, 3) triangles, or None for a cloud
     looks : how they are painted
     colors : (n, 3) uint8 or None, its own
@@ -58,6 +80,9 @@ class Subject:
     family: int = 0
     note: str = ""
     begin: float = 1.0
+    apart: bool = False
+    times: list[float] | None = None
+    skin: Skin | None = None
 
     @property
     def count(self) -> int:
@@ -75,6 +100,7 @@ class Layer:
     values : of some subjects, by their places on the page, (n,) each
     between : of others the distance that two of their frames are apart, by the frames' places
     scale : distances are multiplied with it to be in the unit
+    ends : the values of the colours' blue and red ends; without, 0 and about the largest
     """
 
     name: str
@@ -82,6 +108,7 @@ class Layer:
     values: dict[int, Floats] = field(default_factory=dict)
     between: dict[int, tuple[Floats, Floats]] = field(default_factory=dict)
     scale: float = 1.0
+    ends: tuple[float, float] | None = None
 
 
 @dataclass
@@ -95,7 +122,13 @@ class Fact:
 
 @dataclass
 class View:
-    """All that a page shows. ``layer`` is the layer that it begins with, None its own colours."""
+    """All that a page shows.
+
+    ``layer`` is the layer that it begins with, None its own colours; ``seconds`` how long the
+    slider plays, None as it likes. ``way`` (M, 3) is how far all subjects, which are then of one
+    family, have gone at M moments, evenly over the slider, in their files' frame: the page can
+    keep them in the middle, and does from the beginning where ``far``.
+    """
 
     title: str
     subjects: list[Subject]
@@ -103,3 +136,6 @@ class View:
     facts: list[Fact] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     layer: int | None = None
+    seconds: float | None = None
+    way: Floats | None = None
+    far: bool = False

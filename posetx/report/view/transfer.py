@@ -111,14 +111,22 @@ def left_out(reading: Reading) -> Mask:
 
 def facts_of(result: Transfer) -> list[Fact]:
     """How likely the result is right, and what it was made of."""
-    facts = []
-    if result.confidence is not None:
-        word, tone = next((word, tone) for least, word, tone in WORDS if result.confidence >= least)
-        facts.append(Fact("confidence", f"{result.confidence:.2f}, {word}", tone))
+    facts = facts_of_confidence([result.confidence])
     report = result.report
     facts.append(Fact("posed from", report.points))
     facts.append(Fact("up", f"{report.scan_up} in the scan, {report.target_up} in the target"))
     return facts
+
+
+def facts_of_confidence(each: Sequence[float | None]) -> list[Fact]:
+    """How likely something is right, in the mean of those that are known; nothing if none is."""
+    known = [value for value in each if value is not None]
+    if not known:
+        return []
+    sure = sum(known) / len(known)
+    word, tone = next((word, tone) for least, word, tone in WORDS if sure >= least)
+    name = "confidence" if len(each) == 1 else "mean confidence"
+    return [Fact(name, f"{sure:.2f}, {word}", tone)]
 
 
 def metre_of(ready: ReadyTarget) -> float:

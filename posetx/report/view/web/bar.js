@@ -42,13 +42,18 @@ class Bar {
     this.chosen = Math.max(wanted, 0);
     this.withLeftOut = this.wired = false;
     this.playing = 0;
-    this.moving = figures.filter(({ subject }) => subject.frames.length > 1);
+    this.moving = figures.filter(({ names }) => names.length > 1);
+    // whose moments the slider goes through
+    this.lead = this.moving.find(({ skin }) => skin) || this.moving[0];
     this.labels = figures.map((figure, i) => this.label(figure, i));
     this.fillColours();
     this.fillTime();
     byId("left-out").hidden = !figures.some(({ isMesh, subject }) => !isMesh && subject.kept < subject.drawn);
     byId("wire").hidden = !figures.some(({ isMesh }) => isMesh);
     byId("overlay").hidden = figures.length < 2;
+    byId("follow").hidden = !CONTENT.way;
+    byId("follow").onclick = () => this.follow();
+    press("follow", WAY.followed);
     byId("overlay").onclick = () => this.overlay();
     byId("left-out").onclick = () => this.leftOut();
     byId("wire").onclick = () => this.wire();
@@ -74,7 +79,7 @@ class Bar {
     name.onclick = () => this.toggle(index);
     const more = element("small", [countOf(figure), subject.note].filter(Boolean).join(" · "));
     const stats = element("small");
-    const moment = element("small", subject.frames.length > 2 ? figure.frameName() : "");
+    const moment = element("small", figure.names.length > 2 ? figure.momentName() : "");
     const turn = element("button", "⟳", "turn");
     turn.type = "button";
     turn.title = "Turn by 45° (Y turns all)";
@@ -136,11 +141,11 @@ class Bar {
     const slider = byId("slider");
     byId("time").hidden = !this.moving.length;
     if (!this.moving.length) return;
-    const frames = this.moving[0].subject.frames;
-    byId("first").textContent = byId("first").title = frames[0].name;
-    byId("last").textContent = byId("last").title = frames[frames.length - 1].name;
-    this.seconds = frames.length > 2 ? Math.max(frames.length / 15, 1) : 1.4;
-    slider.value = this.moving[0].share;
+    const { names } = this.lead;
+    byId("first").textContent = byId("first").title = names[0];
+    byId("last").textContent = byId("last").title = names.at(-1);
+    this.seconds = CONTENT.seconds || (names.length > 2 ? Math.max(names.length / 15, 1) : 1.4);
+    slider.value = this.lead.share;
     slider.oninput = () => { this.stop(); this.go(Number(slider.value)); };
     byId("play").onclick = () => this.play();
   }
@@ -150,10 +155,11 @@ class Bar {
     const clipped = Math.min(Math.max(share, 0), 1);
     byId("slider").value = clipped;
     this.moving.forEach((figure) => figure.show(clipped));
+    this.stage.follow(clipped);
     this.figures.forEach((figure, i) => {
-      if (figure.subject.frames.length > 2) this.labels[i].moment.textContent = figure.frameName();
+      if (figure.names.length > 2) this.labels[i].moment.textContent = figure.momentName();
     });
-    byId("slider").setAttribute("aria-valuetext", this.moving.length ? this.moving[0].frameName() : "");
+    byId("slider").setAttribute("aria-valuetext", this.lead ? this.lead.momentName() : "");
     this.stage.draw();
   }
 
@@ -162,7 +168,7 @@ class Bar {
     if (this.playing) return void this.stop();
     const at = Number(byId("slider").value);
     this.direction = at >= 1 ? -1 : 1;
-    this.loops = this.moving.some(({ subject }) => subject.frames.length > 2);
+    this.loops = this.moving.some(({ names }) => names.length > 2);
     this.playing = performance.now();
     byId("play").textContent = "❚❚";
     byId("play").setAttribute("aria-label", "Stop");
@@ -220,6 +226,15 @@ class Bar {
     this.colour(this.chosen);
   }
 
+  /** Keep what goes somewhere in the middle, or show its way. */
+  follow(wanted = !WAY.followed) {
+    if (!CONTENT.way || wanted === WAY.followed) return;
+    WAY.followed = wanted;
+    press("follow", wanted);
+    this.stage.place();
+    this.stage.refit();
+  }
+
   leftOut(wanted = !this.withLeftOut) {
     this.withLeftOut = wanted;
     press("left-out", wanted);
@@ -253,7 +268,8 @@ class Bar {
     this.wire(false);
     this.colour(Math.max(this.offered.findIndex(({ key }) => key === CONTENT.layer), 0));
     this.moving.forEach((figure) => figure.show(figure.subject.begin));
-    if (this.moving.length) byId("slider").value = this.moving[0].share;
+    if (this.lead) this.go(this.lead.share);
+    this.follow(Boolean(CONTENT.way && CONTENT.way.far));
     this.stage.view("slanted");
   }
 }

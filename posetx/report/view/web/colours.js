@@ -13,7 +13,7 @@ function colourings(figures) {
   return offered;
 }
 
-/** A layer's values by figure, and the scale's end: what all but the largest half percent are below. */
+/** A layer's values by figure, and the scale's ends: its own, or 0 and what all but the largest half percent are below. */
 function layerAt(index) {
   if (!layerCache.has(index)) {
     const layer = CONTENT.layers[index];
@@ -33,7 +33,8 @@ function layerAt(index) {
     some.sort((a, b) => a - b);
     const end = some.length ? some[Math.floor(0.995 * (some.length - 1))] : 0;
     const most = Math.max(...Object.values(of).map((one) => one.most), 0);
-    layerCache.set(index, { name: layer.name, unit: layer.unit, of, end: end || most || 1, most });
+    const ends = layer.ends || [0, end || most || 1];
+    layerCache.set(index, { name: layer.name, unit: layer.unit, of, ends, most });
   }
   return layerCache.get(index);
 }
@@ -64,10 +65,11 @@ function paint(figure, place, key) {
     plain = GREY;
     if (mine) {
       tints = new Uint8Array(4 * mine.values.length);
-      for (let i = 0; i < mine.values.length; i++) paletteInto(mine.values[i] / layer.end, tints, 4 * i);
+      const [from, to] = layer.ends;
+      for (let i = 0; i < mine.values.length; i++) paletteInto((mine.values[i] - from) / (to - from), tints, 4 * i);
     }
   }
-  if (tints) figure.geometry.setAttribute("tint", new THREE.BufferAttribute(figure.spread(tints, 4), 4, true));
+  figure.tint(tints);
   materials.forEach((material, i) => {
     const part = figure.parts[i], own = key === OWN && part.color;
     const colour = own ? part.color : plain;
@@ -96,9 +98,10 @@ function told(value) {
 function legendOf(key) {
   if (key === OWN || key === PLAIN) return null;
   const layer = layerAt(key);
-  const over = layer.most > layer.end * 1.01 ? ` and more (most ${told(layer.most)})` : "";
+  const [from, to] = layer.ends;
+  const over = from < to && layer.most > to * 1.01 ? ` and more (most ${told(layer.most)})` : "";
   const stops = CONTENT.palette.map((c) => `rgb(${c.join(",")})`).join(", ");
-  return { name: layer.name, from: "0", to: `${told(layer.end)} ${layer.unit}${over}`, scale: `linear-gradient(90deg, ${stops})` };
+  return { name: layer.name, from: told(from), to: `${told(to)} ${layer.unit}${over}`, scale: `linear-gradient(90deg, ${stops})` };
 }
 
 /** What is said of a figure's values below its name. */

@@ -4,6 +4,19 @@ const CONTENT = JSON.parse(document.getElementById("data").textContent);
 const KINDS = { u8: Uint8Array, u16: Uint16Array, u32: Uint32Array, f32: Float32Array };
 const decoded = new Map();
 
+const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+
+/** Whether what goes somewhere is kept in the middle. */
+const WAY = { followed: Boolean(CONTENT.way && CONTENT.way.far) };
+
+/** How far what is followed has gone at a share, 0 to 1, of the time, in its files' frame. */
+function wayAt(share) {
+  if (!WAY.followed) return [0, 0, 0];
+  const { places } = CONTENT.way, at = Math.min(Math.max(share, 0), 1) * (places.length - 1);
+  const index = Math.min(Math.floor(at), Math.max(places.length - 2, 0)), next = Math.min(index + 1, places.length - 1);
+  return places[index].map((value, k) => value + (at - index) * (places[next][k] - value));
+}
+
 /** The bytes of base64. */
 function bytesOf(text) {
   if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);

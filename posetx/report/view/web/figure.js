@@ -1,4 +1,7 @@
-// A figure: one subject's geometry, where it stands, and which of its frames is shown.
+// A figure: one subject's geometry, where it stands, and which of its moments is shown.
+//
+// Moments are frames of the same vertices, blended; or, of a skin, maps for its joints, blended; or frames
+// that stand apart, one after the other, which may have other points each.
 
 class Figure {
   constructor(subject, changed) {
@@ -11,11 +14,16 @@ class Figure {
     this.faces = this.isMesh ? bufferAt(subject.faces) : null;
     this.middle = subject.frames[0].origin;
     this.frames = subject.frames.map(() => null);
+    this.skin = subject.skin ? new Skin(subject.skin) : null;
+    this.names = subject.skin ? subject.skin.moments : subject.frames.map(({ name }) => name);
+    this.begins = [0]; // of the frames, among all their points
+    subject.frames.forEach(({ buffer }) => this.begins.push(this.begins.at(-1) + bufferAt(buffer).length / 3));
+    this.tints = null;
     this.shown = -1;
     this.geometry = new THREE.BufferGeometry();
     this.geometry.boundingSphere = new THREE.Sphere(new THREE.Vector3(), Infinity);
     this.parts = subject.parts || [{ begin: 0, end: subject.triangles || 0, color: null, image: -1, cut: false }];
-    this.materials = this.parts.map(() => materialOf(!this.isMesh));
+    this.materials = this.parts.map(() => materialOf(!this.isMesh, this.skin));
     if (this.isMesh) {
       const groups = this.parts.map(({ begin, end }) => [3 * begin, 3 * (end - begin)]);
       this.fine = { index: new THREE.BufferAttribute(this.faces, 1), groups };
@@ -27,6 +35,7 @@ class Figure {
       : new THREE.Points(this.geometry, this.materials[0]);
     this.object.matrixAutoUpdate = false;
     this.object.frustumCulled = false;
+    if (this.skin) this.skin.equip(this.geometry, this.materials, (values, width) => this.spread(values, width));
     this.leftOut(false);
     this.show(this.share);
     this.loadImages();
@@ -48,7 +57,7 @@ class Figure {
     if (!this.frames[index]) {
       const points = pointsOf(this.subject.frames[index], this.middle);
       const drawn = this.spread(points, 3);
-      const normals = this.isMesh ? this.spread(this.normals(points), 3) : this.cloudNormals();
+      const normals = this.isMesh ? this.spread(this.normals(points), 3) : this.cloudNormals(index);
       this.frames[index] = {
         points,
         position: new THREE.BufferAttribute(drawn, 3),
@@ -58,10 +67,27 @@ class Figure {
     return this.frames[index];
   }
 
-  /** The normals of a cloud, which are the same at all moments. */
-  cloudNormals() {
-    const signs = bufferAt(this.subject.normals);
+  /** The normals of a cloud, which are the same at all moments, but where they stand apart. */
+  cloudNormals(index) {
+    const signs = this.own(bufferAt(this.subject.normals), 3, index);
     return Float32Array.from(signs, (sign) => (sign - 128) / 127);
+  }
+
+  /** Of values of all points of frames that stand apart those of one of them. */
+  own(values, width, index) {
+    return this.subject.apart ? values.subarray(width * this.begins[index], width * this.begins[index + 1]) : values;
+  }
+
+  /** Colour the vertices, (n, 4) bytes; null for one colour for all. */
+  tint(tints) {
+    this.tints = tints;
+    this.setTint();
+  }
+
+  setTint() {
+    if (!this.tints) return void this.geometry.deleteAttribute("tint");
+    const shown = this.spread(this.own(this.tints, 4, this.shown), 4);
+    this.geometry.setAttribute("tint", new THREE.BufferAttribute(shown, 4, true));
   }
 
   /** Values of the file's vertices as those of the drawn ones, which are more at an image's seams. */
@@ -101,41 +127,63 @@ class Figure {
     return normals;
   }
 
-  /** Coordinates along an axis (a row of three) of about `most` of the first `count` vertices at some moments. */
+  /** Coordinates along an axis (a row of three) of about `most` of the first `count` vertices, of all moments or some frames. */
   along(row, frames, count, most) {
-    const values = [];
-    const step = Math.max(1, Math.floor((count * frames.length) / most));
-    for (const packed of frames) {
+    if (this.skin && !frames) {
+      return this.skin.along(row, this.frame(0).points, most, dot(row, this.middle)).sort((a, b) => a - b);
+    }
+    const values = [], given = frames || this.subject.frames;
+    const step = Math.max(1, Math.floor((count * given.length) / most));
+    for (const [index, packed] of given.entries()) {
       const grid = bufferAt(packed.buffer), size = packed.step;
-      const base = row[0] * packed.origin[0] + row[1] * packed.origin[1] + row[2] * packed.origin[2];
-      for (let i = 0; i < 3 * count; i += 3 * step) {
+      const gone = frames ? 0 : dot(row, wayAt(this.timeOf(index)));
+      const base = dot(row, packed.origin) - gone;
+      for (let i = 0; i < Math.min(3 * count, grid.length); i += 3 * step) {
         values.push(base + size * (row[0] * grid[i] + row[1] * grid[i + 1] + row[2] * grid[i + 2]));
       }
     }
     return values.sort((a, b) => a - b);
   }
 
-  /** Show a share, 0 to 1, of the way through the frames: the two next to it, blended. */
+  /** The share of the time at which a moment is. */
+  timeOf(index) {
+    return this.subject.times ? this.subject.times[index] : index / Math.max(this.names.length - 1, 1);
+  }
+
+  /** Which moment a share, 0 to 1, of the time is at, and how much of the next one is in it. */
+  at(share) {
+    const { times, apart } = this.subject;
+    if (times) return [times.reduce((best, time, i) => (Math.abs(time - share) < Math.abs(times[best] - share) ? i : best), 0), 0];
+    const steps = this.names.length - 1;
+    const at = Math.min(Math.max(share, 0), 1) * steps;
+    if (apart) return [Math.round(at), 0];
+    const index = Math.min(Math.floor(at), Math.max(steps - 1, 0));
+    return [index, at - index];
+  }
+
+  /** Show a share, 0 to 1, of the way through the moments: the two next to it, blended, if they do not stand apart. */
   show(share) {
     this.share = share;
-    const steps = this.subject.frames.length - 1;
-    const at = Math.min(Math.max(share, 0), 1) * steps;
-    const index = Math.min(Math.floor(at), Math.max(steps - 1, 0));
-    if (index !== this.shown) {
-      const one = this.frame(index), other = this.frame(Math.min(index + 1, steps));
+    const [index, blend] = this.at(share);
+    if (this.skin) for (const material of this.materials) material.uniforms.moment.value = index;
+    if (index !== this.shown && !(this.skin && this.shown >= 0)) {
+      const last = this.frames.length - 1;
+      const one = this.frame(Math.min(index, last)), other = this.subject.apart ? one : this.frame(Math.min(index + 1, last));
       this.geometry.setAttribute("position", one.position);
       this.geometry.setAttribute("normal", one.normal);
       this.geometry.setAttribute("next", other.position);
       this.geometry.setAttribute("turned", other.normal);
-      this.shown = index;
     }
-    for (const material of this.materials) material.uniforms.blend.value = at - index;
+    const other = index !== this.shown;
+    this.shown = index;
+    if (other && this.subject.apart && this.tints) this.setTint();
+    for (const material of this.materials) material.uniforms.blend.value = blend;
   }
 
-  /** The name of the frame that is nearest. */
-  frameName() {
-    const frames = this.subject.frames;
-    return frames[Math.round(Math.min(Math.max(this.share, 0), 1) * (frames.length - 1))].name;
+  /** The name of the moment that is nearest. */
+  momentName() {
+    const [index, blend] = this.at(this.share);
+    return this.names[Math.min(index + Math.round(blend), this.names.length - 1)];
   }
 
   /** Draw the triangles of an index, one group a material. */
@@ -153,6 +201,7 @@ class Figure {
   }
 
   coarsePoints(coarse) {
+    if (this.subject.apart) return; // few points each
     const count = this.withLeftOut ? this.subject.drawn : this.subject.kept;
     const few = coarse ? fewerPoints(count) : null;
     this.sparse = few ? Math.sqrt(count / few.count) : 1; // how much larger its points have to be
@@ -168,9 +217,9 @@ class Figure {
 
   /** Where vertex i is now, in the file's frame. */
   vertex(i) {
-    const steps = this.subject.frames.length - 1;
-    const blend = this.materials[0].uniforms.blend.value;
-    const one = this.frame(this.shown).points, other = this.frame(Math.min(this.shown + 1, steps)).points;
-    return [0, 1, 2].map((k) => this.middle[k] + (1 - blend) * one[3 * i + k] + blend * other[3 * i + k]);
+    const blend = this.materials[0].uniforms.blend.value, next = Math.min(this.shown + 1, this.names.length - 1);
+    const placeAt = (moment) => (this.skin ? this.skin.place(this.frame(0).points, i, moment) : [...this.frame(moment).points.subarray(3 * i, 3 * i + 3)]);
+    const one = placeAt(this.shown), other = blend ? placeAt(next) : one;
+    return [0, 1, 2].map((k) => this.middle[k] + (1 - blend) * one[k] + blend * other[k]);
   }
 }

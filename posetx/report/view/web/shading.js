@@ -4,12 +4,34 @@ const ROLE_COLOURS = { scan: [44, 132, 150], target: [178, 187, 202], result: [2
 
 const VERTEX = `
   uniform float blend; uniform float size; uniform float reach;
+  #ifdef SKINNED
+    uniform highp sampler2D maps; uniform int moment;
+    attribute vec4 joints; attribute vec4 shares;
+    vec3 carried(vec4 at, int row) {
+      vec3 sum = vec3(0.0);
+      row = min(row, textureSize(maps, 0).y - 1);
+      for (int j = 0; j < 4; j++) {
+        int c = 3 * int(joints[j] + 0.5);
+        sum += shares[j] * vec3(
+          dot(texelFetch(maps, ivec2(c, row), 0), at),
+          dot(texelFetch(maps, ivec2(c + 1, row), 0), at),
+          dot(texelFetch(maps, ivec2(c + 2, row), 0), at));
+      }
+      return sum;
+    }
+    vec3 at(vec4 rest) { return mix(carried(rest, moment), carried(rest, moment + 1), blend); }
+  #endif
   attribute vec3 next; attribute vec3 turned; attribute vec4 tint;
   varying vec3 vNormal; varying vec3 vTint; varying vec2 vPlace;
   void main() {
-    vec4 seen = modelViewMatrix * vec4(mix(position, next, blend), 1.0);
+    #ifdef SKINNED
+      vec3 place = at(vec4(position, 1.0)), across = at(vec4(normal, 0.0));
+    #else
+      vec3 place = mix(position, next, blend), across = mix(normal, turned, blend);
+    #endif
+    vec4 seen = modelViewMatrix * vec4(place, 1.0);
     gl_Position = projectionMatrix * seen;
-    vNormal = normalMatrix * mix(normal, turned, blend);
+    vNormal = normalMatrix * across;
     vTint = tint.rgb;
     vPlace = uv;
     gl_PointSize = clamp(size * reach / max(-seen.z, 1e-6), 1.5, 48.0);
@@ -46,17 +68,17 @@ const FRAGMENT = `
     gl_FragColor = vec4(base, opacity);
   }`;
 
-/** A material for a part of a figure; `discs` for points. */
-function materialOf(discs) {
+/** A material for a part of a figure; `discs` for points, `skinned` for what joints move. */
+function materialOf(discs, skinned) {
   return new THREE.ShaderMaterial({
     vertexShader: VERTEX,
     fragmentShader: FRAGMENT,
     side: THREE.DoubleSide,
-    defines: discs ? { DISCS: 1 } : {},
+    defines: { ...(discs && { DISCS: 1 }), ...(skinned && { SKINNED: 1 }) },
     uniforms: {
       blend: { value: 0 }, size: { value: 0 }, reach: { value: 1 }, plain: { value: new THREE.Vector3(0.7, 0.7, 0.7) },
       coloured: { value: 0 }, textured: { value: 0 }, cut: { value: 0 }, lit: { value: 1 }, opacity: { value: 1 },
-      image: { value: null },
+      image: { value: null }, maps: { value: null }, moment: { value: 0 },
     },
   });
 }

@@ -32,6 +32,7 @@ class Stage {
     figures.forEach((figure, i) => this.scene.add(figure.object, this.shadows[i]));
     canvas.addEventListener("webglcontextrestored", () => this.draw());
     this.asked = false;
+    this.share = figures.length ? figures[0].share : 0;
     this.pace = new Pace(this);
     this.place();
     this.view("slanted");
@@ -52,17 +53,29 @@ class Stage {
       const { low, high } = families.get(figure.subject.family), scale = sizes.get(figure.subject.family);
       const origin = [(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2];
       const turn = figure.subject.rotation;
-      const moved = turn.map((row, k) => scale * (row[0] * figure.middle[0] + row[1] * figure.middle[1] + row[2] * figure.middle[2] - origin[k]));
+      const moved = turn.map((row, k) => scale * (dot(row, figure.middle) - origin[k]));
       figure.object.matrix.set(
         scale * turn[0][0], scale * turn[0][1], scale * turn[0][2], moved[0],
         scale * turn[1][0], scale * turn[1][1], scale * turn[1][2], moved[1],
         scale * turn[2][0], scale * turn[2][1], scale * turn[2][2], moved[2], 0, 0, 0, 1);
-      figure.object.matrixWorldNeedsUpdate = true;
+      figure.home = moved;
+      figure.scale = scale;
       const size = high.map((value, k) => scale * (value - low[k]));
       figure.spacing = figure.isMesh ? 0 : scale * spacingOf(figure);
       // what is wider than it is tall brings its own ground
       const flat = Math.max(size[0], size[2]) > 1.25 * size[1];
       this.shadows[i].scale.set(flat ? 0 : 1.15 * size[0] + 0.1, flat ? 0 : 1.5 * size[2] + 0.15, 1);
+    });
+    this.follow(this.share);
+  }
+
+  /** Put the figures back by how far they have gone at a share of the time. */
+  follow(share) {
+    this.share = share;
+    const way = wayAt(share);
+    this.figures.forEach(({ object, subject, home, scale }) => {
+      subject.rotation.forEach((row, k) => { object.matrix.elements[12 + k] = home[k] - scale * dot(row, way); });
+      object.matrixWorldNeedsUpdate = true;
     });
   }
 
@@ -200,7 +213,7 @@ class Stage {
 }
 
 /** The box of a figure in its upright frame, all moments, without the few points far from all others. */
-function uprightBox(figure, frames = figure.subject.frames) {
+function uprightBox(figure, frames) {
   const { subject, isMesh } = figure;
   const low = [], high = [];
   subject.rotation.forEach((row) => {
@@ -245,7 +258,7 @@ function heightOf({ low, high }) {
 /** About the distance of neighbours in a cloud that lies on a surface as large as its box's front. */
 function spacingOf(figure) {
   if (figure.gap === undefined) {
-    const { low, high } = uprightBox(figure);
+    const { low, high } = uprightBox(figure, figure.subject.apart && figure.subject.frames.slice(0, 1));
     const size = high.map((value, k) => value - low[k]);
     const area = size[0] * size[1] + size[1] * size[2] + size[0] * size[2];
     figure.gap = Math.sqrt(area / Math.max(figure.subject.kept, 1));

@@ -5,7 +5,7 @@
 //     --banner:js='/* three.js r187, MIT licence, see three.LICENSE.txt */'
 
 export {
-  BufferAttribute, BufferGeometry, DoubleSide, LinearSRGBColorSpace, Mesh, NoColorSpace, PerspectiveCamera, PlaneGeometry,
-  Points, RepeatWrapping, Scene, ShaderMaterial, Sphere, Texture, Vector3, WebGLRenderer,
+  BufferAttribute, BufferGeometry, DataTexture, DoubleSide, FloatType, LinearSRGBColorSpace, Mesh, NoColorSpace,
+  PerspectiveCamera, PlaneGeometry, Points, RepeatWrapping, Scene, ShaderMaterial, Sphere, Texture, Vector3, WebGLRenderer,
 } from "three";
 export { OrbitControls } from "three/addons/controls/OrbitControls.js";
