@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -104,7 +105,7 @@ def test_without_blender_the_line_says_what_to_install(tmp_path, monkeypatch) ->
         assert caught.value.exit_code == 3
         for word in ("FBX", "posetx[blender]", "Python 3.11", "POSETX_BLENDER"):
             assert word in line
-    with pytest.raises(MissingError, match=r"out\.usdz: USDZ files are read and written by"):
+    with pytest.raises(MissingError, match=r"out\.usdz: USDZ files need Blender, and"):
         check_output_suffix(tmp_path / "out.usdz", tmp_path / "a.glb")
 
 
@@ -213,7 +214,12 @@ def test_ctrl_c_ends_the_child(tmp_path, monkeypatch) -> None:
     """
     path = stand_in(tmp_path, monkeypatch, code)
     reading = f"from posetx.files.targets import read_target; read_target({str(path)!r})"
-    parent = subprocess.Popen([sys.executable, "-c", reading], stderr=subprocess.DEVNULL)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", reading],
+        stderr=subprocess.DEVNULL,
+        # what is started in the background of a shell ignores it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         assert parent.poll() is None
         time.sleep(0.02)

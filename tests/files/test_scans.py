@@ -224,7 +224,7 @@ BAD = {
     "magic.npy": ("hello", "cannot be read"),
     "cut.glb": ("glTF", "truncated"),
     "cut.stl": ("solid x\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\n", "truncated"),
-    "scan.fbx": ("x", "unknown scan format"),
+    "scan.max": ("x", "unknown scan format"),
     "nosuffix": ("x", "unknown scan format"),
 }
 

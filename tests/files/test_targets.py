@@ -293,7 +293,7 @@ def test_save_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="vertices are"):
         target.save(out, target.vertices[:-1])
     with pytest.raises(UsageError, match="unknown output format"):
-        target.save(tmp_path / "o.fbx", target.vertices)
+        target.save(tmp_path / "o.max", target.vertices)
     with pytest.raises(UsageError, match="cannot be written"):
         target.save(tmp_path / "o.gltf", target.vertices)
 
@@ -343,7 +343,7 @@ BAD_TARGETS = {
     "cuttext.stl": (make_stl(False)[:-40], "truncated"),
     "huge.off": ("OFF\n1000000000 1000000000 0\n0 0 0\n", "truncated"),
     "not.off": ("4 4 0\n", "does not begin"),
-    "shape.fbx": ("x", "unknown mesh format"),
+    "shape.max": ("x", "unknown mesh format"),
     "noname": ("x", "unknown mesh format"),
     "cut.glb": (b"glTF\2\0\0\0\xff\0\0\0", "truncated"),
     "words.gltf": ("not json", "no readable glTF"),

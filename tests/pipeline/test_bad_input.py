@@ -131,7 +131,7 @@ NOT_SCANS: dict[str, tuple[bytes, str]] = {
         "".join(f"{t} {2 * t} {3 * t}\n" for t in range(500)).encode(),
         "lie on one line",
     ),
-    "scan.fbx": (b"Kaydara FBX Binary", "unknown scan format"),
+    "scan.max": (b"3ds Max", "unknown scan format"),
 }
 
 

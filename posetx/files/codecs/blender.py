@@ -155,7 +155,7 @@ def found_blender(path: Path) -> Blender:
         return find_blender()
     except MissingError as error:
         kind = path.suffix[1:].upper()
-        raise MissingError(f"{path}: {kind} files are read and written by {error}") from None
+        raise MissingError(f"{path}: {kind} files need Blender, and {error}") from None
 
 
 def _failure(path: Path, blender: Blender, child: Ended) -> Exception:

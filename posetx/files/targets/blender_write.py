@@ -13,7 +13,7 @@ import numpy as np
 from posetx.files.atomic import written
 from posetx.files.beside import IMAGES
 from posetx.files.checks import only_posetx_errors, problem, read_bytes
-from posetx.files.codecs.blender import ask
+from posetx.files.codecs.blender import ask, found_blender
 from posetx.files.codecs.glb import encode_glb
 from posetx.files.codecs.gltf import Gltf
 from posetx.files.targets.sidecars import copy_beside
@@ -46,6 +46,7 @@ def made_by_blender(
     PosetxError
         Blender failed
     """
+    found_blender(path)  # without one the output's format is to blame, not the source's
     with tempfile.TemporaryDirectory(prefix="posetx-") as private:
         made = Path(private) / f"{path.stem}{path.suffix.lower()}"
         task = {
