@@ -53,6 +53,8 @@ first of what is farther inside, as all of a body is below its back, the second 
 LEAST, FILLED, STANDS = 0.05, 0.4, 0.4
 """Such a share of all points is on either side of a top, so much of it is seen, and such a share of
 what is on it is farther inside."""
+FACE = (0.02, 0.03)
+"""A flat face has at least this times the squared extent of the scene, and this share of it."""
 FOOT = 0.06
 """A point just above the plane is kept with body above it within this share of the extent."""
 UNDER = 0.012
@@ -102,6 +104,31 @@ def find_planes(points: Floats, seed: int = 0, most: int = 4) -> list[Plane]:
         if len(rest) < 50:
             return []  # nothing but planes: not for us to decide which of them is the body
     return found
+
+
+def flat_faces(points: Floats, seed: int = 0, most: int = 8) -> Mask:
+    """Which points (n,) lie in faces that are flat and sharp, such as the sides of a crate."""
+    rng = np.random.default_rng(seed)
+    flat = np.zeros(len(points), dtype=bool)
+    scene = robust_extent(points)
+    rest = points[working_set(points, scene / RESOLUTION, 60_000)[0]]
+    gap, least = spacing(rest), FACE[1] * len(rest)
+    sample = rest[np.sort(rng.permutation(len(rest))[:SAMPLE])]
+    for _ in range(most):
+        if len(sample) < 60:
+            break
+        fitted = _refine(rest, *_best_hypothesis(sample, THIN * scene, rng), scene)
+        if fitted is None:
+            break
+        normal, offset, half_width = fitted
+        height = np.abs(rest @ normal - offset)
+        on = height <= half_width
+        shell = (height > half_width) & (height <= 3.0 * half_width)
+        sharp = on.sum() > least and shell.sum() < SHARP * on.sum()
+        if sharp and _Patch(rest[on], normal, 2.0 * gap).area > FACE[0] * scene**2:
+            flat |= np.abs(points @ normal - offset) <= 1.5 * half_width
+        sample = sample[np.abs(sample @ normal - offset) > max(half_width, THIN * scene)]
+    return flat
 
 
 def plane_mask(points: Floats, plane: Plane) -> Mask:

@@ -7,7 +7,7 @@ result = pipeline.give(reading, ready)   any reading to any target
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -124,17 +124,21 @@ class Pipeline:
         stages = Stages(on_stage)
         with stages("clean"):
             seen = seen or measured(scan, clean)
-            points, kept, cleaning, notes = seen.points, seen.kept, seen.cleaning, seen.notes
-            if clean and start is None and up == front == "auto":
-                lying = lies_on(points, seen.planes)
-                if lying:
-                    up = lying
-                    notes.append(f"the person lies on something, so {up} is up; use `up` if not")
         if start is not None:
-            read = self.thorough.follow(points, start, stages)
+            read = self.thorough.follow(seen.points, start, stages)
         else:
             reader = self.thorough if refine else self.swift
-            read = reader.read(points, up, front, clean, stages)
+            tried = [seen]
+
+            def others() -> Iterator[tuple[Floats, str]]:
+                for other in tried[0].others:
+                    tried.append(other)
+                    yield other.points, _up(other, up, front)
+
+            read = reader.read(seen.points, _up(seen, up, front), front, clean, stages, others())
+            seen = tried[read.chosen]
+            seen.notes += _choices(seen, up, front, read.chosen)
+        points, kept, cleaning, notes = seen.points, seen.kept, seen.cleaning, seen.notes
         if not read.of_body.all():
             left = int(read.of_body.sum())
             why = "far from the fitted body: furniture, or something held"
@@ -236,6 +240,24 @@ class Pipeline:
         ready = self.prepare(target, o.target_up, o.target_front, o.refine, on_stage)
         reading = self.read(scan, o.up, o.front, o.clean, o.refine, on_stage)
         return self.give(reading, ready, o.heading, o.restore, o.bake, on_stage)
+
+
+def _up(seen: Measured, up: str, front: str) -> str:
+    """The axis that is up: as asked for, or of somebody who lies on something that of the floor."""
+    return lies_on(seen.points, seen.planes) or up if up == front == "auto" else up
+
+
+def _choices(seen: Measured, up: str, front: str, chosen: int) -> list[str]:
+    """What a user should know of how the points that were read were chosen and turned."""
+    notes = []
+    if chosen:
+        notes.append(
+            "what cleaning kept at first does not look like a person, other points of the scan "
+            "were read; crop the scan if they are the wrong ones"
+        )
+    if (lying := _up(seen, up, front)) != up:
+        notes.append(f"the person lies on something, so {lying} is up; use `up` if not")
+    return notes
 
 
 def _doubts(reading: Reading, ready: ReadyTarget) -> list[str]:

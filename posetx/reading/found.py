@@ -33,7 +33,8 @@ class PoseReading:
     end, of which ``samples`` (P, 3) are an even sample. ``missed`` is None where nothing was
     fitted; so is ``noise``, that of the points about the fitted body (see `Ended`). ``figure`` is
     that body, in the frame that ``code`` is of; where nothing was fitted the neutral one. How
-    badly it explains the scan, and the scan it, is ``misfit``, 0 to 1.6.
+    badly it explains the scan, and the scan it, is ``misfit``, 0 to 1.6. ``chosen`` is 0, or which
+    other points were read in the place of those that were given: 1 for the first others.
     """
 
     orientation: Orientation
@@ -45,6 +46,7 @@ class PoseReading:
     samples: Floats
     noise: float | None = None
     misfit: float | None = None
+    chosen: int = 0
 
     @property
     def metre(self) -> float:
@@ -77,12 +79,15 @@ class PoseReading:
 class FittedBody:
     """A body fitted to a scan: what share of it is far from the scan, points of it (M, 3).
 
+    What share of it is far that should be ``in_sight`` is a number of its own.
+
     They are in the scan's frame, in which an adult's metre is ``metre`` long; so are the samples
     (P, 3) of the scan that it was fitted to, and ``lift`` (P,), see :class:`Seen`.
     """
 
     figure: Figure
     missed: float
+    in_sight: float
     surface: Floats
     metre: float
     samples: Floats

@@ -47,6 +47,8 @@ class Orientation:
     other direction (more than 45 degrees away) is worse, as a share of ``distance``. ``rivals``
     are those other directions that are little worse, best first. ``up`` is the scan's own axis; of
     a person who lies it is not the body's. The less ``habit``, the more usual is the direction.
+    ``badness`` is how badly a body fitted in this direction explains the scan, as the network's
+    distance and the misfit together say; 0 where none was fitted.
     """
 
     rotation: Floats  # (3, 3)
@@ -55,6 +57,7 @@ class Orientation:
     margin: float
     rivals: tuple[Orientation, ...] = ()
     habit: float = 1.0
+    badness: float = 0.0
 
     @property
     def tilt(self) -> Floats:
