@@ -53,7 +53,7 @@ LEANS = math.pi / 4
 #: what explains a cloud as badly as this may be no body's (`Orientation.badness`): bare people have
 #: at most 0.006 (16 of `scan`), dressed and noisy ones 0.011, crates, rims and arms alone that were
 #: taken for one 0.012 to 0.03; something else is, if it is explained so many times better
-STRANGE, FAMILIAR = 0.008, 1.5
+STRANGE, FAMILIAR = 0.008, 1.1
 #: the network's word on a point's being no body's, from which on the scan is tried without it
 CLUTTER = 0.1
 

@@ -62,6 +62,7 @@ def test_a_person_alone_is_nothing_else(crate: Standing) -> None:
     assert all(len(other.index) < len(person) for other in others)
 
 
+@pytest.mark.slow
 def test_who_is_less_than_what_is_beside_is_read(pipeline: Pipeline, crate: Standing) -> None:
     """The rim of a turntable, apart from who stands on it, has more points."""
     person = crate.points[on_the_crate(crate)][::2]
