@@ -79,15 +79,12 @@ class PoseReading:
 class FittedBody:
     """A body fitted to a scan: what share of it is far from the scan, points of it (M, 3).
 
-    What share of it is far that should be ``in_sight`` is a number of its own.
-
     They are in the scan's frame, in which an adult's metre is ``metre`` long; so are the samples
     (P, 3) of the scan that it was fitted to, and ``lift`` (P,), see :class:`Seen`.
     """
 
     figure: Figure
     missed: float
-    in_sight: float
     surface: Floats
     metre: float
     samples: Floats

@@ -203,7 +203,7 @@ class PoseReader:
             last = self._known(start, samples, rotation)
             figure = fit.followed(cloud, code, last)
             seen = Seen.of(cloud, code.features)
-            body = _fitted_body(fit, figure, samples, rotation, seen, code, None)
+            body = _fitted_body(fit, figure, samples, rotation, seen, code)
             near = body.near(points)
         if near.mean() < LEAST_BODY:
             near[:] = True
@@ -275,7 +275,7 @@ class PoseReader:
                     continue
                 code, other = self._searched(fit, begun)
                 badness = other.badness(points)
-                if other.missed <= least and badness <= worst and other.in_sight <= body.in_sight:
+                if other.missed <= least and badness <= worst:
                     body, least, worst = other, other.missed, badness
                     read = replace(read, orientation=found, code=code, of_body=used, samples=fewer)
             if body is was:  # none was better
@@ -307,8 +307,7 @@ class PoseReader:
 
     def _searched(self, fit: BodyFit, begun: _Begun) -> tuple[PoseCode, FittedBody]:
         figure, code = fit.searched(begun.fit), begun.code
-        seen, sides = begun.fit.seen, begun.fit.sides
-        body = _fitted_body(fit, figure, begun.samples, begun.rotation, seen, code, sides)
+        body = _fitted_body(fit, figure, begun.samples, begun.rotation, begun.fit.seen, code)
         return fit.posed(code, figure), body
 
     def _ended(
@@ -350,22 +349,15 @@ class PoseReader:
 
 
 def _fitted_body(
-    fit: BodyFit,
-    figure: Figure,
-    samples: Floats,
-    rotation: Floats,
-    seen: Seen,
-    code: PoseCode,
-    sides: Sides | None,
+    fit: BodyFit, figure: Figure, samples: Floats, rotation: Floats, seen: Seen, code: PoseCode
 ) -> FittedBody:
     """A figure (1), fitted to what is ``seen`` of samples (P, 3), in the scan's frame."""
     # also of what was hidden
     missed = float(fit.search.misfit(figure, seen).body)
-    in_sight = missed if sides is None else float(fit.search.misfit(figure, seen, sides).body)
     surface = fit.fine.place(figure).surface[0].double().cpu().numpy()
     metre, lift = metre_of(samples), lifts(code.features)[0].double().cpu().numpy()
     surface = metre * (surface @ rotation) + samples.mean(0)
-    return FittedBody(figure, missed, in_sight, surface, metre, samples, metre * lift)
+    return FittedBody(figure, missed, surface, metre, samples, metre * lift)
 
 
 def _leaning(pelvis: torch.Tensor) -> float:
