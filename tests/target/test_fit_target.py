@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from posetx.bodies.body import BodyModel
+from posetx.bodies.body import BodyModel, global_rotations, relative_rotations
 from posetx.bodies.skeleton import JOINTS
+from posetx.data.identities import draw_rest_poses
 from posetx.data.poses import PoseBank
+from posetx.data.wardrobe.wardrobe import Wardrobe
+from posetx.evaluation.dressed import dressed
+from posetx.evaluation.protocols import eligible_bodies
 from posetx.geometry.rotations import matrix_from_axis_angle
 from posetx.models.checkpoint import load_model
 from posetx.models.predictor import IdentityFrame, Predictor, pose_sample
-from posetx.target.prepared import Prepared, TargetFit, give
+from posetx.target.prepared import PLAIN, Prepared, TargetFit, at_rest, give
 from tests.measures import geodesic_degrees, improved
 
 CPU = torch.device("cpu")
@@ -129,3 +133,42 @@ def test_an_arm_in_the_ribs_is_an_arm_whichever_way_the_triangles_are_wound(
     wrong = [np.abs(weights - truth).sum(1).mean() for weights in (told, inward, untold)]
     assert max(wrong[:2]) < 0.05, wrong
     assert wrong[2] < 0.1
+
+
+def test_characters_are_made_at_rest(body: BodyModel, all_banks: dict[str, PoseBank]) -> None:
+    rest = draw_rest_poses(body, 32, torch.Generator().manual_seed(0))
+    assert all(at_rest(one) for one in rest.split(1))
+    local = relative_rotations(rest[:1])
+    for joint, degrees, still in (
+        ("shin.L", 40, False),
+        ("chest", 40, False),
+        ("hand.L", 60, True),
+    ):
+        bent = local.clone()
+        turn = matrix_from_axis_angle(torch.tensor([np.radians(degrees), 0, 0]).float())
+        bent[0, JOINTS.index(joint)] = bent[0, JOINTS.index(joint)] @ turn
+        assert at_rest(global_rotations(bent)) == still
+    posed = all_banks["unseen"].draw(200, torch.Generator().manual_seed(0))
+    assert np.mean([at_rest(one) for one in posed.split(1)]) < 0.3
+
+
+def test_clothes_do_not_bend_who_stands_at_rest(fit: TargetFit, body: BodyModel) -> None:
+    """The fitted body leans to where cloth and hair are; the network knows them."""
+    rest = draw_rest_poses(body, 2, torch.Generator().manual_seed(0))
+    wardrobe, rows, away = Wardrobe(body), eligible_bodies(body), []
+    for seed, pose in enumerate(rest):
+        who = dressed(wardrobe, body.bank[rows[seed]], seed)
+        vertices, faces = who.pose(pose).double().numpy(), who.figure.faces.numpy()
+        ready = fit.prepare(IdentityFrame.of(vertices, faces).to_normal(vertices), faces)
+        assert ready.estimate is not None
+        away.append(float(geodesic_degrees(ready.estimate.rotations, pose[None]).mean()))
+    assert np.mean(away) < 8
+
+
+def test_a_bare_body_at_rest_is_fitted_to_the_millimetre(fit: TargetFit, body: BodyModel) -> None:
+    rest = draw_rest_poses(body, 1, torch.Generator().manual_seed(1))
+    vertices, faces = body.pose(body.bank[9:10], rest)[0].double().numpy(), body.faces.numpy()
+    ready = fit.prepare(IdentityFrame.of(vertices, faces).to_normal(vertices), faces)
+    assert ready.estimate is not None and ready.noise is not None
+    assert ready.noise < PLAIN
+    assert float(geodesic_degrees(ready.estimate.rotations, rest)[0, :5].max()) < 1.5
