@@ -64,6 +64,8 @@ class Target(ABC):
         which of the file's objects or nodes each triangle is of, see `object_name`; -1 none
     face_skeleton : (m,) int64 or None
         which of the file's skeletons moves each triangle, -1 none; None in a file without any
+    made_of : set of Path
+        other files that it is made of, beside those that :meth:`beside` finds in it
     """
 
     # The suffixes that are written without loss, and what only those can hold.
@@ -80,6 +82,7 @@ class Target(ABC):
         self.notes = list(notes or [])
         self.face_object = np.full(len(self.faces), -1)
         self.face_skeleton: np.ndarray | None = None
+        self.made_of: set[Path] = set()
         # What a plain triangle format cannot hold: "quads", "materials".
         self.extras: list[str] = []
         self._check()
@@ -212,11 +215,17 @@ class Target(ABC):
         return None
 
     def beside(self, path: Path) -> set[Path]:
-        """Files that may be written beside `path` when it is, and those that they are copies of."""
-        found = self._beside(self.path)
-        if path.suffix.lower() in self.own_suffixes:
+        """Files that may be written beside `path` when it is, and those that they are copies of.
+
+        A folder among them stands for all that is in it.
+        """
+        found = self._beside(self.path) | self.made_of
+        suffix = path.suffix.lower()
+        if suffix in blender.WITH_TEXTURES:
+            found.add(path.parent / blender.TEXTURES)
+        if suffix in self.own_suffixes:
             return found | self._beside(path)
-        if path.suffix.lower() == ".obj":
+        if suffix == ".obj":
             with suppress(PosetxError):  # what it wears is damaged, and left out
                 found |= files_beside(path, self.dress(self.vertices) or Dress())
         return found
