@@ -17,8 +17,7 @@ from posetx.files.codecs import blender, meshlab
 from posetx.files.dress import Dress
 from posetx.files.looks import Looks
 from posetx.files.targets.blender_write import by_blender
-from posetx.files.targets.dressed import SUFFIXES, write_dressed
-from posetx.files.targets.dressed_obj import files_beside
+from posetx.files.targets.dressed import SUFFIXES, files_beside, holds, lost_in, write_dressed
 from posetx.geometry.mesh import weld
 from posetx.geometry.rig import Rig, RigPose
 
@@ -225,7 +224,7 @@ class Target(ABC):
             found.add(path.parent / blender.TEXTURES)
         if suffix in self.own_suffixes:
             return found | self._beside(path)
-        if suffix == ".obj":
+        if suffix in SUFFIXES:
             with suppress(PosetxError):  # what it wears is damaged, and left out
                 found |= files_beside(path, self.dress(self.vertices) or Dress())
         return found
@@ -247,12 +246,13 @@ class Target(ABC):
                 dress = self.dress(vertices)
             except PosetxError as error:  # what it wears is damaged, the mesh is not
                 notes.append(str(error))
-        if dress is None:
+        if dress is None or not holds(path, dress):
+            dress = None
             import trimesh  # here, because its start-up time is felt
 
             export(trimesh.Trimesh(vertices, self.faces, process=False), path)
         else:
-            lost = [what for what in lost if what not in dress.carried] + dress.lost
+            lost = lost_in(path, dress, lost)
             if suffix == ".glb" and len(np.unique(self.faces)) < len(vertices):
                 lost.append("vertices of no triangle")
             notes += write_dressed(path, self.welds()[1], vertices, self.faces, dress)
