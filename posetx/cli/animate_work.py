@@ -61,6 +61,7 @@ class Settings:
     in_place: bool
     smooth: float | None
     poses: Path | None
+    hold_feet: bool = True
 
     def check(self) -> None:
         """Raises UsageError for what is impossible."""
@@ -245,7 +246,7 @@ class AnimateWork(Work):
             animator = Animator(self.pipeline.predictor, self.ready)
             restore = self.options.restore and shaped
             by: By = "morphs" if shaped else "skeleton"
-            animated = Animated(animator, motion, name, by, restore)
+            animated = Animated(animator, motion, name, by, restore, settings.hold_feet)
             notes = animated.save(output, lambda: step("giving the motion to the target"))
             if preview:
                 from posetx.report.animated import draw_animated
