@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from posetx.bodies.skeleton import JOINTS
 from posetx.cli.common import check_input, explain, in_options
 from posetx.cli.work import Work
 from posetx.errors import FieldError, UsageError
@@ -342,5 +343,7 @@ def _gaps(frames: list[Frame]) -> list[str]:
 
 
 def _row(frame: Frame) -> dict[str, Any]:
-    row = {key: value for key, value in vars(frame).items() if key != "body"}
+    row = {key: value for key, value in vars(frame).items() if key not in ("body", "joints")}
+    if frame.joints is not None:
+        row["joint_confidence"] = dict(zip(JOINTS, frame.joints.round(4).tolist(), strict=True))
     return {key: value for key, value in row.items() if key != "error" or value is not None}
