@@ -3,7 +3,7 @@
     python -m examples.make.rigs [--count 40] [--details FILE.json]
 
 Dressed figures, half of them with the proportions of cartoons, are read as targets. Their joints
-and weights are known. The table goes into `docs/rig.md`. A figure takes some 10 s.
+and weights are known. The table goes into `docs/animate.md`. A figure takes some 10 s.
 """
 
 from __future__ import annotations
