@@ -147,7 +147,7 @@ def test_two_hundred_thousand_vertices_are_skinned_by_the_card(
     assert len(points) > 200_000 and (tmp_path / "page.html").stat().st_size < 15e6
     browser.open(tmp_path / "page.html")
     top = int(points[:, 1].argmax())
-    slide(browser, 0.5)
+    browser.value("posetxView.go(0.5)")
     there = browser.value(f"posetxView.vertex(0, {top})")
     assert there == pytest.approx(points[top] + [0.4, 0, 0], abs=1e-3)
     spent = browser.value(
@@ -156,16 +156,10 @@ def test_two_hundred_thousand_vertices_are_skinned_by_the_card(
         " return (performance.now() - begin) / 200; })()"
     )
     assert spent < 2, f"{spent} ms of script a moment"
-    # without a card, too: with fewer triangles while it moves
-    fine, coarse = browser.value(
-        "(() => { const { stage } = posetxView, taken = [];"
-        " const gl = stage.renderer.getContext(), one = new Uint8Array(4);"
-        " for (const coarse of [false, true]) { stage.pace.set(coarse); stage.render();"
-        "   const begin = performance.now();"
-        "   for (let i = 0; i < 3; i += 1) { posetxView.go(i / 3); stage.render();"
-        "     gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, one); }"
-        "   taken.push((performance.now() - begin) / 3); }"
-        " stage.pace.set(false); return taken; })()"
+    # a slow machine draws fewer of its triangles while it moves, in the middle of its way, too
+    few, every = browser.value(
+        "(() => { posetxView.go(0.5); const f = posetxView.figures[0];"
+        " const n = () => f.geometry.index.count / 3;"
+        " f.setCoarse(true); const few = n(); f.setCoarse(false); return [few, n()]; })()"
     )
-    assert coarse < fine
-    Path("/tmp/taken_rates.txt").write_text(f"{spent} {fine} {coarse}")
+    assert 3_000 < few < 60_000 and every == len(faces)
