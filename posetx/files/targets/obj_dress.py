@@ -127,9 +127,9 @@ def _see_through(entry: MtlEntry, image: int, library: Library, lost: list[str])
         made = with_opacity(color, library.images[other])
     if made is None:
         _add(lost, "textures of opacity alone")
-        return image, OPAQUE
+        return image, OPAQUE if image == NONE else transparency(library.images[image])
     name = f"{_stem(entry.image)}_{_stem(entry.opacity_image)}".strip("_")
-    return library.add(name, made), transparency(made)
+    return library.add(f"{entry.image}\n{entry.opacity_image}", name, made), transparency(made)
 
 
 def _normals_of(entry: MtlEntry, library: Library, lost: list[str]) -> int:

@@ -133,10 +133,10 @@ class Library:
                 self._places[name] = -1
         return self._places[name]
 
-    def add(self, name: str, data: bytes) -> int:
-        """The place of an image that is made of others; of one name there is one."""
-        if name not in self._places:
+    def add(self, made_of: str, name: str, data: bytes) -> int:
+        """The place of an image that is made of others, once for each that it is `made_of`."""
+        if made_of not in self._places:
             self.images.append(data)
             self.names.append(name)
-            self._places[name] = len(self.images) - 1
-        return self._places[name]
+            self._places[made_of] = len(self.images) - 1
+        return self._places[made_of]
