@@ -204,6 +204,7 @@ class Poser:
         smooth: float | None = None,
         heading: Heading = "target",
         by: By = "skeleton",
+        hold_feet: bool = True,
     ) -> Animated:
         """Give the motion of a clip or of scans to a target.
 
@@ -216,6 +217,7 @@ class Poser:
             much as their noise asks for
         heading : "target" begins as the target faced, "scan" as the first scan stands
         by : what a GLB moves the target by, "skeleton" or "morphs"
+        hold_feet : whether feet that stand stay where they are
 
         Returns
         -------
@@ -250,7 +252,8 @@ class Poser:
             frames = list(follower.frames(list(scans)))
             motion = motion_of(self.pipeline.body, frames, fps or FPS).smoothed(smooth)
         animator = Animator(self.pipeline.predictor, target)
-        return Animated(animator, motion.faced(heading), by=by, restore=by == "morphs")
+        motion = motion.faced(heading)
+        return Animated(animator, motion, by=by, restore=by == "morphs", hold_feet=hold_feet)
 
     def transfer(
         self, scan: Any, target: Any, output: str | Path | None = None, **options: Any

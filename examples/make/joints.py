@@ -13,10 +13,12 @@ import sys
 
 from posetx.pipeline.pipeline import Pipeline
 from posetx.studies.joint_confidence import curves_and_table, measure
-from posetx.studies.joint_scans import CUT
+from posetx.studies.joint_scans import CUT, KINDS
 from posetx.system.console import progress_bar
 
 SCANS, CUT_SCANS, SEED = 40, 15, 3
+#: two of each kind: what curves are worth is told by scans that they were not fitted to
+LEAST = 2 * len(KINDS)
 
 
 def main() -> None:
@@ -24,6 +26,8 @@ def main() -> None:
     parser.add_argument("--scans", type=int, default=SCANS, help="of all kinds")
     parser.add_argument("--cut", type=int, default=CUT_SCANS, help="without some limbs")
     arguments = parser.parse_args()
+    if arguments.scans < LEAST:
+        parser.error(f"--scans {arguments.scans}: each is told by others; give {LEAST} or more")
     pipeline = Pipeline.load()
     with progress_bar() as bar:
         task = bar.add_task("scans", total=arguments.scans + arguments.cut)

@@ -42,12 +42,13 @@ class Case:
     """A figure near an A- or a T-pose, what shows the pose to take, and where it should come."""
 
     who: Character
+    kind: str  # "bare", "dressed", or "cartoon": dressed, and of such proportions
     points: np.ndarray  # (p, 3) of another, bare body
     truth: np.ndarray  # (n, 3)
 
 
-def cases(count: int, seed: int = SEED) -> Iterator[Case]:
-    """Bare and dressed figures in turn, in poses that no training saw."""
+def cases(count: int, seed: int = SEED, bare: bool = True) -> Iterator[Case]:
+    """Bare and dressed figures in turn, or dressed ones alone, in poses that no training saw."""
     body = BodyModel.load()
     rows, bank, wardrobe = eligible_bodies(body), unseen_poses(body, None), Wardrobe(body)
     generator = torch.Generator().manual_seed(seed)
@@ -56,7 +57,10 @@ def cases(count: int, seed: int = SEED) -> Iterator[Case]:
         source, own = body.bank[pick]
         rest = draw_rest_poses(body, 1, generator)
         who = dressed(wardrobe, own, seed + number)
-        if number % 2 == 0:
+        undressed = bare and number % 2 == 0
+        cartoon = bool((who.identity.scales != 1).any())
+        kind = "bare" if undressed else "cartoon" if cartoon else "dressed"
+        if undressed:
             who.identity.scales[:] = 1
             who = Dressed(Figure.bare(body), who.identity, generator)
         figure, identity = who.figure, who.identity
@@ -72,7 +76,7 @@ def cases(count: int, seed: int = SEED) -> Iterator[Case]:
             placed[0].double().numpy(),
         )
         points = body.pose(source[None], turns)[0].double().numpy()
-        yield Case(character, points, truth[0].double().numpy())
+        yield Case(character, kind, points, truth[0].double().numpy())
 
 
 def transfers(

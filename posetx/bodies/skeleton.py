@@ -33,6 +33,7 @@ BONE_END = {
 
 #: the joints that the thighs and shins begin and end at
 LEG_BONES = ((13, 14), (14, 15), (16, 17), (17, 18))
+FEET = (15, 18)
 
 #: the first bone of the body model's rig that belongs to each joint, in the rig's own names;
 #: every other bone goes with its nearest listed ancestor

@@ -71,6 +71,9 @@ def animate(
             show_default=False,
         ),
     ] = None,
+    free_feet: Annotated[
+        bool, typer.Option("--free-feet", help="Let feet that stand slide, as the turns have them.")
+    ] = False,
     poses: Annotated[
         Path | None,
         typer.Option(
@@ -135,6 +138,7 @@ def animate(
         in_place=in_place,
         smooth=smooth,
         poses=poses,
+        hold_feet=not free_feet,
     )
     work = AnimateWork(target, options, model, device, seed, settings)
     files = {"output": output, "preview": preview, "view": view, "summary": summary}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from posetx.bodies.skeleton import JOINTS
 from posetx.cli.common import check_input, explain, in_options
 from posetx.cli.work import Work
 from posetx.errors import FieldError, UsageError
@@ -61,6 +62,7 @@ class Settings:
     in_place: bool
     smooth: float | None
     poses: Path | None
+    hold_feet: bool = True
 
     def check(self) -> None:
         """Raises UsageError for what is impossible."""
@@ -245,7 +247,7 @@ class AnimateWork(Work):
             animator = Animator(self.pipeline.predictor, self.ready)
             restore = self.options.restore and shaped
             by: By = "morphs" if shaped else "skeleton"
-            animated = Animated(animator, motion, name, by, restore)
+            animated = Animated(animator, motion, name, by, restore, settings.hold_feet)
             notes = animated.save(output, lambda: step("giving the motion to the target"))
             if preview:
                 from posetx.report.animated import draw_animated
@@ -341,5 +343,7 @@ def _gaps(frames: list[Frame]) -> list[str]:
 
 
 def _row(frame: Frame) -> dict[str, Any]:
-    row = {key: value for key, value in vars(frame).items() if key != "body"}
+    row = {key: value for key, value in vars(frame).items() if key not in ("body", "joints")}
+    if frame.joints is not None:
+        row["joint_confidence"] = dict(zip(JOINTS, frame.joints.round(4).tolist(), strict=True))
     return {key: value for key, value in row.items() if key != "error" or value is not None}

@@ -34,6 +34,10 @@ class Paint:
         0 to 1
     double_sided : bool
         whether a triangle is seen from behind
+    normal_image : int
+        of the image that has the directions of its normals, as glTF's: green is up; or NONE
+    bump : float
+        by how much they count
     """
 
     name: str = ""
@@ -43,6 +47,8 @@ class Paint:
     mode: str = OPAQUE
     roughness: float = 1.0
     double_sided: bool = True
+    normal_image: int = NONE
+    bump: float = 1.0
 
 
 @dataclass(frozen=True)

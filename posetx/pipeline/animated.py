@@ -45,6 +45,7 @@ class Animated:
     name : of the clip
     by : what moves it: a skeleton, the target's own where it has one that can take poses, or shapes
     restore : whether its surface detail is put back in each frame; the target's own skeleton cannot
+    hold_feet : whether feet that stand stay, see :mod:`posetx.pipeline.feet`
     """
 
     animator: Animator
@@ -52,12 +53,13 @@ class Animated:
     name: str = "clip"
     by: By = "skeleton"
     restore: bool = True
+    hold_feet: bool = True
     _played: tuple[list[RigPose], float] | None = field(default=None, init=False, repr=False)
 
     @cached_property
     def track(self) -> Track:
         """The target's joints in all frames."""
-        return self.animator.track(self.motion)
+        return self.animator.track(self.motion, self.hold_feet)
 
     @property
     def rig(self) -> Rig | None:
@@ -130,7 +132,7 @@ class Animated:
         return list(told)
 
     def _arrays(self, on_frame: Callable[[], None]) -> bytes:
-        """Vertices and joints in the target's frame, rotations as they are read."""
+        """Vertices and joints in the target's frame, rotations of the target upright."""
         ready, vertices = self.animator.ready, []
         for frame in range(len(self.motion)):
             vertices.append(self.vertices(frame).astype(np.float32))
@@ -141,7 +143,7 @@ class Animated:
             vertices=np.stack(vertices),
             faces=ready.target.faces,
             joints=ready.frame.from_normal(self.track.places @ ready.rotation),
-            rotations=self.motion.rotations,
+            rotations=self.track.rotations,
             names=np.array(BVH_WRITTEN),
             parents=np.array(PARENTS),
             fps=np.array(self.motion.fps),

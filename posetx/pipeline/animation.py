@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from posetx.arrays import Floats
 from posetx.bodies.body import forward_kinematics, relative_rotations
-from posetx.bodies.skeleton import BVH_WRITTEN, LEG_BONES, PARENTS
+from posetx.bodies.skeleton import BVH_WRITTEN, FEET, LEG_BONES, PARENTS
 from posetx.errors import PosetxError
 from posetx.files.targets.clip import MorphClip, Skeleton, SkeletonClip
 from posetx.geometry.restore import restore_detail
 from posetx.geometry.rig import Rig, RigPose
 from posetx.models.predictor import Predictor
+from posetx.pipeline.feet import locked
 from posetx.pipeline.motion import Motion
 from posetx.target.ready import ReadyTarget
 from posetx.target.skeleton import by_skeleton
@@ -70,8 +71,8 @@ class Animator:
         bones = [self.joints[end] - self.joints[start] for start, end in LEG_BONES]
         return float(np.linalg.norm(bones, axis=1).sum()) / 2
 
-    def track(self, motion: Motion) -> Track:
-        """The target's joints as they go with a motion.
+    def track(self, motion: Motion, hold_feet: bool = True) -> Track:
+        """The target's joints as they go with a motion; with ``hold_feet`` feet that stand stay.
 
         The pelvis of the first frame is where the target's own is, and goes as far as the motion's,
         as its legs are longer or shorter; the lowest place that any frame reaches is on the
@@ -82,12 +83,17 @@ class Animator:
         places: Floats = forward_kinematics(joints, turns).numpy()
         ratio = self.legs / motion.legs if motion.legs > 0 else 0.0
         way = ratio * (motion.roots - motion.roots[0])
-        track = Track(motion, motion.rotations, places + way[:, None])
+        places = places + way[:, None]
+        rotations = motion.rotations
+        if hold_feet and ratio > 0:
+            ankles = [ratio * motion.joints[:, foot] for foot in FEET]
+            rotations, places = locked(rotations, places, ankles, self.legs, motion.fps)
+        track = Track(motion, rotations, places)
         used = np.unique(self.ready.faces)
         used = used[:: max(len(used) // GROUND, 1)]
         ground = self.ready.ready.vertices[used, 1].min()
         lowest = self._skinned(track, used, slice(1, 2)).min()
-        return Track(motion, motion.rotations, track.places + [0.0, ground - lowest, 0.0])
+        return Track(motion, rotations, places + [0.0, ground - lowest, 0.0])
 
     def skeleton(self) -> Skeleton:
         """That of the target as it stands, in its file's frame."""

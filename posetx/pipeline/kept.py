@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from posetx.arrays import Floats
 from posetx.bodies.skeleton import JOINTS
 from posetx.errors import DAMAGED, PosetxError
 from posetx.files.atomic import write_bytes_atomic
@@ -43,6 +44,7 @@ def keep(path: Path, frame: Frame, asked: Mapping[str, Any]) -> None:
         confidence=np.array(np.nan if frame.confidence is None else frame.confidence),
         misfit=np.array(np.nan if frame.misfit is None else frame.misfit),
         restarted=np.array(frame.restarted),
+        joints=np.full(len(JOINTS), np.nan) if frame.joints is None else frame.joints,
         asked=np.array(_stamp(frame.scan, asked)),
     )
     write_bytes_atomic(path, stream.getvalue())
@@ -74,12 +76,22 @@ def kept(path: Path, scan: Path, asked: Mapping[str, Any]) -> Frame | None:
         same = str(arrays["asked"]) == _stamp(scan, asked)
         _check(body)
         confidence, misfit = (None if np.isnan(number) else number for number in numbers)
-        frame = Frame(scan, body, confidence, misfit, bool(arrays["restarted"]))
+        joints = _joints(arrays["joints"]) if "joints" in arrays else None
+        frame = Frame(scan, body, confidence, misfit, bool(arrays["restarted"]), joints=joints)
     except (*DAMAGED, EOFError, MemoryError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error):
         raise PosetxError(
             f"{path}: is no pose that an earlier run kept; name another folder for `poses`"
         ) from None
     return frame if same else None
+
+
+def _joints(values: Floats) -> Floats | None:
+    """How likely each joint is right; None where it was not known. Raises ValueError for others."""
+    if values.shape != (len(JOINTS),):
+        raise ValueError
+    if np.isnan(values).any():
+        return None
+    return np.clip(values.astype(np.float64), 0.0, 1.0)
 
 
 def _check(body: Start) -> None:

@@ -42,7 +42,10 @@ LOST, DOUBTFUL = 1.6, 0.5
 
 @dataclass(frozen=True)
 class Frame:
-    """What became of one scan: where the body is, or an ``error`` and nothing."""
+    """What became of one scan: where the body is, or an ``error`` and nothing.
+
+    ``joints`` (19,) is how likely each joint is right.
+    """
 
     scan: Path
     body: Start | None = None
@@ -50,6 +53,7 @@ class Frame:
     misfit: float | None = None
     restarted: bool = False
     error: str | None = None
+    joints: Floats | None = None
 
 
 class Follower:
@@ -131,7 +135,8 @@ class Follower:
             self.misfits.append(misfit)
         self.last = reading.start
         self.body = self.body or self.last
-        return Frame(path, self.last, sure, misfit, restarted)
+        joints = reading.pose.confidence
+        return Frame(path, self.last, sure, misfit, restarted, joints=joints)
 
     def _read(self, scan: Scan, seen: Measured) -> tuple[Reading, bool]:
         """The frame, and whether it was begun from scratch."""

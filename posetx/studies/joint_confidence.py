@@ -119,15 +119,20 @@ def fit_curves(inputs: Floats, right: Mask) -> Floats:
 
 
 def curves_and_table(rows: list[Measured]) -> tuple[Floats, str]:
-    """The curves (8,) of all rows, and in Markdown what curves of the others are worth on each."""
+    """The curves (8,) of all rows, and in Markdown what curves of the others are worth on each.
+
+    Raises ValueError for rows of one fold alone, of which there are no others.
+    """
     inputs = np.concatenate([row.inputs for row in rows])
     right = np.concatenate([row.errors < RIGHT for row in rows])
     gone = np.concatenate([row.gone for row in rows])
     folds = np.repeat([row.fold for row in rows], len(JOINTS))
+    if len(np.unique(folds)) < 2:
+        raise ValueError("all rows are of one fold; measure more scans")
     said = np.empty(len(right))
     for fold in range(FOLDS):
         mine = folds == fold
-        if mine.any() and not mine.all():
+        if mine.any():
             said[mine] = likelihood(inputs[mine], fit_curves(inputs[~mine], right[~mine]))
     lines = header(("confidence", "joints", "mean of it", "were right"), texts=1)
     for low, high in itertools.pairwise(BINS):

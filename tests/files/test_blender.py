@@ -57,6 +57,8 @@ def scene(**changes: object) -> tuple[dict, dict]:
         "skeletons": [0, 0],
         "notes": ["a note"],
         "clips": [],
+        "files": ["/elsewhere/skin.png"],
+        "packed": ["inside.png"],
     }
     arrays = {
         "points": POINTS,
@@ -90,6 +92,21 @@ def one_line(error: PosetxError, path: Path) -> str:
     line = str(error)
     assert "\n" not in line and line.startswith(f"{path}: ")
     return line
+
+
+def test_files_that_nothing_else_may_replace(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "a.fbx"
+    path.write_bytes(FBX)
+    monkeypatch.setattr(blender, "ask", lambda *_: scene())
+    target = read_target(path)
+    own, out = {Path("/elsewhere/skin.png")}, tmp_path / "out"
+    for name, beside in (
+        ("o.obj", {out / "o.mtl", out / "inside.png", out / "skin.png"}),
+        ("o.usda", {out / "textures"}),
+        ("o.usdz", set()),
+        ("o.glb", set()),
+    ):
+        assert target.beside(out / name) == own | beside
 
 
 def test_without_blender_the_line_says_what_to_install(tmp_path, monkeypatch) -> None:
@@ -301,6 +318,8 @@ def long_scene() -> tuple[dict, dict]:
         "skeletons": [0],
         "notes": [],
         "clips": [],
+        "files": ["/elsewhere/skin.png"],
+        "packed": ["inside.png"],
     }
     arrays = {
         "points": points,

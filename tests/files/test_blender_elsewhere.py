@@ -13,13 +13,16 @@ import pytest
 from PIL import Image
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
+from typer.testing import CliRunner
 
 from examples.make.rigged import Convention, write_skinned
-from posetx.errors import PosetxError
+from posetx.cli import app
+from posetx.errors import PosetxError, UsageError
 from posetx.files.codecs import blender as codec
 from posetx.files.scans import read_scan
 from posetx.files.targets import Target, read_target
 from posetx.files.targets.gltf import GltfTarget
+from posetx.files.targets.sidecars import check_others
 from posetx.geometry.rig import Rig, RigPose
 from posetx.system.blender import VARIABLE, find_blender
 from tests.files.blender_made import PYTHON, blender, make, shown
@@ -359,6 +362,62 @@ def test_a_blend_still_names_its_pictures(folder: Path, tmp_path: Path) -> None:
     assert shown(tmp_path / "out" / "b.blend")["pictures"] == [[32, 16]]
 
 
+@pytest.mark.parametrize("suffix", [".obj", ".usdc", ".blend"])
+@pytest.mark.parametrize("name", ["packed.fbx", "named.blend", "target.obj"])
+def test_files_beside_a_result_are_known(
+    folder: Path, tmp_path: Path, name: str, suffix: str
+) -> None:
+    """Nothing else that a command writes may take their place, nor that of what they are of."""
+    source = tmp_path / "in" / name
+    source.parent.mkdir()
+    (tmp_path / "out" / "textures").mkdir(parents=True)
+    own = {source.with_name("skin.png")}
+    if name == "packed.fbx":
+        source.write_bytes((folder / "mixamo.fbx").read_bytes())
+        own = set()
+    elif name == "named.blend":
+        (source.parent / "skin.png").write_bytes((folder / "skin.png").read_bytes())
+        blender(PICTURED, folder / "game.blend", source, "//skin.png")
+    else:
+        write_obj_of_skin(source, folder / "skin.png")
+    target, output = read_target(source), tmp_path / "out" / f"o{suffix}"
+    beside = target.beside(output)
+    assert own <= beside and output not in beside
+    if name == "named.blend":
+        assert own <= target.for_clips().beside(tmp_path / "out" / "o.glb")
+    target.save(output, target.vertices)
+    written = {path for path in output.parent.rglob("*") if path.is_file()} - {output}
+    assert bool(written) == (suffix != ".blend")
+    for path in written:
+        with pytest.raises(UsageError, match="is a file of the target's; choose another `preview`"):
+            check_others(beside, {"preview": path})
+    check_others(beside, {"preview": output.with_name("other.png")})
+
+
+def write_obj_of_skin(path: Path, picture: Path) -> None:
+    path.with_name("skin.png").write_bytes(picture.read_bytes())
+    path.with_name("skin.mtl").write_text("newmtl skin\nmap_Kd skin.png\n")
+    lines = ["mtllib skin.mtl", "v 0 0 0", "v 1 0 0", "v 0 1 0", "v 0 0 1"]
+    lines += ["vt 0 0", "vt 1 0", "vt 0 1", "usemtl skin"]
+    path.write_text("\n".join([*lines, "f 1/1 2/2 3/3", "f 1/1 3/2 4/3"]) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("output", "preview"), [("o.obj", "skin.png"), ("o.usda", "textures/skin.png")]
+)
+def test_a_preview_in_the_place_of_a_texture_is_refused(
+    folder: Path, tmp_path: Path, output: str, preview: str
+) -> None:
+    (tmp_path / "textures").mkdir()
+    np.save(tmp_path / "scan.npy", np.random.default_rng(0).normal(size=(2000, 3)))
+    words = ["transfer", "scan.npy", folder / "mixamo.fbx", "-o", output, "--preview", preview]
+    where = [word if word in words[:1] or str(word)[0] in "-/" else tmp_path / word
+             for word in words]  # fmt: skip
+    run = CliRunner().invoke(app, list(map(str, where)))
+    assert run.exit_code == 2 and "choose another --preview" in run.stderr, run.output
+    assert {path.name for path in tmp_path.rglob("*")} == {"textures", "scan.npy"}
+
+
 def test_layers_of_a_usd_from_elsewhere_are_refused(folder: Path, tmp_path: Path) -> None:
     inner = tmp_path / "inner"
     inner.mkdir()
@@ -369,7 +428,9 @@ def test_layers_of_a_usd_from_elsewhere_are_refused(folder: Path, tmp_path: Path
         text = f'#usda 1.0\ndef Xform "a" (\n    references = @{name}@</root>\n)\n{{\n}}\n'
         (inner / "a.usda").write_text(text)
         if fine:
-            assert len(read_target(inner / "a.usda").vertices) == len(target.vertices)
+            found = read_target(inner / "a.usda")
+            assert len(found.vertices) == len(target.vertices)
+            assert inner / "own.usda" in found.beside(tmp_path / "o.usda")
         else:
             with pytest.raises(PosetxError, match=r"secret\.usda as well, which lies outside"):
                 read_target(inner / "a.usda")

@@ -180,7 +180,7 @@ def test_damaged_numbers_of_what_it_wears_are_told(tmp_path: Path) -> None:
 def test_images_of_other_kinds_become_png(tmp_path: Path) -> None:
     source = clothed(tmp_path / "in")
     text = (source.parent / "wardrobe.mtl").read_text()
-    text = text.replace("cloth one.png", "c.tga").replace("tex/lace.png", "l.jpg", 1)
+    text = text.replace("cloth one.png", "c.tga").replace("tex/lace.png", "l.jpg")
     (source.parent / "wardrobe.mtl").write_text(text)
     (source.parent / "tex" / "c.tga").write_bytes(stored(checks(clear=9), "TGA"))
     jpeg = stored(checks(), "JPEG")
@@ -318,7 +318,7 @@ def test_what_an_obj_cannot_hold_is_told(tmp_path: Path) -> None:
     data = (tmp_path / "g.glb").read_bytes()
     length = struct.unpack_from("<I", data, 12)[0]
     document = json.loads(data[20 : 20 + length])
-    document["materials"][0] |= {"normalTexture": {"index": 0}, "emissiveFactor": [1, 0, 0]}
+    document["materials"][0] |= {"occlusionTexture": {"index": 0}, "emissiveFactor": [1, 0, 0]}
     document["materials"][0]["pbrMetallicRoughness"]["metallicFactor"] = 1
     text = json.dumps(document).encode()
     text += b" " * (-len(text) % 4)
@@ -326,9 +326,8 @@ def test_what_an_obj_cannot_hold_is_told(tmp_path: Path) -> None:
     head = struct.pack("<4sIIII", b"glTF", 2, 20 + len(text) + len(rest), len(text), 0x4E4F534A)
     (tmp_path / "g.glb").write_bytes(head + text + rest)
     _, notes = converted(tmp_path / "g.glb", tmp_path / "o.obj")
-    assert notes == [
-        "written as .obj, without: other textures than of colour, metal, light of its own"
-    ]
+    others = "other textures than of colour and normals"
+    assert notes == [f"written as .obj, without: {others}, metal, light of its own"]
 
 
 # --- what they are made of -------------------------------------------------------------------
@@ -341,7 +340,7 @@ def test_materials_of_a_library() -> None:
     text += "newmtl b c\nTr 0.25\nmap_Kd -o 0.5 0 0 -clamp on x y.png\nKe 1 0 0\nd\n"
     first, second = mtl_entries(text)
     assert (first.name, first.color, first.opacity) == ("a", (0.5, 0.0, 1.0), 0.25)
-    assert first.shine == 90 and first.lost == ["other textures than of colour"]
+    assert first.shine == 90 and first.lost == ["other textures than of colour and normals"]
     assert (second.name, second.opacity, second.image) == ("b c", 0.75, "x y.png")
     assert second.lost == ["how a texture is shifted, scaled or cut", "light of its own"]
 

@@ -17,6 +17,7 @@ from posetx.files.targets import read_target
 from tests.files.dressed import EXAMPLE, clothed, converted
 from tests.files.mutants import mutations, spoil
 from tests.files.test_fuzz import check_error, no_hang
+from tests.files.test_textures import textured_ply
 
 FEW = 60
 
@@ -62,6 +63,17 @@ def test_damaged_objs_and_what_they_name(tmp_path: Path, name: str) -> None:
         damaged.write_bytes(data)
         ends.append(ends_well(source, tmp_path / "out" / "o.glb"))
     assert any(ends) and (all(ends) or name == "clothed.obj")
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("kind", ["ascii", "binary_little_endian"])
+def test_damaged_textured_plys(tmp_path: Path, kind: str) -> None:
+    source = textured_ply(tmp_path / "in", kind, images=2)
+    ends = []
+    for number, data in enumerate(mutations(source.read_bytes(), FEW, 7)):
+        source.write_bytes(data)
+        ends.append(ends_well(source, tmp_path / "out" / ("o.glb", "o.obj")[number % 2]))
+    assert any(ends) and not all(ends)
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from scipy.spatial import cKDTree
 from posetx.files.targets import Target, read_target
 from tests.files.dressed import EXAMPLE, checks, clothed, converted, dress_of, stored
 from tests.files.elsewhere import validated, with_validator
+from tests.files.test_textures import bumpy, grey, square, textured_ply
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +33,8 @@ bpy.ops.wm.read_factory_settings(use_empty=True)
 path = sys.argv[1]
 if path.endswith(".glb"):
     bpy.ops.import_scene.gltf(filepath=path)
+elif path.endswith(".ply"):
+    bpy.ops.wm.ply_import(filepath=path, forward_axis="NEGATIVE_Z", up_axis="Y")
 else:
     bpy.ops.wm.obj_import(filepath=path)
 found = {"corners": [], "images": {}, "objects": [], "materials": {}}
@@ -82,6 +86,17 @@ def written(tmp_path: Path, what: str) -> Path:
         library = source.parent / "wardrobe.mtl"
         library.write_text(library.read_text().replace("lace.png", "lace.tga"))
         return converted(source, output)[0].path
+    if what == "normals":
+        library = "map_Kd c.png\nmap_d d.png\nmap_Bump -bm 0.5 n.png"
+        source = square(tmp_path / "in", library, c=checks(), d=grey(), n=bumpy())
+        return converted(source, output)[0].path
+    if what == "no places":
+        source = square(tmp_path / "in", "map_Kd c.png\nnorm n.png", c=checks(), n=bumpy())
+        lines = [x for x in source.read_text().splitlines() if not x.startswith("vt")]
+        source.write_text(re.sub(r"/\d", "", "\n".join(lines)))
+        return converted(source, output)[0].path
+    if what == "ply":
+        return converted(textured_ply(tmp_path / "in", "ascii", images=2), output)[0].path
     lines = ["v 0 0 0 1 0 0", "v 1 0 0 0 1 0", "v 0 1 0 0 0 1", "v 1 1 0 1 1 1", "vn 0 0 0"]
     lines += {
         "colours": ["f 1//1 2//1 3//1", "f 2 4 3"],
@@ -91,13 +106,22 @@ def written(tmp_path: Path, what: str) -> Path:
     return converted(tmp_path / "a.obj", output)[0].path
 
 
-@pytest.mark.parametrize("what", ["example", "clothed", "missing", "tga", "colours", "flat"])
+#: what the validator calls less than a warning, and its warning where a viewer has to find out in
+#: which way an image of normals lies; glTF says how
+INFORMATION, NO_TANGENTS = 2, {"MESH_PRIMITIVE_GENERATED_TANGENT_SPACE"}
+#: those that have textures in the end, and those that have none
+TEXTURED = ("example", "clothed", "tga", "normals", "ply")
+PLAIN = ("missing", "colours", "flat", "no places")
+
+
+@pytest.mark.parametrize("what", [*TEXTURED, *PLAIN])
 def test_every_glb_is_valid(tmp_path: Path, validator: Path, what: str) -> None:
     glb = written(tmp_path, what)
     report = validated(validator, glb)
     issues = report["issues"]
-    assert issues["numErrors"] == 0 and issues["numWarnings"] == 0, issues["messages"]
-    assert report["info"]["hasTextures"] == (what in ("example", "clothed", "tga"))
+    said = {message["code"] for message in issues["messages"] if message["severity"] < INFORMATION}
+    assert said == (NO_TANGENTS if what == "normals" else set()), issues["messages"]
+    assert report["info"]["hasTextures"] == (what in TEXTURED)
 
 
 def in_blender(path: Path) -> dict[str, Any]:
@@ -147,3 +171,24 @@ def test_blender_shows_what_is_see_through(tmp_path: Path) -> None:
     same_corners(found, glb)
     assert sorted(found["images"].values()) == [[8, 8], [8, 8]]
     assert "Alpha" in found["materials"]["lace"] and "Alpha" not in found["materials"]["red cloth"]
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".obj"])
+def test_blender_has_normals_and_opacity(tmp_path: Path, suffix: str) -> None:
+    library = "map_Kd c.png\nmap_d d.png\nnorm n.png"
+    source = square(tmp_path / "in", library, c=checks(), d=grey(), n=bumpy())
+    made, notes = converted(source, tmp_path / "o.glb")
+    assert notes == []
+    if suffix == ".obj":
+        made, notes = converted(made.path, tmp_path / "o.obj")
+        assert notes == ["written as .obj, without: where opacity is cut off"]
+    found = in_blender(made.path)
+    same_corners(found, made)
+    assert set(found["materials"]["a"]) == {"Base Color", "Alpha", "Normal"}
+    assert sorted(found["images"].values())[0] == [8, 8] and [32, 32] in found["images"].values()
+
+
+def test_blender_s_textured_ply(tmp_path: Path) -> None:
+    """What it reads of such a file posetx reads, too."""
+    source = textured_ply(tmp_path / "in", "binary_little_endian", "s t", polygons=False)
+    same_corners(in_blender(source), read_target(source))

@@ -38,7 +38,7 @@ BAR = 0.01
 #: where Blender has a vertex and where it is for posetx, as a share of the size
 SAME = 1e-4
 #: the same of a skeleton with an uneven scale, which Blender has along axes of its own
-UNEVEN = 1e-3
+UNEVEN = 2e-3
 
 #: The vertices that Blender shows, y up, the parts by name: at the frames that are asked for.
 LOOK = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -40,9 +41,11 @@ class Found:
     misfit: float
     confidence: float = 0.9
     fitted: Any = None
+    pose: Any = None
 
     def __post_init__(self) -> None:
         self.fitted = self.start
+        self.pose = SimpleNamespace(confidence=np.full(19, self.confidence))
 
 
 @dataclass
@@ -150,6 +153,10 @@ def test_a_frame_is_kept_for_its_scan_and_options_alone(tmp_path: Path) -> None:
     assert (again.confidence, again.misfit, again.restarted) == (0.8, None, True)
     for name, value in vars(frame.body).items():
         np.testing.assert_array_equal(getattr(again.body, name), value)
+    assert again.joints is None
+    sure = np.linspace(0, 1, 19)
+    keep(file, replace(frame, joints=sure), asked)
+    np.testing.assert_array_equal(kept(file, scan, asked).joints, sure)  # type: ignore[union-attr]
     assert kept(file, scan, {"up": "z"}) is None
     scan.write_bytes(b"ply, another one")
     assert kept(file, scan, asked) is None
@@ -177,6 +184,9 @@ def test_what_no_reading_can_have_found_is_no_kept_pose(
 ) -> None:
     scan, file = tmp_path / "a.ply", tmp_path / "a.npz"
     scan.write_bytes(b"ply")
+    keep(file, Frame(scan, body_at(3), joints=np.zeros(4)), {})
+    with pytest.raises(PosetxError, match="is no pose that an earlier run kept"):
+        kept(file, scan, {})
     keep(file, Frame(scan, replace(body_at(3), **wrong)), {})
     with pytest.raises(PosetxError, match="is no pose that an earlier run kept"):
         kept(file, scan, {})

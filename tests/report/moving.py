@@ -42,7 +42,8 @@ def readings(poser: posetx.Poser, folder: Path) -> list[posetx.api.Reading]:
 
 def of_scans(poser: posetx.Poser, folder: Path) -> tuple[Animated, list[Frame]]:
     """That body, moved by those scans; the second of four frames is a gap."""
-    frames = [Frame(r.scan.path, r.start, 0.9, 0.1) for r in readings(poser, folder)]
+    found = readings(poser, folder)
+    frames = [Frame(r.scan.path, r.start, 0.9, 0.1, joints=r.pose.confidence) for r in found]
     frames.insert(1, Frame(folder / "gap.npy", error="no body"))
     clip = of_clip(poser)
     motion = motion_of(poser.pipeline.body, frames, FPS).faced("target")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,12 @@ def test_scans_stand_where_the_target_is(poser: posetx.Poser, tmp_path: Path) ->
         assert len(array_in(content, scans[key])) == 3 * sum(counts)
     off = array_in(content, content["layers"][0]["of"][0]["values"])
     assert len(off) == sum(counts) and content["layers"][0]["ends"] == (0.0, 50.0)
+    sure = array_in(content, content["layers"][1]["of"][0]["values"])
+    assert len(sure) == sum(counts) and content["layers"][1]["ends"] == (1.0, 0.0)
+    every = np.concatenate([frame.joints for frame in frames if frame.joints is not None])
+    assert every.min() - 1e-6 <= sure.min() < sure.max() <= every.max() + 1e-6
+    unknown = [replace(frames[0], joints=None), *frames[1:]]
+    assert len(view_of_animated(animated, unknown).layers) == 1
     size = np.ptp(person(), axis=0).max()
     for frame, moment in zip(scans["frames"], (0, 2, 3), strict=True):
         away = cKDTree(animated.vertices(moment)).query(points_in(content, frame))[0]

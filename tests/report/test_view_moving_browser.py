@@ -11,9 +11,12 @@ import pytest
 
 import posetx
 from posetx.report.view.animated import write_animated_view
+from posetx.report.view.page import write_page
 from posetx.report.view.posed import PosePage
+from posetx.report.view.subject import Frame, Skin, Subject, View
 from tests.report.browser import Browser, find_browser
 from tests.report.moving import of_scans, readings
+from tests.report.pages import sphere
 from tests.report.test_view_browser import drawn, thirds
 
 pytestmark = [
@@ -124,3 +127,39 @@ def test_each_scan_has_its_own_points_and_body(
     color = np.array_split(image, 3, axis=1)[2][body].mean(axis=0)
     sure = page.view().layers[0].values[2].mean()
     assert (color[2] > color[0]) == (sure > 0.5)
+
+
+def test_two_hundred_thousand_vertices_are_skinned_by_the_card(
+    tmp_path: Path, browser: Browser
+) -> None:
+    """A moment costs the script next to nothing; coarse while it moves, and right at each."""
+    points, faces, _ = sphere(330, 640)
+    joints = np.zeros((len(points), 4), np.uint8)
+    joints[:, 1] = 1
+    up = np.clip(0.5 + 0.5 * points[:, 1] / np.abs(points[:, 1]).max(), 0, 1)
+    shares = np.column_stack([1 - up, up, 0 * up, 0 * up])
+    maps = np.tile(np.eye(3, 4), (60, 2, 1, 1))
+    maps[:, 1, 0, 3] = np.linspace(0, 0.8, 60)
+    names = [f"{moment / 30:.2f} s" for moment in range(60)]
+    skin = Skin(joints, shares, maps, names)
+    hero = Subject("hero", "result", [Frame("hero", points)], faces, begin=0.0, skin=skin)
+    write_page(tmp_path / "page.html", View("many", [hero], seconds=2.0))
+    assert len(points) > 200_000 and (tmp_path / "page.html").stat().st_size < 15e6
+    browser.open(tmp_path / "page.html")
+    top = int(points[:, 1].argmax())
+    browser.value("posetxView.go(0.5)")
+    there = browser.value(f"posetxView.vertex(0, {top})")
+    assert there == pytest.approx(points[top] + [0.4, 0, 0], abs=1e-3)
+    spent = browser.value(
+        "(() => { const begin = performance.now();"
+        " for (let i = 0; i < 200; i += 1) posetxView.go(i / 200);"
+        " return (performance.now() - begin) / 200; })()"
+    )
+    assert spent < 2, f"{spent} ms of script a moment"
+    # a slow machine draws fewer of its triangles while it moves, in the middle of its way, too
+    few, every = browser.value(
+        "(() => { posetxView.go(0.5); const f = posetxView.figures[0];"
+        " const n = () => f.geometry.index.count / 3;"
+        " f.setCoarse(true); const few = n(); f.setCoarse(false); return [few, n()]; })()"
+    )
+    assert 3_000 < few < 60_000 and every == len(faces)

@@ -12,12 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from posetx.bodies.body import BodyModel
-from posetx.bodies.skeleton import BONE_END, JOINTS, LEGS
+from posetx.bodies.skeleton import BONE_END, FEET, JOINTS, LEGS
 from posetx.data.surface import Anchors
 from posetx.geometry.sampling import farthest_points
 
 PELVIS, ABDOMEN, CHEST, NECK, HEAD = range(5)
-FEET = (15, 18)
 #: vertices of the head that things may hang on; the template has 4,220, most in the face
 SKULL_ANCHORS = 900
 #: points of the skin that things follow as the body's shape changes, and how many each follows

@@ -60,7 +60,7 @@ def _work(told: dict[str, Any], arrays: Arrays) -> tuple[dict[str, Any], Arrays]
 
     pose = open_file(told["path"])
     if told["do"] == "look":
-        return look(told["posed"])
+        return look(told["path"], told["posed"])
     return save(told, arrays, pose), {}
 
 

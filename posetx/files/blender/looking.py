@@ -8,6 +8,7 @@ from typing import Any
 import bpy
 import numpy as np
 
+from posetx.files.blender.opening import files_named, unpacked_names
 from posetx.files.blender.protocol import Arrays, Refused
 from posetx.files.blender.scene import (
     armatures,
@@ -22,8 +23,10 @@ from posetx.files.blender.scene import (
 )
 
 
-def look(posed: bool) -> tuple[dict[str, Any], Arrays]:
-    """What :mod:`posetx.files.codecs.blender` hands on, at rest, or `posed` as the file shows it.
+def look(path: str, posed: bool) -> tuple[dict[str, Any], Arrays]:
+    """What :mod:`posetx.files.codecs.blender` hands on of the scene from a file at `path`.
+
+    At rest, or `posed` as the file shows it.
 
     Raises Refused where there is no mesh.
     """
@@ -57,6 +60,8 @@ def look(posed: bool) -> tuple[dict[str, Any], Arrays]:
         "skeletons": [_number(skeletons, part) for part in shown],
         "notes": [*notes, *_notes(shown)],
         "clips": [action.name for action in bpy.data.actions],
+        "files": files_named(path),
+        "packed": [name for _, name in unpacked_names()],
     }
     return told, arrays
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 from typing import Any
 
@@ -16,6 +17,8 @@ IMAGES = (
     ".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tga", ".tif", ".tiff", ".hdr", ".exr",
     ".dds", ".psd", ".jp2",
 )  # fmt: skip
+#: what names files, relative to the .blend
+NAMING = ("images", "libraries", "fonts", "sounds", "movieclips", "volumes", "cache_files")
 USD = (".usd", ".usda", ".usdc", ".usdz")
 #: images whose name stands for many
 MANY_FILES = ("SEQUENCE", "MOVIE", "TILED")
@@ -93,8 +96,8 @@ def lies_beside(folder: str, path: str) -> bool:
     return inside and not any(part.startswith(".") for part in parts)
 
 
-def _check_layers(path: str) -> None:
-    """Refuse a USD that is made of layers which lie elsewhere."""
+def _check_layers(path: str) -> set[str]:
+    """The layers that a USD is made of; refuses it where one lies elsewhere."""
     if hasattr(bpy.utils, "expose_bundled_modules"):
         bpy.utils.expose_bundled_modules()
     from pxr import Sdf, UsdUtils
@@ -123,6 +126,7 @@ def _check_layers(path: str) -> None:
         for asset in UsdUtils.ComputeAllDependencies(path)[1]:
             if not str(asset).startswith(f"{path}["):
                 raise Refused(f"it names {asset}, which is not in the package")
+    return seen
 
 
 def _check_libraries(folder: str) -> None:
@@ -164,3 +168,27 @@ def leave_out(folder: str) -> list[str]:
             notes.append(f"{image.filepath}, which it names, lies outside its folder: left out")
             bpy.data.images.remove(image)
     return notes
+
+
+def files_named(path: str) -> list[str]:
+    """Other files that the scene from `path` is made of, in full."""
+    found = _check_layers(path) - {path} if path.lower().endswith(USD) else set()
+    for kind in NAMING:
+        for item in getattr(bpy.data, kind):
+            if item.filepath and getattr(item, "packed_file", None) is None:
+                library = getattr(item, "library", None)
+                found.add(os.path.normpath(bpy.path.abspath(item.filepath, library=library)))
+    return sorted(found)
+
+
+def unpacked_names() -> list[tuple[Any, str]]:
+    """The images that are inside the file, and what each is called once it is beside one."""
+    found: list[tuple[Any, str]] = []
+    for number, image in enumerate(i for i in bpy.data.images if i.packed_file is not None):
+        named = (image.filepath or image.name).replace("\\", "/").rpartition("/")[2]
+        stem, suffix = os.path.splitext(named)
+        stem = re.sub(r"\W+", "_", stem)[:60] or "image"
+        name = f"{stem}{suffix if suffix in IMAGES else '.png'}"
+        taken = any(name == other for _, other in found)
+        found.append((image, f"{number}_{name}" if taken else name))
+    return found

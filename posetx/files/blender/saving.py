@@ -9,12 +9,9 @@ from typing import Any
 import bpy
 
 from posetx.files.blender.giving import give
-from posetx.files.blender.opening import IMAGES, USD, Pose, leave_out
+from posetx.files.blender.opening import NAMING, USD, Pose, leave_out, unpacked_names
 from posetx.files.blender.protocol import Arrays, Refused
 from posetx.files.blender.scene import take_clips_off
-
-#: what names files, relative to the .blend
-NAMING = ("images", "libraries", "fonts", "sounds", "movieclips", "volumes", "cache_files")
 
 #: what an FBX calls the layers of a clip, which Blender puts behind its name
 LAYER = re.compile(r"(Base)?Layer\d*")
@@ -133,13 +130,8 @@ def _unpack(folder: str) -> None:
     """Put images that are in the file into a folder, from which an OBJ's are copied."""
     folder = os.path.join(folder, "packed")
     os.mkdir(folder)
-    for number, image in enumerate(i for i in list(bpy.data.images) if i.packed_file is not None):
-        named = (image.filepath or image.name).replace("\\", "/").rpartition("/")[2]
-        stem, suffix = os.path.splitext(named)
-        stem = re.sub(r"\W+", "_", stem)[:60] or "image"
-        path = os.path.join(folder, f"{stem}{suffix if suffix in IMAGES else '.png'}")
-        if os.path.exists(path):
-            path = os.path.join(folder, f"{number}_{os.path.basename(path)}")
+    for image, name in unpacked_names():
+        path = os.path.join(folder, name)
         with open(path, "wb") as stream:
             stream.write(image.packed_file.data)
         image.filepath = path

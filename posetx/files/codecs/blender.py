@@ -23,6 +23,9 @@ from posetx.system.child import Ended, ending
 SUFFIXES = (".fbx", ".blend", ".usd", ".usda", ".usdc", ".usdz")
 """Formats that are read and written by it."""
 
+WITH_TEXTURES, TEXTURES = (".usd", ".usda", ".usdc"), "textures"
+"""Formats beside which it writes images, under names of its own, and the folder where they go."""
+
 SECONDS, SECONDS_PER_MEGABYTE = 180.0, 4.0
 """When a child is ended: a cold start from a slow disk takes a minute, and a megabyte of FBX with a
 clip, read and written, up to half a second."""
@@ -57,6 +60,10 @@ class Look:
         more than 0; they need not add up to anything
     clips : list of str
         names of animations
+    files : list of Path
+        others that the scene is made of: images, linked scenes, layers
+    packed : list of str
+        what the images inside the file are called where they are written beside one
     notes : list of str
     """
 
@@ -74,6 +81,8 @@ class Look:
     bone: np.ndarray
     weight: np.ndarray
     clips: list[str] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    packed: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -214,6 +223,8 @@ def _checked(told: dict[str, Any], arrays: Arrays, path: Path) -> Look:
         rows("bone", len(bones)),
         numbers("weight"),
         [str(name) for name in told["clips"]],
+        [Path(str(name)) for name in told["files"]],
+        [Path(str(name)).name for name in told["packed"]],
         [str(note) for note in told["notes"]],
     )
     one_each = (

@@ -25,7 +25,9 @@ SHINIEST = 1000.0
 class MtlEntry:
     """A material of a library; images are named from the library's folder.
 
-    `color` is None where the file says nothing of it; `shine` is Ns. `lost` is what else it has.
+    `color` is None where the file says nothing of it; `shine` is Ns. `normal_image` is what `norm`
+    names, `bump_image` what `bump` does, heights or, in many files, normals as well; `bump` is how
+    much of them counts. `lost` is what else it has.
     """
 
     name: str
@@ -34,6 +36,9 @@ class MtlEntry:
     shine: float | None = None
     image: str = ""
     opacity_image: str = ""
+    normal_image: str = ""
+    bump_image: str = ""
+    bump: float = 1.0
     lost: list[str] = field(default_factory=list)
 
 
@@ -75,8 +80,13 @@ def _say(entry: MtlEntry, words: list[str], line: str) -> None:
             entry.lost.append("how a texture is shifted, scaled or cut")
     elif word.lower() == "map_d":
         entry.opacity_image = texture_name(line)
+    elif word.lower() == "norm":
+        entry.normal_image = texture_name(line)
+    elif word.lower() in ("bump", "map_bump"):
+        entry.bump_image = texture_name(line)
+        entry.bump = _option(words, "-bm", entry.bump)
     elif _TEXTURE_WORDS.match(word):
-        entry.lost.append("other textures than of colour")
+        entry.lost.append("other textures than of colour and normals")
 
 
 def _laid_on(words: list[str]) -> bool:
@@ -87,6 +97,12 @@ def _laid_on(words: list[str]) -> bool:
         if usual is not None and any(float(value) != usual for value in values):
             return True
     return "-clamp on" in " ".join(words)
+
+
+def _option(words: list[str], name: str, otherwise: float) -> float:
+    """The number after a texture's option."""
+    after = words[words.index(name) + 1 :] if name in words else []
+    return float(after[0]) if after and is_number(after[0]) else otherwise
 
 
 def textures_named(text: str) -> list[str]:
@@ -138,6 +154,10 @@ def mtl_lines(entry: MtlEntry) -> list[str]:
         lines.append(f"map_Kd {entry.image}")
     if entry.opacity_image:
         lines.append(f"map_d {entry.opacity_image}")
+    if entry.normal_image:
+        # The second is what Blender and others read normals from.
+        lines.append(f"norm {entry.normal_image}")
+        lines.append(f"map_Bump -bm {entry.bump:.6g} {entry.normal_image}")
     return lines
 
 

@@ -23,6 +23,13 @@ _KINDS = (
 #: Of what is not wholly opaque, the share that may be half so where an image is one of holes with
 #: edges made smooth, and not of glass or hair.
 HALF = 0.1
+#: The largest value of a byte.
+FULL = 255
+#: A normal that stands up is (0.5, 0.5, 1): how blue images of them are in the mean, and by how
+#: much more blue than red or green.
+UP, APART = 0.7, 0.15
+#: Of an image so many pixels wide and high that can be told.
+SMALL = 64
 
 
 def kind_of(data: bytes) -> tuple[str, str]:
@@ -75,6 +82,48 @@ def transparency(data: bytes) -> str:
     if not clear:
         return OPAQUE
     return MASK if half <= HALF * clear else BLEND
+
+
+def with_opacity(color: bytes | None, opacity: bytes) -> bytes | None:
+    """A PNG of an image's colours, white without one, as see-through as another image says.
+
+    That is its own opacity where it has some, else how light it is. It has the size of the first
+    one. None where one of them is no image that can be read, or too large.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            other = _opened(opacity)
+            shares = other.convert("RGBA").getchannel("A")
+            if shares.getextrema()[0] == FULL:
+                shares = other.convert("L")
+            image = _opened(color).convert("RGB") if color is not None else _white(other.size)
+            image.putalpha(shares if shares.size == image.size else shares.resize(image.size))
+            stream = io.BytesIO()
+            image.save(stream, format="PNG")
+            return stream.getvalue()
+    except Exception:
+        return None
+
+
+def holds_normals(data: bytes) -> bool:
+    """Whether an image has directions, most of them out of the surface, and not heights."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            image = _opened(data).convert("RGB")
+            image.thumbnail((SMALL, SMALL))
+    except Exception:
+        return False
+    red, green, blue = (sum(i * n for i, n in enumerate(band.histogram())) / sum(band.histogram())
+                        for band in image.split())  # fmt: skip
+    return bool(blue > UP * FULL and blue > max(red, green) + APART * FULL)
+
+
+def _white(size: tuple[int, int]) -> Any:
+    from PIL import Image
+
+    return Image.new("RGB", size, (FULL, FULL, FULL))
 
 
 def _opened(data: bytes) -> Any:

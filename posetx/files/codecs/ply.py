@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from posetx.files.checks import only_posetx_errors, problem, truncated
-from posetx.files.codecs.ply_header import ORDERS, Element, read_header
+from posetx.files.codecs.ply_header import ORDERS, Element, Property, read_header, textures_named
 from posetx.files.codecs.polygons import fan, strip
 from posetx.files.codecs.tokens import BadToken, Tokens, line_number, read_floats
 from posetx.files.raw import Raw
@@ -29,6 +29,11 @@ class Ply:
         """Those of the rows of an ASCII file: where each number stands."""
         return Tokens(self.data, begin=self.body)
 
+    @cached_property
+    def textures(self) -> list[str]:
+        """The images that it names."""
+        return textures_named(self.data[: self.body])
+
     def element(self, name: str) -> Element | None:
         """The element called `name`, if there is one."""
         return next((e for e in self.elements if e.name == name), None)
@@ -38,11 +43,13 @@ class Ply:
         face = self.element("face")
         for name in ("vertex_indices", "vertex_index"):
             if face is not None and name in face.lists:
-                return face.lists[name]
+                corners, counts = face.lists[name]
+                return corners.astype(np.int64, copy=False), counts
         strips = self.element("tristrips")
         for name in ("vertex_indices", "vertex_index"):
             if strips is not None and name in strips.lists:
                 corners, counts = strips.lists[name]
+                corners = corners.astype(np.int64, copy=False)
                 ends = np.cumsum(counts)
                 triangles = strip(np.insert(corners, ends, -1))
                 return triangles.ravel(), np.full(len(triangles), 3)
@@ -110,6 +117,11 @@ def _empty_lists(element: Element) -> None:
             element.lists[prop.name] = (nothing, nothing)
 
 
+def _wide(prop: Property) -> np.dtype:
+    """What a list's entries are kept as."""
+    return np.dtype(np.float64 if prop.kind[0] == "f" else np.int64)
+
+
 def _row_type(element: Element, sizes: list[int], order: str) -> np.dtype:
     """A row whose lists have `sizes`; the field '#name' is the count before a list."""
     fields: list[tuple[str, str] | tuple[str, str, tuple[int]]] = []
@@ -149,7 +161,7 @@ def _uniform_rows(data: bytes, at: int, element: Element, order: str) -> int:
     for prop, size in zip(lists, sizes, strict=True):
         if (rows["#" + prop.name] != size).any():
             return 0
-        entries = rows[prop.name].astype(np.int64).ravel()
+        entries = rows[prop.name].astype(_wide(prop)).ravel()
         element.lists[prop.name] = (entries, np.full(element.count, size))
     element.rows = rows
     return at + row.itemsize * element.count
@@ -194,18 +206,18 @@ def _ragged_rows(data: bytes, at: int, element: Element, order: str, path: Path)
     for which, prop in enumerate(lists):
         kind = np.dtype(order + prop.kind)
         element.lists[prop.name] = _gather(
-            raw, np.array(places[which]), np.array(counts[which]), kind
+            raw, np.array(places[which]), np.array(counts[which]), kind, _wide(prop)
         )
     return at
 
 
 def _gather(
-    raw: np.ndarray, places: np.ndarray, counts: np.ndarray, kind: np.dtype
+    raw: np.ndarray, places: np.ndarray, counts: np.ndarray, kind: np.dtype, wide: np.dtype
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Entries of lists that start at byte `places`: flat int64, and the counts."""
+    """Entries of lists that start at byte `places`: flat and `wide`, and the counts."""
     total = int(counts.sum())
     starts = np.cumsum(counts) - counts
-    flat = np.zeros(total, dtype=np.int64)
+    flat = np.zeros(total, dtype=wide)
     for size in np.unique(counts[counts > 0]).tolist():
         rows = np.flatnonzero(counts == size)
         at = places[rows][:, None] + np.arange(size * kind.itemsize)
@@ -253,8 +265,10 @@ def _ascii_lists(values: np.ndarray, at: int, element: Element, path: Path) -> i
     if only_list and size >= 0 and len(table) == element.count * width:
         table = table.reshape(-1, width)
         if (table[:, 0] == size).all():
-            entries = table[:, 1 : 1 + size].astype(np.int64).ravel()
+            entries = table[:, 1 : 1 + size].astype(_wide(first)).ravel()
             element.lists[first.name] = (entries, np.full(element.count, size))
+            for place, prop in enumerate(element.properties[1:], 1 + size):
+                element.scalars[prop.name] = table[:, place]
             return at + element.count * width
     return _ascii_ragged(values, at, element, path)
 
@@ -264,11 +278,15 @@ def _ascii_ragged(values: np.ndarray, at: int, element: Element, path: Path) -> 
     cursor, end = 0, len(row)
     entries: dict[str, list[float]] = {p.name: [] for p in element.properties if p.count_kind}
     counts: dict[str, list[int]] = {name: [] for name in entries}
+    scalars: dict[str, list[float]] = {
+        p.name: [] for p in element.properties if p.count_kind is None
+    }
     for _ in range(element.count):
         for prop in element.properties:
             if cursor >= end:
                 raise _too_short(path, element)
             if prop.count_kind is None:
+                scalars[prop.name].append(row[cursor])
                 cursor += 1
                 continue
             size = int(row[cursor])
@@ -278,11 +296,12 @@ def _ascii_ragged(values: np.ndarray, at: int, element: Element, path: Path) -> 
             entries[prop.name].extend(row[cursor : cursor + size])
             counts[prop.name].append(size)
             cursor += size
-    for name, flat in entries.items():
-        element.lists[name] = (
-            np.array(flat, dtype=np.float64).astype(np.int64),
-            np.array(counts[name], dtype=np.int64),
-        )
+    for prop in element.properties:
+        if prop.count_kind is None:
+            element.scalars[prop.name] = np.array(scalars[prop.name])
+            continue
+        flat = np.array(entries[prop.name], dtype=np.float64).astype(_wide(prop))
+        element.lists[prop.name] = flat, np.array(counts[prop.name], dtype=np.int64)
     return at + cursor
 
 

@@ -39,8 +39,10 @@ class Element:
     begin: int = 0
     # The rows when each has the same size: a structured array, or (count, tokens) in ASCII.
     rows: np.ndarray | None = None
-    # Per list property: all entries one after another, and how many each row has.
+    # Per list property: all entries one after another, int64 or float64, and how many each row has.
     lists: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    # Per scalar column of an ASCII file's rows with lists: its values.
+    scalars: dict[str, np.ndarray] = field(default_factory=dict)
 
     def has(self, *names: str) -> bool:
         """Whether all of `names` are scalar columns."""
@@ -53,6 +55,12 @@ class Element:
     def kind(self, name: str) -> str:
         """The numpy type of a column."""
         return self.properties[self.column_index(name)].kind
+
+    def numbers(self, name: str) -> np.ndarray | None:
+        """(count,) float64 of a scalar column; None without it, or where lists hide it."""
+        if self.rows is not None and self.has(name):
+            return self.columns(name)[:, 0]
+        return self.scalars.get(name)
 
     def columns(self, *names: str) -> np.ndarray:
         """(count, k) float64: scalar columns side by side."""
@@ -109,6 +117,13 @@ def read_header(data: bytes, path: Path) -> tuple[str, list[Element], int]:
             for prop in element.properties:
                 prop.name = prop.name.lower()
     return kind, elements, body
+
+
+def textures_named(header: bytes) -> list[str]:
+    """The images that a header's comments name, as MeshLab and others write them."""
+    lines = header.decode("utf-8", "replace").splitlines()
+    words = [line.split(None, 2) for line in lines]
+    return [w[2].strip() for w in words if len(w) == 3 and w[:2] == ["comment", "TextureFile"]]
 
 
 def _property(words: list[str]) -> Property | None:

@@ -17,8 +17,7 @@ from posetx.files.codecs import blender, meshlab
 from posetx.files.dress import Dress
 from posetx.files.looks import Looks
 from posetx.files.targets.blender_write import by_blender
-from posetx.files.targets.dressed import SUFFIXES, write_dressed
-from posetx.files.targets.dressed_obj import files_beside
+from posetx.files.targets.dressed import SUFFIXES, files_beside, holds, lost_in, write_dressed
 from posetx.geometry.mesh import weld
 from posetx.geometry.rig import Rig, RigPose
 
@@ -64,6 +63,8 @@ class Target(ABC):
         which of the file's objects or nodes each triangle is of, see `object_name`; -1 none
     face_skeleton : (m,) int64 or None
         which of the file's skeletons moves each triangle, -1 none; None in a file without any
+    made_of : set of Path
+        other files that it is made of, beside those that :meth:`beside` finds in it
     """
 
     # The suffixes that are written without loss, and what only those can hold.
@@ -80,6 +81,7 @@ class Target(ABC):
         self.notes = list(notes or [])
         self.face_object = np.full(len(self.faces), -1)
         self.face_skeleton: np.ndarray | None = None
+        self.made_of: set[Path] = set()
         # What a plain triangle format cannot hold: "quads", "materials".
         self.extras: list[str] = []
         self._check()
@@ -212,11 +214,17 @@ class Target(ABC):
         return None
 
     def beside(self, path: Path) -> set[Path]:
-        """Files that may be written beside `path` when it is, and those that they are copies of."""
-        found = self._beside(self.path)
-        if path.suffix.lower() in self.own_suffixes:
+        """Files that may be written beside `path` when it is, and those that they are copies of.
+
+        A folder among them stands for all that is in it.
+        """
+        found = self._beside(self.path) | self.made_of
+        suffix = path.suffix.lower()
+        if suffix in blender.WITH_TEXTURES:
+            found.add(path.parent / blender.TEXTURES)
+        if suffix in self.own_suffixes:
             return found | self._beside(path)
-        if path.suffix.lower() == ".obj":
+        if suffix in SUFFIXES:
             with suppress(PosetxError):  # what it wears is damaged, and left out
                 found |= files_beside(path, self.dress(self.vertices) or Dress())
         return found
@@ -238,12 +246,13 @@ class Target(ABC):
                 dress = self.dress(vertices)
             except PosetxError as error:  # what it wears is damaged, the mesh is not
                 notes.append(str(error))
-        if dress is None:
+        if dress is None or not holds(path, dress):
+            dress = None
             import trimesh  # here, because its start-up time is felt
 
             export(trimesh.Trimesh(vertices, self.faces, process=False), path)
         else:
-            lost = [what for what in lost if what not in dress.carried] + dress.lost
+            lost = lost_in(path, dress, lost)
             if suffix == ".glb" and len(np.unique(self.faces)) < len(vertices):
                 lost.append("vertices of no triangle")
             notes += write_dressed(path, self.welds()[1], vertices, self.faces, dress)

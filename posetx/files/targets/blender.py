@@ -41,6 +41,7 @@ class BlenderTarget(Target):
             self.face_skeleton = np.array(found.skeletons)[found.face_part]
         self.extras += ["materials", *(["skins"] if found.bones else [])]
         self.extras += ["animations"] if found.clips else []
+        self.made_of = set(found.files)
 
     def object_name(self, index: int) -> str:
         return self._look.parts[index][0]
@@ -55,6 +56,7 @@ class BlenderTarget(Target):
             data = read_bytes(made)
         target = read_gltf(data, name)
         target.notes = [*self.notes, *target.notes]
+        target.made_of = self.made_of
         return target
 
     def save_posed(self, path: Path, vertices: np.ndarray, rig: Rig, pose: RigPose) -> list[str]:
@@ -75,6 +77,12 @@ class BlenderTarget(Target):
                 "would add to the new pose"
             )
         return notes
+
+    def _beside(self, path: Path) -> set[Path]:
+        if path.suffix.lower() != OBJ:
+            return set()
+        names = [*self._look.packed, *(file.name for file in self._look.files)]
+        return {path.with_suffix(".mtl"), *(path.with_name(name) for name in names)}
 
     def _moved(self, vertices: np.ndarray) -> np.ndarray:
         return np.asarray((vertices != self.vertices).any(axis=1))

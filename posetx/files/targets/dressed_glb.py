@@ -180,6 +180,8 @@ class _Scene:
                 mode = OPAQUE  # it was the image that one could see through
         entry: dict[str, Any] = {"name": paint.name} if paint.name else {}
         entry["pbrMetallicRoughness"] = surface
+        if paint.normal_image != NONE and (texture := self._texture(paint.normal_image)) != NONE:
+            entry["normalTexture"] = {"index": texture, "scale": round(paint.bump, 9)}
         if mode != OPAQUE:
             entry["alphaMode"] = mode
         if paint.double_sided:
@@ -188,6 +190,8 @@ class _Scene:
 
     def _texture(self, image: int) -> int:
         """The place of the texture of an image; NONE of what is no image that can be read."""
+        if self.dress.corner_uv is None:  # it has no place for one
+            return NONE
         if image not in self._textures:
             self._textures[image] = self._embedded(self.dress.pictures[image])
         return self._textures[image]

@@ -18,8 +18,8 @@ _WORDS = ("o", "g", "usemtl")
 
 
 @dataclass
-class DressedObj:
-    """Files that are to be written, the OBJ among them, and what is not in them, a line each."""
+class DressedFiles:
+    """Files that are to be written, the mesh among them, and what is not in them, a line each."""
 
     files: dict[Path, bytes] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -27,7 +27,7 @@ class DressedObj:
 
 def obj_of(
     path: Path, places: np.ndarray, vertices: np.ndarray, faces: np.ndarray, dress: Dress
-) -> DressedObj:
+) -> DressedFiles:
     """The OBJ at `path`; nothing is written yet.
 
     Parameters
@@ -42,12 +42,12 @@ def obj_of(
 
     Raises PosetxError where the names of files beside it are taken by others.
     """
-    made = DressedObj()
+    made = DressedFiles()
     names, library = _library(path, dress, made)
     lines = [b"# written by posetx"]
     if library:
         lines.append(f"mtllib {library}".encode())
-    vertices, faces, colors = _welded(places, vertices, faces, dress)
+    vertices, faces, colors = welded(places, vertices, faces, dress)
     lines += _rows(b"v ", vertices, position_format(vertices), colors)
     columns = [faces]
     uv_given = dress.corner_uv is not None
@@ -71,14 +71,14 @@ def obj_of(
     return made
 
 
-def files_beside(path: Path, dress: Dress) -> set[Path]:
+def files_beside_obj(path: Path, dress: Dress) -> set[Path]:
     """The files that the OBJ at `path` has beside it."""
-    made = DressedObj()
+    made = DressedFiles()
     _library(path, dress, made)
     return set(made.files)
 
 
-def _welded(
+def welded(
     places: np.ndarray, vertices: np.ndarray, faces: np.ndarray, dress: Dress
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Vertices, triangles and colours without what only seams repeat; all where nothing does."""
@@ -157,7 +157,7 @@ def _line_name(name: str) -> str:
 # --- materials --------------------------------------------------------------------------
 
 
-def _library(path: Path, dress: Dress, made: DressedObj) -> tuple[dict[int, str], str]:
+def _library(path: Path, dress: Dress, made: DressedFiles) -> tuple[dict[int, str], str]:
     """The names of materials by their places, and the MTL's; its file and images go to `made`."""
     used = [] if dress.face_paint is None else np.unique(dress.face_paint).tolist()
     if not any(index != NONE for index in used):
@@ -170,10 +170,17 @@ def _library(path: Path, dress: Dress, made: DressedObj) -> tuple[dict[int, str]
     for index in used:
         paint = Paint("plain") if index == NONE else dress.paints[index]
         names[index] = distinct(clean_word(paint.name, "material"), taken)
-        image = _image(paint.image, stem, path, dress, made, images)
+        image = image_beside(paint.image, stem, path, dress, made, images)
         see_through = image if paint.mode != OPAQUE else ""
         entry = MtlEntry(
-            names[index], paint.color, paint.opacity, shine(paint.roughness), image, see_through
+            names[index],
+            paint.color,
+            paint.opacity,
+            shine(paint.roughness),
+            image,
+            see_through,
+            image_beside(paint.normal_image, stem, path, dress, made, images),
+            bump=paint.bump,
         )
         lines += ["", *mtl_lines(entry)]
     data = ("\n".join(lines) + "\n").encode()
@@ -181,8 +188,8 @@ def _library(path: Path, dress: Dress, made: DressedObj) -> tuple[dict[int, str]
     return names, library.name
 
 
-def _image(
-    index: int, stem: str, path: Path, dress: Dress, made: DressedObj, images: dict[int, str]
+def image_beside(
+    index: int, stem: str, path: Path, dress: Dress, made: DressedFiles, images: dict[int, str]
 ) -> str:
     """The name of an image's file, "" without one; each is written once."""
     if index == NONE:
@@ -200,7 +207,7 @@ def _image(
     return images[index]
 
 
-def _beside(made: DressedObj, path: Path, data: bytes) -> Path:
+def _beside(made: DressedFiles, path: Path, data: bytes) -> Path:
     """The file that has the data, which is written unless it is there."""
     file = free_beside(path, data)
     if not file.exists():

@@ -15,9 +15,10 @@ from posetx.files.dress import MASK, NONE, OPAQUE, Dress, Paint, Picture, srgb_c
 from posetx.files.targets.gltf_looks import Materials, primitive_uv
 from posetx.files.targets.normals import turned
 
-#: Textures of a material beside that of its colour.
-_OTHERS = ("normalTexture", "occlusionTexture", "emissiveTexture")
-OTHER_TEXTURES = "other textures than of colour"
+#: Textures of a material beside those of its colour and its normals.
+_OTHERS = ("occlusionTexture", "emissiveTexture")
+OTHER_TEXTURES = "other textures than of colour and normals"
+APART = "normals in an image that are laid on as the colours are not"
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ def _paint(gltf: Gltf, parts: Sequence[Part], dress: Dress) -> None:
         texture: dict[str, Any] = {}
         if index is not None:
             entry = gltf.entries("materials")[index]
-            texture = entry.get("pbrMetallicRoughness", {}).get("baseColorTexture") or {}
+            texture = entry.get("pbrMetallicRoughness", {}).get("baseColorTexture")
+            texture = texture or entry.get("normalTexture") or {}
             if index not in places:
                 places[index] = len(dress.paints)
                 dress.paints.append(_material(gltf, entry, reader, dress.lost))
@@ -128,7 +130,11 @@ def _material(gltf: Gltf, entry: dict[str, Any], reader: Materials, lost: list[s
     texture = surface.get("baseColorTexture")
     image = NONE if texture is None else reader.image(texture["index"])
     mode = str(entry.get("alphaMode", OPAQUE))
+    bumps = entry.get("normalTexture")
+    apart = bumps is not None and texture is not None and _laid_on(bumps) != _laid_on(texture)
+    normal_image = NONE if bumps is None or apart else reader.image(bumps["index"])
     said = {
+        APART: apart,
         OTHER_TEXTURES: any(entry.get(key) for key in _OTHERS)
         or bool(surface.get("metallicRoughnessTexture")),
         "metal": surface.get("metallicFactor", 1.0) > 0.0,
@@ -145,7 +151,14 @@ def _material(gltf: Gltf, entry: dict[str, Any], reader: Materials, lost: list[s
         mode=mode,
         roughness=float(surface.get("roughnessFactor", 1.0)),
         double_sided=bool(entry.get("doubleSided", False)),
+        normal_image=normal_image,
+        bump=1.0 if bumps is None else float(np.nan_to_num(bumps.get("scale", 1.0))),
     )
+
+
+def _laid_on(texture: dict[str, Any]) -> tuple[Any, Any]:
+    """Which texture coordinates a texture has, and how they are changed."""
+    return texture.get("texCoord", 0), texture.get("extensions", {}).get("KHR_texture_transform")
 
 
 def _colors(gltf: Gltf, parts: Sequence[Part], count: int) -> np.ndarray | None:

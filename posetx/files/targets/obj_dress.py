@@ -6,9 +6,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from posetx.files.codecs.mtl import roughness
+from posetx.files.codecs.mtl import MtlEntry, roughness
 from posetx.files.codecs.obj import ObjText, join_continued_lines
-from posetx.files.codecs.pictures import transparency
+from posetx.files.codecs.pictures import holds_normals, transparency, with_opacity
 from posetx.files.codecs.tokens import Tokens
 from posetx.files.dress import BLEND, NONE, OPAQUE, Dress, Paint, Picture
 from posetx.files.looks import byte_colors
@@ -63,8 +63,7 @@ def obj_dress(text: ObjText, folder: Path, new: np.ndarray) -> Dress:
     dress.face_paint = np.repeat(used, each) - 1  # the first one is none
     dress.paints = [_paint(name, library, dress.lost) for name in names[1:]]
     dress.pictures = [
-        Picture(PurePosixPath(name.replace("\\", "/")).stem, data)
-        for name, data in zip(library.names, library.images, strict=True)
+        Picture(_stem(name), data) for name, data in zip(library.names, library.images, strict=True)
     ]
     dress.notes = library.notes
     dress.carried.add("materials")
@@ -91,18 +90,59 @@ def _normals(text: ObjText, new: np.ndarray) -> tuple[np.ndarray | None, np.ndar
     return turned(vectors, corners, text.faces, text.vertices, new), corners
 
 
+def _stem(name: str) -> str:
+    return PurePosixPath(name.replace("\\", "/")).stem
+
+
 def _paint(name: str, library: Library, lost: list[str]) -> Paint:
     entry = library.known.get(name)
     if entry is None:
         return Paint(name, DULL)
     lost += [what for what in entry.lost if what not in lost]
+    color = entry.color or (WHITE if entry.image else DULL)
     image = library.image(entry.image)
-    mode = OPAQUE
-    if image != NONE:
-        mode = transparency(library.images[image])
+    mode = OPAQUE if image == NONE else transparency(library.images[image])
     if entry.opacity_image and (entry.opacity_image != entry.image or mode == OPAQUE):
-        lost += ["textures of opacity alone"] * ("textures of opacity alone" not in lost)
+        image, mode = _see_through(entry, image, library, lost)
     if entry.opacity < 1.0:
         mode = BLEND
-    color = entry.color or (WHITE if entry.image else DULL)
-    return Paint(name, color, entry.opacity, image, mode, roughness(entry.shine))
+    return Paint(
+        name,
+        color,
+        entry.opacity,
+        image,
+        mode,
+        roughness(entry.shine),
+        normal_image=_normals_of(entry, library, lost),
+        bump=entry.bump,
+    )
+
+
+def _see_through(entry: MtlEntry, image: int, library: Library, lost: list[str]) -> tuple[int, str]:
+    """The place of an image of a material's colours and its opacity, and how that is drawn."""
+    other = NONE if entry.opacity_image == entry.image else library.image(entry.opacity_image)
+    made = None
+    if other != NONE:
+        color = None if image == NONE else library.images[image]
+        made = with_opacity(color, library.images[other])
+    if made is None:
+        _add(lost, "textures of opacity alone")
+        return image, OPAQUE if image == NONE else transparency(library.images[image])
+    name = f"{_stem(entry.image)}_{_stem(entry.opacity_image)}".strip("_")
+    return library.add(f"{entry.image}\n{entry.opacity_image}", name, made), transparency(made)
+
+
+def _normals_of(entry: MtlEntry, library: Library, lost: list[str]) -> int:
+    """The place of the image with a material's normals. Heights are no normals."""
+    image = library.image(entry.normal_image or entry.bump_image)
+    if image == NONE:
+        return NONE
+    if not entry.normal_image and not holds_normals(library.images[image]):
+        _add(lost, "textures of heights")
+        return NONE
+    return image
+
+
+def _add(lost: list[str], what: str) -> None:
+    if what not in lost:
+        lost.append(what)

@@ -17,6 +17,7 @@ from posetx.files.targets.sidecars import LARGEST_MATERIAL, library_names
 #: bytes of an image, at most
 LARGEST_IMAGE = 1 << 28
 NO_UV = -1
+_IMAGES = ("image", "opacity_image", "normal_image", "bump_image")
 
 
 def obj_looks(text: ObjText, folder: Path) -> Looks:
@@ -101,10 +102,9 @@ class Library:
                     self.notes.append(f"{name} {error}")
                     continue
                 for entry in mtl_entries(data.decode("utf-8", "replace")):
-                    if entry.image and above != ".":
-                        entry.image = f"{above}/{entry.image}"
-                    if entry.opacity_image and above != ".":
-                        entry.opacity_image = f"{above}/{entry.opacity_image}"
+                    for image in _IMAGES:
+                        if getattr(entry, image) and above != ".":
+                            setattr(entry, image, f"{above}/{getattr(entry, image)}")
                     self.known.setdefault(entry.name, entry)
 
     def material(self, name: str) -> Material:
@@ -132,3 +132,11 @@ class Library:
                 self.notes.append(f"{name} {error}")
                 self._places[name] = -1
         return self._places[name]
+
+    def add(self, made_of: str, name: str, data: bytes) -> int:
+        """The place of an image that is made of others, once for each that it is `made_of`."""
+        if made_of not in self._places:
+            self.images.append(data)
+            self.names.append(name)
+            self._places[made_of] = len(self.images) - 1
+        return self._places[made_of]

@@ -6,15 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from posetx.files.atomic import write_bytes_atomic
-from posetx.files.checks import problem
+from posetx.files.atomic import written
+from posetx.files.beside import IMAGES
+from posetx.files.checks import only_posetx_errors, problem
 from posetx.files.codecs.ply import Ply, decode_ply
 from posetx.files.codecs.ply_header import Element
 from posetx.files.codecs.tokens import format_rows, position_format, splice
 from posetx.files.dress import Dress
-from posetx.files.looks import byte_colors
+from posetx.files.looks import Looks, byte_colors
 from posetx.files.targets.base import Target
 from posetx.files.targets.normals import turned
+from posetx.files.targets.ply_looks import FACE_UV, VERTEX_UV, add_paint, ply_looks
+from posetx.files.targets.sidecars import copy_beside, places_of
 
 POSITION = ("x", "y", "z")
 NORMAL = ("nx", "ny", "nz")
@@ -43,12 +46,13 @@ class PlyTarget(Target):
         if len(counts) and counts.max() > 3:
             self.extras.append("quads and larger polygons")
         names = {p.name for p in vertex.properties} - _PLAIN
+        laid = {name for pair in VERTEX_UV if vertex.has(*pair) for name in pair}
         if names & {*COLOR}:
             self.extras.append(COLORS)
         face = ply.element("face")
-        if face is not None and any(p.name == "texcoord" for p in face.properties):
+        if laid or (face is not None and any(p.name == FACE_UV for p in face.properties)):
             self.extras.append("texture coordinates")
-        if names - {*COLOR}:
+        if names - {*COLOR} - laid:
             self.extras.append("other vertex properties")
 
     def colors(self) -> np.ndarray | None:
@@ -58,8 +62,17 @@ class PlyTarget(Target):
         values = self._vertex.columns(*COLOR)
         return byte_colors(values / 255.0 if whole else values)
 
+    def looks(self) -> Looks | None:
+        with only_posetx_errors(self.path, "PLY"):
+            return ply_looks(self._ply, self.path.parent)
+
+    def _beside(self, path: Path) -> set[Path]:
+        return set(places_of(self._ply.textures, path, IMAGES))
+
     def dress(self, vertices: np.ndarray) -> Dress | None:
         dress = Dress()
+        with only_posetx_errors(self.path, "PLY"):
+            add_paint(self._ply, self.path.parent, dress)
         colors = self.colors()
         if colors is not None:
             dress.colors = colors / 255.0
@@ -81,8 +94,10 @@ class PlyTarget(Target):
             data = self._ascii(columns)
         else:
             data = self._binary(columns)
-        write_bytes_atomic(path, data)
-        return []
+        with written({path: data}) as made:
+            if path.resolve().parent == self.path.resolve().parent:
+                return []
+            return copy_beside(self.path, path, self._ply.textures, IMAGES, made)
 
     def _binary(self, columns: list[Columns]) -> bytes:
         rows = self._vertex.rows

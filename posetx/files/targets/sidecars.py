@@ -96,14 +96,17 @@ def check_others(beside: Iterable[Path], others: Mapping[str, Path | None]) -> N
 
     Parameters
     ----------
-    beside : see :meth:`Target.beside`
+    beside : see :meth:`Target.beside`; in none of its folders is anything of others, either
     others : files that will be written, by the names of the fields that say so
 
     Raises UsageError.
     """
-    taken = {os.path.normcase(os.path.realpath(path)) for path in beside}
+    taken = {Path(os.path.normcase(os.path.realpath(path))) for path in beside}
     for name, path in others.items():
-        if path is not None and os.path.normcase(os.path.realpath(path)) in taken:
+        if path is None:
+            continue
+        place = Path(os.path.normcase(os.path.realpath(path)))
+        if taken & {place, *place.parents}:
             raise UsageError(f"{path}: is a file of the target's; choose another `{name}`")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from posetx.arrays import Floats, Indices
 from posetx.bodies.skeleton import LEG_BONES
@@ -75,8 +76,10 @@ def view_of_animated(
     told, motion, ready = list(warnings), animated.motion, animated.animator.ready
     layers: list[Layer] = []
     if scans:
-        cloud, off = _scans(animated, scans)
+        cloud, off, sure = _scans(animated, scans)
         layers.append(Layer("distance to the fitted body", ADULT_MM, {0: off}, ends=(0.0, 50.0)))
+        if sure is not None:
+            layers.append(Layer("confidence of each joint", "", {0: sure}, ends=(1.0, 0.0)))
     else:
         cloud = _skeleton(animated)
     target = _character(animated, told)
@@ -149,10 +152,13 @@ def _skeleton(animated: Animated) -> Subject:
     return Subject(name, "scan", [Frame(name, placed)], faces, skin=skin)
 
 
-def _scans(animated: Animated, scans: Sequence[ScanFrame]) -> tuple[Subject, Floats]:
-    """The scans about the bodies fitted to them, and how far off their points are, mm of an adult.
+def _scans(animated: Animated, scans: Sequence[ScanFrame]) -> tuple[Subject, Floats, Floats | None]:
+    """The scans about the bodies fitted to them; of their points how far they are off these.
 
-    Each is put where the target's pelvis is in its frame, as large as the target.
+    That is in mm of an adult. The last is how sure the joints are that move the body next to each,
+    None where a frame does not say it.
+
+    Each scan is put where the target's pelvis is in its frame, as large as the target.
     """
     there = [index for index, frame in enumerate(scans) if frame.body is not None]
     there = [there[place] for place in spread(len(there), MOST_SCANS)]
@@ -160,13 +166,15 @@ def _scans(animated: Animated, scans: Sequence[ScanFrame]) -> tuple[Subject, Flo
     ratio = animator.legs / animated.motion.legs
     face = _heading(animated.motion, scans)
     most = min(MOST_POINTS // len(there), EACH)
-    frames, colors, off = list[Frame](), [], []
+    frames, colors, off, joints = list[Frame](), [], [], []
     for index in there:
         frame = scans[index]
         body = frame.body
         assert body is not None
         scan = read_scan(frame.scan)
-        points, kept, away = _about(scan, body, most)
+        points, kept, away, weights = _about(scan, body, most)
+        if frame.joints is not None:
+            joints.append(weights @ frame.joints)
         turn = face @ upright(axis(body.up, "up"))
         placed = ratio * (points - body.root) @ turn.T + track.places[index, 0]
         sure = "" if frame.confidence is None else f", confidence {frame.confidence:.2f}"
@@ -180,11 +188,15 @@ def _scans(animated: Animated, scans: Sequence[ScanFrame]) -> tuple[Subject, Flo
     subject.note = f"{len(there)} of {len(scans)}" if len(there) < len(scans) else ""
     if len(colors) == len(frames):
         subject.colors = np.concatenate(colors)
-    return subject, np.concatenate(off)
+    known = len(joints) == len(frames)
+    return subject, np.concatenate(off), np.concatenate(joints) if known else None
 
 
-def _about(scan: Scan, body: Start, most: int) -> tuple[Floats, Indices, Floats]:
-    """Some of a scan's points (k, 3) near a body, which of its own they are, how far they are."""
+def _about(scan: Scan, body: Start, most: int) -> tuple[Floats, Indices, Floats, Floats]:
+    """Some of a scan's points (k, 3) near a body, which of its own they are, how far they are.
+
+    And the skinning weights (k, 19) of the body next to them.
+    """
     model = body_model()
     vertices = body.fitted(model).vertices(model, body.rotations, body.turn)
     points, kept = measured_points(scan)
@@ -197,7 +209,10 @@ def _about(scan: Scan, body: Start, most: int) -> tuple[Floats, Indices, Floats]
     close = away < max(
         reach, away.min() + reach
     )  # all may be, of a file that is another one by now
-    return points[some[close]], kept[some[close]], away[close]
+    there = some[close]
+    nearest = cKDTree(vertices).query(points[there])[1]
+    weights = model.weights.double().numpy()[nearest]
+    return points[there], kept[there], away[close], weights
 
 
 def _heading(motion: Motion, scans: Sequence[ScanFrame]) -> Floats:

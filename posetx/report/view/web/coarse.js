@@ -16,7 +16,7 @@ function fewerPoints(count) {
 function coarseOf(figure) {
   const { faces, parts } = figure;
   if (!figure.isMesh || faces.length / 3 <= MANY) return null;
-  const points = figure.frame(figure.shown).position.array;
+  const points = figure.frame(figure.skin ? 0 : figure.shown).position.array;
   const count = points.length / 3;
   let long = 0;
   const step = 3 * Math.max(1, Math.floor(faces.length / 3 / 4000));
