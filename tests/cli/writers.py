@@ -15,7 +15,6 @@ from PIL import Image
 
 from posetx.bodies.body import BodyModel
 from posetx.bodies.skeleton import PARENTS
-from posetx.cli import COMMANDS
 from posetx.data.bvh import read_bvh
 from posetx.data.bvh_write import encode_bvh
 from posetx.files.scans import read_scan
@@ -37,12 +36,6 @@ class Writer:
     names: frozenset[str]
     #: files of IN that are in OUT from the start
     before: tuple[str, ...] = ()
-
-    @property
-    def command(self) -> str:
-        """The command's name, of one word or two."""
-        words = self.arguments.split()
-        return max((" ".join(words[:n]) for n in (1, 2)), key=lambda name: name in COMMANDS)
 
     def told(self, given: Path, out: Path) -> list[str]:
         """The arguments, with their folders."""
