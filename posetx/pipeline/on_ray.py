@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from posetx.errors import FieldError, MissingError
+from posetx.errors import FieldError, MissingError, PosetxError
 from posetx.pipeline.batch import Job, Outcome
 from posetx.pipeline.engine import Task, begin_worker, cores
 
@@ -48,6 +48,9 @@ class RayPool:
         except (ConnectionError, ValueError) as error:
             why = " ".join(str(error).split())
             raise FieldError("address", address, f"no Ray cluster there ({why})") from None
+        except Exception as error:  # of no class of its own, when it takes longer than its patience
+            why = " ".join(str(error).split())
+            raise PosetxError(f"Ray does not start here ({why})") from None
         signal.signal(signal.SIGTERM, asked_to_end)  # Ray's own would end us without a summary
         self.size = min(size or self._room(), max(self._room(), 1)) or 1
         self._task = ray.put(task)
