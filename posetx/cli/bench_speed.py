@@ -112,10 +112,13 @@ def _networks(found: dict[str, Any]) -> Table:
     """A row a network, a column a size: milliseconds, and how many times 3D-PoseMAE's."""
     rows = found["networks"]
     sizes = list(dict.fromkeys(row["vertices"] for row in rows))
-    table = Table("", *(f"{size:,}" for size in sizes), caption="a forward pass, milliseconds")
+    growth = found["growth"].get("forward", {})
+    caption = "a forward pass by vertices, milliseconds"
+    table = Table("", *(f"{size:,}" for size in sizes), "growth", caption=caption)
     for name in dict.fromkeys(row["network"] for row in rows):
         of = {row["vertices"]: row for row in rows if row["network"] == name}
-        table.add_row(name, *(_cost(of.get(size, {})) for size in sizes))
+        grows = f"{growth[name]:.2f}" if name in growth else ""
+        table.add_row(name, *(_cost(of.get(size, {})) for size in sizes), grows)
     return table
 
 

@@ -48,7 +48,7 @@ LARGE, SHORTEST = 10_000, 0.01
 READ_FILE, WRITE_FILE, ALL = "read file", "write file", "all"
 SCAN_FILE, TARGET_FILE = "scan.ply", "target.obj"
 
-What = Literal["vertices", "points"]
+What = Literal["vertices", "points", "forward"]
 #: hears what is measured now
 OnStep = Callable[[str], None]
 
@@ -79,11 +79,11 @@ class Clock:
     def rows(self, what: What, size: int) -> Iterator[Row]:
         """The stages that have ended, and all of them together; those of one name are one."""
         spent: dict[str, tuple[float, float]] = {}
-        for (stage, *begun), (_, *ended) in pairwise(self.marks):
-            for name in (stage, ALL):
-                before = spent.get(name, (0.0, 0.0))
-                passed = [b - a for a, b in zip(begun, ended, strict=True)]
-                spent[name] = (before[0] + passed[0], before[1] + passed[1])
+        whole = (ALL, *self.marks[0][1:]), self.marks[-1]
+        for (stage, *begun), (_, *ended) in [*pairwise(self.marks), whole]:
+            before = spent.get(stage, (0.0, 0.0))
+            passed = [b - a for a, b in zip(begun, ended, strict=True)]
+            spent[stage] = (before[0] + passed[0], before[1] + passed[1])
         for stage, (seconds, processor) in spent.items():
             yield Row(what, size, stage, seconds, processor)
 
@@ -117,14 +117,20 @@ def measure(
             peaks.append({"points": size, "peak_gib": peak_memory(pipeline.device)})
         on_step("the command")
         command = of_command(scratch)
+    passes = list(of_networks(vertices, networks, patience, on_step))
+    forward = [
+        Row("forward", row["vertices"], row["network"], row["ms"] / 1e3, row["processor_ms"] / 1e3)
+        for row in passes
+        if "failed" not in row
+    ]
     return {
         "machine": describe(pipeline.device),
         "threads": torch.get_num_threads(),
         "rows": [asdict(row) for row in rows],
         "memory": peaks,
-        "growth": growth(rows),
+        "growth": growth([*rows, *forward]),
         "command": command,
-        "networks": list(of_networks(vertices, networks, patience, on_step)),
+        "networks": passes,
     }
 
 
