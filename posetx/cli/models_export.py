@@ -55,10 +55,11 @@ def models_export(
                 "bytes": len(exported.data),
                 "inputs": exported.inputs,
                 "difference": exported.difference,
+                "rounding": exported.rounding,
             }
         )
     inputs = ", ".join(f"{k} ({', '.join(map(str, v))})" for k, v in exported.inputs.items())
     say(
         f"{output}: {len(exported.data) / 2**20:.1f} MiB, takes {inputs}; "
-        f"at most {exported.difference:.1g} from torch"
+        f"at most {exported.difference:.1g} from torch, which rounds by {exported.rounding:.1g}"
     )

@@ -12,6 +12,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -29,8 +30,10 @@ from posetx.models.registry import Config, Network, architecture_of, name_of
 LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 
 #: the largest difference between onnxruntime's positions and torch's, in the identity's frame,
-#: whose unit is the root of the surface's area: 1.4 m of an adult
-LARGEST_DIFFERENCE = 1e-5
+#: whose unit is the root of the surface's area: 1.4 m of an adult. Where torch's own are that far
+#: from those in float64, so many times as far: the shipped PoseMAE is 1.8e-5 off, and torch itself
+#: 2.5e-5.
+LARGEST_DIFFERENCE, TIMES_ROUNDING = 1e-5, 2
 
 #: batch, points of the pose, points of the identity: while tracing, and those compared at. Traced
 #: are odd ones, which the tracer cannot take for a size of the network's.
@@ -40,11 +43,15 @@ COMPARED = ((1, 1024, 77), (5, 131, 1000), (2, 384, 300))
 
 @dataclass(frozen=True)
 class Exported:
-    """A file's bytes, what it takes, and how far off torch it was at most."""
+    """A file's bytes, what it takes, and how far off torch it was at most.
+
+    ``rounding`` is how far torch is from its own result in float64.
+    """
 
     data: bytes
     inputs: dict[str, list[str | int]]
     difference: float
+    rounding: float
 
 
 class FromPose(nn.Module):
@@ -112,32 +119,36 @@ def export_onnx(network: Network, card: dict[str, Any] | None = None) -> Exporte
         sha256=str((card or {}).get("sha256", "")),
     )
     data = program.model_proto.SerializeToString()
-    return Exported(data, shapes, compare(data, function))
+    return Exported(data, shapes, *compare(data, function))
 
 
-def compare(data: bytes, function: FromPose | FromPoseAndSample) -> float:
-    """The largest difference from torch at sizes that were not traced.
+def compare(data: bytes, function: FromPose | FromPoseAndSample) -> tuple[float, float]:
+    """The largest difference from torch at sizes that were not traced, and torch's own rounding.
 
-    Raises PosetxError for one of more than :data:`LARGEST_DIFFERENCE`.
+    Raises PosetxError for a difference of more than both allow.
     """
     import onnxruntime
 
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    largest = 0.0
+    exact = deepcopy(function).double()
+    largest = rounding = 0.0
     for sizes in COMPARED:
         drawn = _drawn(function.network.config, *sizes)
         given = {name: drawn[name] for name in function.names}
         with torch.no_grad():
             wanted = function(*given.values())
+            truth = exact(*(value.double() for value in given.values()))
         (found,) = session.run(None, {name: value.numpy() for name, value in given.items()})
         if found.shape != tuple(wanted.shape):
             raise PosetxError(f"ONNX: {found.shape} came of it instead of {tuple(wanted.shape)}")
         largest = max(largest, float((torch.from_numpy(found) - wanted).abs().max()))
-    if not largest <= LARGEST_DIFFERENCE:
+        rounding = max(rounding, float((truth - wanted).abs().max()))
+    allowed = max(LARGEST_DIFFERENCE, TIMES_ROUNDING * rounding)
+    if not largest <= allowed:
         raise PosetxError(
-            f"ONNX: its positions are {largest:.2g} from torch's, more than {LARGEST_DIFFERENCE:g}"
+            f"ONNX: its positions are {largest:.2g} from torch's, more than {allowed:.2g}"
         )
-    return largest
+    return largest, rounding
 
 
 def check_libraries() -> None:
