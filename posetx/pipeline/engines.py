@@ -14,8 +14,8 @@ from posetx.pipeline.options import Engine
 from posetx.pipeline.processes import Processes
 from posetx.system.device import resolve_device
 
-#: scans a worker from which on it pays to have several: one needs some seconds to load its
-#: libraries and the model, as long as a few transfers take
+#: scans a worker from which on there are several: to load its libraries and the model takes one
+#: some 5 processor seconds, as much as a scan with fits; the command itself has loaded them anyway
 PAYS = 4
 
 

@@ -51,8 +51,9 @@ class RayPool:
         except Exception as error:  # of no class of its own, when it takes longer than its patience
             why = " ".join(str(error).split())
             raise PosetxError(f"Ray does not start here ({why})") from None
-        signal.signal(signal.SIGTERM, asked_to_end)  # Ray's own would end us without a summary
-        self.size = min(size or self._room(), max(self._room(), 1)) or 1
+        if asked_to_end is not None:
+            signal.signal(signal.SIGTERM, asked_to_end)  # Ray's own would end us without a summary
+        self.size = max(min(size or self._room(), self._room()), 1)
         self._task = ray.put(task)
         self._actor = ray.remote(_Worker).options(
             num_cpus=threads, num_gpus=int(gpu), max_restarts=0
