@@ -112,13 +112,20 @@ def skin(points: Tensor, weights: Tensor, joints: Tensor, placed: Tensor, linear
     return skinned
 
 
-@lru_cache(maxsize=64)
 def on_device(values: tuple[float, ...], device: torch.device) -> Tensor:
     """Constants (N,), joint indices for one, as a tensor that stays on the device.
 
     A list as an index is copied to a GPU at each use, and each time the host waits for all that
     the GPU has to do before.
     """
+    if torch.compiler.is_compiling():
+        # a tensor of one graph, which is of no use to the next one
+        return torch.tensor(values, device=device)
+    return _kept_on_device(values, device)
+
+
+@lru_cache(maxsize=64)
+def _kept_on_device(values: tuple[float, ...], device: torch.device) -> Tensor:
     with torch.inference_mode(False):  # the next one who asks may want gradients
         return torch.tensor(values, device=device)
 

@@ -1,7 +1,7 @@
 """The command line: a table of commands, each in a module of its own that only its use imports.
 
 To add a command, write `posetx/cli/NAME.py` with a function `NAME` and add a line to `COMMANDS`;
-a hyphen of a command is an underscore there.
+a hyphen of a command, or a blank in `posetx models export`, is an underscore there.
 `posetx --help` imports none of these modules, so they may import what they like at the top, though
 heavy libraries are better imported in the function: `posetx NAME --help` stays fast too.
 """
@@ -38,11 +38,13 @@ COMMANDS = {
     "codes": "Draw a model's codes of poses and bodies in the plane.",
     "evaluate": "Measure a model on the frozen protocols.",
     "bench": "Train and measure the field's networks alike.",
+    "bench speed": "Time each stage of a transfer, and how that grows.",
     "trials": "Train and measure one change of the defaults at a time.",
     "card": "Measure all that a model's card and the documents say of it.",
     "calibrate": "Make a model's confidence a likelihood, by measured pairs.",
     "bodies": "Write synthetic bodies, poses and simulated scans to disk.",
     "models": "List the weights that are here, with hashes and figures.",
+    "models export": "Write a network as ONNX, for programs without torch.",
     "doctor": "Say what is installed and whether it works.",
 }
 """Name and one-line help of every command. The module and the function have the name, too."""
@@ -73,6 +75,8 @@ class LazyGroup(TyperGroup):
             ctx.fail(f"No such command '{args[0]}'.{meant}")
         if not ctx.resilient_parsing:
             check_empty(args)
+        if " ".join(args[:2]) in COMMANDS:
+            args = [" ".join(args[:2]), *args[2:]]
         name, command, rest = super().resolve_command(ctx, args)
         return name, load_command(name) if name in COMMANDS else command, rest
 
@@ -129,7 +133,7 @@ def misuse(error: Any) -> str:
 def load_command(name: str) -> Any:
     """Imports the module of a command and makes its function one, its errors turned to lines."""
     try:
-        python = name.replace("-", "_")
+        python = python_name(name)
         function = getattr(importlib.import_module(f"posetx.cli.{python}"), python)
     except Exception as error:
         raise typer.Exit(fail(error, verbose="-v" in sys.argv or "--verbose" in sys.argv)) from None
@@ -137,6 +141,11 @@ def load_command(name: str) -> Any:
     told = unwrapped(function.__doc__)
     single.command(name, help=told, context_settings=CONTEXT)(guarded(function))
     return typer.main.get_command(single)
+
+
+def python_name(command: str) -> str:
+    """What its module and its function are called."""
+    return re.sub("[- ]", "_", command)
 
 
 def unwrapped(text: str) -> str:

@@ -156,7 +156,7 @@ def _clean_many(
     summary_path: Path | None,
     overwrite: bool,
 ) -> dict[str, Any]:
-    from posetx.cli.many import check_batch, do_many
+    from posetx.cli.many import check_batch, do_many, in_turn
     from posetx.cli.summary import Summary
     from posetx.files.scan_write import check_scan_suffix
     from posetx.pipeline.batch import Job, find_scans, plan
@@ -174,7 +174,7 @@ def _clean_many(
     def kept(report: dict[str, Any]) -> str:
         return f"{report['points_out']:,} of {report['points_in']:,}"
 
-    return do_many(jobs, output, do, ("points kept", kept), summary, overwrite)
+    return do_many(jobs, output, in_turn(do), ("points kept", kept), summary, overwrite)
 
 
 def _cleaned(

@@ -12,7 +12,8 @@ from rich.text import Text
 from posetx.cli.common import check_drawing, explain
 from posetx.cli.summary import Summary
 from posetx.files.atomic import check_distinct, check_outputs
-from posetx.pipeline.batch import Job, Outcome, check_folder, run
+from posetx.pipeline.batch import Engine, Job, Outcome, check_folder, run
+from posetx.pipeline.engine import Task
 from posetx.system.console import console, counted, error, note, progress_bar, say, shortened
 
 COLOURS = {"done": "green", "skipped": "dim", "failed": "red"}
@@ -48,7 +49,7 @@ def check_batch(
 def do_many(
     jobs: list[Job],
     output: Path,
-    work: Callable[[Job], dict[str, Any]],
+    engine: Engine,
     figure: tuple[str, Callable[[dict[str, Any]], str]],
     summary: Summary,
     overwrite: bool,
@@ -58,7 +59,7 @@ def do_many(
     Parameters
     ----------
     output : the folder of the results, for the last line
-    work : does one and returns its report
+    engine : does them
     figure : a column of the table, its heading and what it shows of a report
     summary : is written also when the run is interrupted
     overwrite : do also what is there already
@@ -80,17 +81,18 @@ def do_many(
         with progress_bar() as bar:
             task = bar.add_task("", total=len(jobs))
 
-            def do(job: Job) -> dict[str, Any]:
+            def begun(job: Job) -> None:
                 name = shortened(job.scan.name, max(console.width - BESIDE_NAME, 8))
                 bar.update(task, description=name)
-                return work(job)
 
-            for outcome in run(jobs, do, lambda error: explain(error)[0], overwrite):
+            for outcome in run(jobs, engine, begun, overwrite):
                 outcomes.append(outcome)
                 bar.advance(task)
                 if outcome.error:
                     error(" ".join(outcome.error.split()))
     finally:
+        place = {job: index for index, job in enumerate(jobs)}
+        outcomes.sort(key=lambda outcome: place[outcome.job])
         if outcomes:
             summary.write(outcomes)
             console.print(_table(outcomes, figure))
@@ -101,6 +103,16 @@ def do_many(
                 f"{count['failed']} failed" + (f", {left} not reached" if left else "")
             )
     return summary.document(outcomes)
+
+
+def told(error: Exception) -> str:
+    """What a job failed of."""
+    return explain(error)[0]
+
+
+def in_turn(work: Callable[[Job], dict[str, Any]]) -> Engine:
+    """An engine that does one job after the other; ``work`` does one and returns its report."""
+    return Task(work, told).in_turn
 
 
 def _table(outcomes: list[Outcome], figure: tuple[str, Callable[[dict[str, Any]], str]]) -> Table:

@@ -18,7 +18,8 @@ def models(
 ) -> None:
     """List the weights that are here, with hashes and figures.
 
-    They are looked for in the folder $POSETX_HOME, then among those shipped.
+    They are looked for in the folder $POSETX_HOME, then among those shipped. `posetx models export`
+    writes one of them as ONNX.
     """
     found = shipped_models()
     if as_json:

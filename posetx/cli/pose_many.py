@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posetx.cli.common import check_drawing
-from posetx.cli.many import do_many
+from posetx.cli.many import do_many, in_turn
 from posetx.cli.summary import Summary
 from posetx.files.atomic import check_distinct, check_outputs
 from posetx.pipeline.batch import Job, check_folder, find_scans, plan
@@ -50,7 +50,8 @@ def pose_many(
         warnings.extend(f"{job.scan.name}: {warning}" for warning in report["warnings"])
         return {**report, "output": output, "frame": len(poses) - 1}
 
-    document = do_many(jobs, output, do, ("confidence", _confidence), summary, overwrite=True)
+    figure = ("confidence", _confidence)
+    document = do_many(jobs, output, in_turn(do), figure, summary, overwrite=True)
     if not poses:
         return document
     if (to_first_unit(poses) != 1.0).any() and output.suffix.lower() == ".bvh":

@@ -24,8 +24,11 @@ from posetx.cli.common import (
 )
 from posetx.cli.stages import stage_bar
 from posetx.cli.work import Work
-from posetx.pipeline.options import Heading, Options
+from posetx.pipeline.options import Engine, Heading, Options
 from posetx.system.console import note, say
+
+MANY = "Several scans"
+WORKERS = "Processes that each do a scan at a time; without, as many as pay."
 
 
 def transfer(
@@ -69,6 +72,23 @@ def transfer(
         bool,
         typer.Option("--bake", help="Move the vertices of a skinned target, not its joints."),
     ] = False,
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            help="Several scans on this machine, or on a Ray cluster.", rich_help_panel=MANY
+        ),
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=10_000, help=WORKERS, rich_help_panel=MANY),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="The Ray cluster: HOST:PORT, or auto; without, one begins here.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
     model: ModelOption = DEFAULT_MODEL,
     device: DeviceOption = "auto",
     seed: SeedOption = 0,
@@ -86,6 +106,7 @@ def transfer(
     """
     from posetx.files.targets.base import holds_skeleton
     from posetx.pipeline.batch import is_many
+    from posetx.pipeline.engines import Engines
 
     many = is_many(scans, output)  # whose results have the target's format
     options = Options(
@@ -100,11 +121,14 @@ def transfer(
         bake=bake or not holds_skeleton(target if many else output),
     )
     options.check()
+    engines = Engines(engine, workers, address, device)
+    engines.check()
     work = Work(target, options, model, device, seed)
     if many:
         from posetx.cli.transfer_many import transfer_many
 
-        document = transfer_many(work, scans, output, (preview, view), summary, overwrite)
+        drawn = (preview, view)
+        document = transfer_many(work, scans, output, drawn, summary, overwrite, engines)
     else:
         files = {"output": output, "preview": preview, "view": view, "summary": summary}
         document = _transfer_one(work, scans[0], files, overwrite, verbose, as_json)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from posetx.cli.many import check_batch, do_many
+from posetx.cli.many import check_batch, do_many, told
 from posetx.cli.summary import Summary
 from posetx.errors import UsageError
-from posetx.pipeline.batch import Job, find_scans, plan
+from posetx.pipeline.batch import find_scans, plan
+from posetx.pipeline.engine import Task
 
 if TYPE_CHECKING:
     from posetx.cli.work import Work
+    from posetx.pipeline.engines import Engines
 
 
 def transfer_many(
@@ -22,10 +25,11 @@ def transfer_many(
     drawn: tuple[Path | None, Path | None],
     summary_path: Path | None,
     overwrite: bool,
+    engines: Engines,
 ) -> dict[str, Any]:
     """Do all scans; returns what --json shows.
 
-    ``drawn`` are the folders for previews and for pages.
+    ``drawn`` are the folders for previews and for pages, ``engines`` who does them.
     """
     from posetx.files.targets.base import TARGET_SUFFIXES, result_suffix
 
@@ -45,10 +49,8 @@ def transfer_many(
     if overwrite or not all(job.finished for job in jobs):
         work.prepare()  # a target that cannot be read would fail every scan
 
-    def do(job: Job) -> dict[str, Any]:
-        return work.transfer(job.scan, job.output, job.preview, job.view)
-
-    return do_many(jobs, output, do, ("confidence", _confidence), summary, overwrite)
+    engine = partial(engines.run, Task(work.do, told))
+    return do_many(jobs, output, engine, ("confidence", _confidence), summary, overwrite)
 
 
 def _confidence(report: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from posetx.system.paths import find_model
 
 if TYPE_CHECKING:
     from posetx.files.targets import Target
+    from posetx.pipeline.batch import Job
     from posetx.pipeline.pipeline import Pipeline
     from posetx.pipeline.results import Reading
     from posetx.target.ready import ReadyTarget
@@ -133,6 +134,14 @@ class Work(Readings):
             **result.report.to_json(),
             "warnings": warnings,
         }
+
+    def do(self, job: Job) -> dict[str, Any]:
+        """One of many scans."""
+        return self.transfer(job.scan, job.output, job.preview, job.view)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a worker: all that is made ready but the model, which it loads."""
+        return {**vars(self), "pipeline": None}
 
     def stages(self, preview: Path | None, view: Path | None) -> list[str]:
         """The names of the stages that :meth:`transfer` announces."""

@@ -111,6 +111,8 @@ def flipped_share(rest: Floats, faces: Indices, posed: Floats) -> float:
     of its three vertices' rotations. A rigid motion gives 0.0, a crumpled or folded result more.
     Triangles without area at rest or after are left out.
     """
+    from scipy.sparse import csr_array
+
     rest = np.asarray(rest, dtype=np.float64)
     posed = np.asarray(posed, dtype=np.float64)
     faces = np.asarray(faces, dtype=np.int64)
@@ -123,18 +125,18 @@ def flipped_share(rest: Floats, faces: Indices, posed: Floats) -> float:
     faces, normals, posed_normals = faces[real], normals[real], posed_normals[real]
     # Covariance of the edge vectors of a triangle, summed to its vertices and once more to the
     # vertices' neighbours: a fold then stands against more than itself.
-    covariance = np.zeros((len(rest), 9))
     corners, posed_corners = rest[faces], posed[faces]
     edges = corners - np.roll(corners, 1, axis=1)
     posed_edges = posed_corners - np.roll(posed_corners, 1, axis=1)
     per_face = np.einsum("fei,fej->fij", posed_edges, edges).reshape(-1, 9)
-    for _ in range(2):
-        for k in range(9):
-            covariance[:, k] = np.bincount(
-                faces.ravel(), weights=np.repeat(per_face[:, k], 3), minlength=len(rest)
-            )
-        per_face = covariance[faces].sum(axis=1)
-    turned = np.einsum("fij,fj->fi", nearest_rotations(per_face.reshape(-1, 3, 3)), normals)
+    count = len(faces)
+    place = (faces.ravel(), np.repeat(np.arange(count), 3))
+    around = csr_array((np.ones(3 * count), place), shape=(len(rest), count))
+    covariance = around @ (around.T @ (around @ per_face))
+    # a rotation a vertex, of which there are half as many as triangles
+    rotations = nearest_rotations(covariance.reshape(-1, 3, 3)).reshape(-1, 9)
+    mean = (around.T @ rotations).reshape(-1, 3, 3)
+    turned = np.einsum("fij,fj->fi", mean, normals)
     return float((np.einsum("fi,fi->f", turned, posed_normals) < 0.0).mean())
 
 

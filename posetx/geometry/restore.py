@@ -43,6 +43,9 @@ SMALL_MISFIT = 0.02
 #: A larger mesh's triangles are triangulated anew in slabs of so many: 2 KiB a triangle.
 SLAB = 250_000
 
+#: Vertices of the largest mesh whose factorisation is kept for the next prediction: 1 KiB each.
+KEPT = 300_000
+
 #: What leaves the prediction as it is, with a note; a solver that is not installed, too.
 SOLVER_FAILURES = (RuntimeError, ValueError, np.linalg.LinAlgError, MemoryError, ImportError)
 
@@ -70,6 +73,7 @@ def restore_detail(
     *,
     weight: float = WEIGHT,
     iterations: int = 1,
+    kept: Kept | None = None,
 ) -> Restored:
     """The target's own surface, where the prediction wants it.
 
@@ -81,6 +85,7 @@ def restore_detail(
     weight : pull to the prediction against stiffness of the surface, unit-free
     iterations : rounds of fitting rotations and solving for positions, at least 1; more draw the
         surface together away from a good prediction (PMD of 14 scans: 4.17 with one, 4.25 with 3)
+    kept : of the same `rest` and `faces`, for the next prediction
 
     Returns
     -------
@@ -139,9 +144,8 @@ def restore_detail(
         number = np.cumsum(soft) - 1
         soft_faces = number[welded_faces[soft[welded_faces].all(axis=1)]]
         try:
-            solved[soft] = _as_rigid_as_possible(
-                points[soft], soft_faces, wanted[soft], weight, iterations
-            )
+            system = (kept or Kept()).system(points[soft], soft_faces, weight, soft)
+            solved[soft] = system.solved(wanted[soft], iterations)
         except SOLVER_FAILURES as error:
             notes.append(f"surface detail was not restored, the plain prediction stands ({error})")
     carry_props(points, areas, solved, props)
@@ -196,35 +200,59 @@ def _rigid_parts(
     return small[part] & used, moved, int(small.sum())
 
 
-def _as_rigid_as_possible(
-    points: Floats, faces: Indices, wanted: Floats, weight: float, iterations: int
-) -> Floats:
-    """Minimise the energy of the module's docstring; everything unit-free, every vertex used."""
-    laplacian, areas = _stiffness(points, faces)
-    degree = laplacian.diagonal()
-    neighbours = (sp.diags_array(degree, format="csr") - laplacian).tocsr()
-    pull = weight * areas / areas.sum()
-    solve = _factorised((laplacian + sp.diags_array(pull, format="csr")).tocsr())
+class Kept:
+    """The last system of a mesh, as long as the same vertices are soft; it is not pickled."""
 
-    points_mixed = neighbours @ points
-    points_bent = degree[:, None] * points - points_mixed  # L r
-    ring = _trace(_covariances(neighbours, degree, points, points_mixed, points))
-    ring = np.maximum(ring, 1e-12 * ring.max())
-    solved = wanted
-    for _ in range(iterations):
-        covariance = _covariances(neighbours, degree, points, points_mixed, solved)
-        # Over the ring's own size, or large rings would outvote small ones in the average.
-        covariance *= (pull / ring)[:, None]
-        rotations = nearest_rotations(solve(covariance).reshape(-1, 3, 3))
-        # sum_j w_ij (R_i + R_j)/2 (r_i - r_j), without ever forming an array over edges.
-        bent = np.einsum("nij,nj->ni", rotations, points_bent)
-        bent -= neighbours @ np.einsum("nij,nj->ni", rotations, points)
-        rotations = (neighbours @ rotations.reshape(-1, 9)).reshape(-1, 3, 3)
-        bent += np.einsum("nij,nj->ni", rotations, points)
-        solved = solve(pull[:, None] * wanted + 0.5 * bent)
-    if not np.isfinite(solved).all():
-        raise RuntimeError("the solver broke down")
-    return solved
+    def __init__(self) -> None:
+        self._soft: Mask | None = None
+        self._weight = 0.0
+        self._system: _System | None = None
+
+    def __reduce__(self) -> tuple[type[Kept], tuple[()]]:
+        return Kept, ()
+
+    def system(self, points: Floats, faces: Indices, weight: float, soft: Mask) -> _System:
+        """Of the soft vertices' places and faces, ``soft`` being which these are."""
+        known = self._system
+        same = self._soft is not None and np.array_equal(self._soft, soft)
+        if known is None or not same or weight != self._weight:
+            known = _System(points, faces, weight)
+            if len(points) <= KEPT:
+                self._soft, self._weight, self._system = soft, weight, known
+        return known
+
+
+class _System:
+    """The energy of the module's docstring, whatever is predicted; unit-free, every vertex used."""
+
+    def __init__(self, points: Floats, faces: Indices, weight: float):
+        laplacian, areas = _stiffness(points, faces)
+        self.points, self.degree = points, laplacian.diagonal()
+        self.neighbours = (sp.diags_array(self.degree, format="csr") - laplacian).tocsr()
+        self.pull = weight * areas / areas.sum()
+        self.solve = _factorised((laplacian + sp.diags_array(self.pull, format="csr")).tocsr())
+        self.mixed = self.neighbours @ points
+        ring = _trace(_covariances(self.neighbours, self.degree, points, self.mixed, points))
+        self.ring = np.maximum(ring, 1e-12 * ring.max())
+
+    def solved(self, wanted: Floats, iterations: int) -> Floats:
+        """Where the energy is least for these predictions."""
+        points, neighbours, solved = self.points, self.neighbours, wanted
+        points_bent = self.degree[:, None] * points - self.mixed  # L r
+        for _ in range(iterations):
+            covariance = _covariances(neighbours, self.degree, points, self.mixed, solved)
+            # Over the ring's own size, or large rings would outvote small ones in the average.
+            covariance *= (self.pull / self.ring)[:, None]
+            rotations = nearest_rotations(self.solve(covariance).reshape(-1, 3, 3))
+            # sum_j w_ij (R_i + R_j)/2 (r_i - r_j), without ever forming an array over edges.
+            bent = np.einsum("nij,nj->ni", rotations, points_bent)
+            bent -= neighbours @ np.einsum("nij,nj->ni", rotations, points)
+            rotations = (neighbours @ rotations.reshape(-1, 9)).reshape(-1, 3, 3)
+            bent += np.einsum("nij,nj->ni", rotations, points)
+            solved = self.solve(self.pull[:, None] * wanted + 0.5 * bent)
+        if not np.isfinite(solved).all():
+            raise RuntimeError("the solver broke down")
+        return solved
 
 
 def _stiffness(points: Floats, faces: Indices) -> tuple[sp.csr_array, Floats]:

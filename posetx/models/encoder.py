@@ -95,7 +95,7 @@ class PointFeatures:
         """Features of each ``sets`` clouds as those of one: (B sets, N) to (B, sets N)."""
 
         def one(values: Tensor) -> Tensor:
-            return values.reshape(len(values) // sets, -1, values.shape[2])
+            return values.reshape(values.shape[0] // sets, -1, values.shape[2])
 
         clutter = None if self.clutter is None else one(self.clutter)
         return PointFeatures(one(self.hidden), one(self.parts), clutter)

@@ -68,7 +68,8 @@ def with_count(cloud: Tensor, count: int) -> Tensor:
 
     What models whose definition needs equal counts are given.
     """
-    return cloud[:, torch.arange(count, device=cloud.device) % cloud.shape[1]]
+    times = (count - 1) // cloud.shape[1] + 1  # of positive numbers, which ONNX rounds alike
+    return cloud.repeat(1, times, 1)[:, :count]
 
 
 def within_reach(raw: Tensor) -> Tensor:

@@ -174,15 +174,19 @@ class PoseMAE(nn.Module):
         """
         count, size = points.shape[1], self.config.pose_points
         encoded = min(sets * size, count)
-        clouds = points[:, :encoded].reshape(len(points) * sets, -1, 3)
+        # (`len` of a tensor would freeze a traced batch)
+        clouds = points[:, :encoded].reshape(points.shape[0] * sets, encoded // sets, 3)
         around = surroundings(points[:, :encoded], points)
-        around = around.reshape(len(clouds), -1, *around.shape[2:])
+        around = around.reshape(*clouds.shape[:2], *around.shape[2:])
         code, features = self.pose_encoder(clouds, mask_ratio, around=around)
         # a mask keeps the first points of each set
-        shown = clouds[:, : features.parts.shape[1]].reshape(len(points), -1, 3)
+        shown = clouds[:, : features.parts.shape[1]].reshape(points.shape[0], -1, 3)
         more = points[:, encoded:] if encoded < count else None
         if sets > 1:
-            code, features = code.unflatten(0, (-1, sets)).mean(1), features.joined(sets)
+            code, features = (
+                code.unflatten(0, (points.shape[0], sets)).mean(1),
+                features.joined(sets),
+            )
         sixd, joints = self.pose_head(code)
         first = estimate = Estimate(matrix_from_6d(sixd), joints)
         refined, looks = features, list[Look]()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from posetx.bodies.body import on_device
 from posetx.models.nearness import nearness
 
 #: standard deviation of the widest Gaussian, in the cloud's frame; each next one has half of it
@@ -21,6 +22,8 @@ WIDEST, WIDTHS = 0.2, 3
 MOMENTS = 10
 #: how large a share of the cloud around a point counts half, at first, at each width
 HALF_FULL = (0.05, 0.015, 0.005)
+#: the upper triangle of a matrix (3, 3)
+_ROW, _COLUMN = (0, 0, 0, 1, 1, 2), (0, 1, 2, 1, 2, 2)
 
 
 def surroundings(points: Tensor, cloud: Tensor) -> Tensor:
@@ -48,8 +51,7 @@ def surroundings(points: Tensor, cloud: Tensor) -> Tensor:
 
 def _products(a: Tensor, b: Tensor) -> Tensor:
     """The upper triangle of a bᵀ: (..., 3) and (..., 3) -> (..., 6)."""
-    row, column = [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]
-    return a[..., row] * b[..., column]
+    return a[..., on_device(_ROW, a.device)] * b[..., on_device(_COLUMN, b.device)]
 
 
 class AroundPoint(nn.Module):

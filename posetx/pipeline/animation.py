@@ -135,12 +135,12 @@ class Animator:
         every = np.arange(len(self.weights))
         part = Track(track.motion, track.rotations[frames], track.places[frames])
         moved = self._skinned(part, every, slice(0, 3))
-        rest = self.ready.ready.vertices
+        rest, kept = self.ready.ready.vertices, self.ready.kept
         out = np.empty((len(part), len(every), 3))
         for i, frame in enumerate(moved):
             frame[~self.ready.moves] = rest[~self.ready.moves]
             if restore:
-                frame = restore_detail(rest, self.ready.faces, frame).vertices
+                frame = restore_detail(rest, self.ready.faces, frame, kept=kept).vertices
             out[i] = self.ready.to_file(frame)
         return out
 

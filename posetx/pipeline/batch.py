@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import glob
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +45,14 @@ class Outcome:
     seconds: float = 0.0
     report: dict[str, Any] | None = None
     error: str | None = None
+    #: whether it failed for a reason that another try may not have
+    again: bool = False
+
+
+#: hears of a job that begins
+Begun = Callable[[Job], None]
+#: does jobs and tells what became of each, see :mod:`posetx.pipeline.engine`
+Engine = Callable[[Sequence[Job], Begun], Iterator[Outcome]]
 
 
 def is_many(scans: list[Path], output: Path) -> bool:
@@ -112,30 +119,20 @@ def plan(
 
 
 def run(
-    jobs: list[Job],
-    work: Callable[[Job], dict[str, Any]],
-    explain: Callable[[Exception], str],
-    overwrite: bool = False,
+    jobs: list[Job], engine: Engine, begun: Begun = lambda job: None, overwrite: bool = False
 ) -> Iterator[Outcome]:
-    """Every job in turn; one that fails does not stop the rest.
+    """Every job that is not finished, as the engine does them; one that fails does not stop it.
 
-    Parameters
-    ----------
-    work : does a job and returns its report
-    explain : an error in one line
-    overwrite : without it, what exists is left alone
+    ``begun`` hears of each as it begins. Without ``overwrite`` what exists is left alone.
     """
+    left = []
     for job in jobs:
         if job.finished and not overwrite:
             yield Outcome(job, "skipped")
-            continue
-        start = time.perf_counter()
-        try:
-            report = work(job)
-        except Exception as error:
-            yield Outcome(job, "failed", time.perf_counter() - start, error=explain(error))
         else:
-            yield Outcome(job, "done", time.perf_counter() - start, report)
+            left.append(job)
+    if left:
+        yield from engine(left, begun)
 
 
 def _is_pattern(path: Path) -> bool:

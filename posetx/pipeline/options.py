@@ -11,6 +11,8 @@ from posetx.pipeline.stages import GIVE, PREPARE, READ
 
 #: where a result faces: as the target did, or as the scan stands
 Heading = Literal["target", "scan"]
+#: where the workers of a batch are: on this machine, or on all those of a Ray cluster
+Engine = Literal["local", "ray"]
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,7 @@ class Pipeline:
         vertices, restored = predicted, None
         if restore:
             with stages("restore"):
-                done = restore_detail(normal, faces, predicted)
+                done = restore_detail(normal, faces, predicted, kept=ready.kept)
                 vertices = restored = done.vertices
                 warnings += done.notes
         found = reading.orientation

@@ -59,6 +59,9 @@ DEPENDENCIES = [
     Dependency("laspy", False, "scans: LAS and LAZ", extra="scanners"),
     Dependency("lazrs", False, "scans: LAZ", extra="scanners"),
     Dependency("pye57", False, "scans: E57", extra="scanners"),
+    Dependency("ray", False, "many machines: --engine ray", extra="ray"),
+    Dependency("onnxscript", False, "networks as ONNX: models export", extra="onnx"),
+    Dependency("onnxruntime", False, "networks as ONNX: models export", extra="onnx"),
 ]
 
 #: Shared libraries that wheels expect of the system: part of the name -> Debian package.

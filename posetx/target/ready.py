@@ -12,6 +12,7 @@ from posetx.files.targets import Target
 from posetx.geometry.axes import axis
 from posetx.geometry.mesh import surface_area
 from posetx.geometry.outer import covered_area, layers, outer_faces
+from posetx.geometry.restore import Kept
 from posetx.geometry.rig import Rig
 from posetx.models.predictor import IdentityFrame
 from posetx.reading.reader import PoseReader
@@ -47,6 +48,7 @@ class ReadyTarget:
     rig : the file's own skeleton that moves the figure; None where it has none that can be posed
     no_rig : why a file with skins has none
     seconds : how long preparing took, by stage
+    kept : what restoring its detail needs whatever the pose
     """
 
     target: Target
@@ -62,6 +64,7 @@ class ReadyTarget:
     rig: Rig | None = None
     no_rig: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
+    kept: Kept = field(default_factory=Kept)
 
     def to_file(self, vertices: Floats) -> Floats:
         """Vertices (n, 3) of the normalised frame, upright, in the file's; others where they were.

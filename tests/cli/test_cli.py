@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -89,9 +88,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    if importlib.util.find_spec(f"posetx.cli.{name.replace('-', '_')}") is None:
-        pytest.skip(f"posetx/cli/{name}.py is not written yet")
-    assert run(name, "--help") == 0
+    assert run(*name.split(), "--help") == 0
     assert f"posetx {name}" in capsys.readouterr().out
 
 

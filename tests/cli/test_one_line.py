@@ -20,7 +20,7 @@ import torch
 from typer.testing import CliRunner
 
 from posetx.bodies.body import BodyModel
-from posetx.cli import COMMANDS, app
+from posetx.cli import COMMANDS, app, python_name
 from posetx.data.bvh import read_bvh
 from posetx.errors import MissingError, PosetxError
 from posetx.models.checkpoint import save_model
@@ -99,7 +99,7 @@ def int_options() -> list[tuple[str, str]]:
     """All options of all commands that take whole numbers."""
     found = []
     for command in COMMANDS:
-        python = command.replace("-", "_")
+        python = python_name(command)
         function = getattr(importlib.import_module(f"posetx.cli.{python}"), python)
         for name, hint in get_type_hints(function, include_extras=True).items():
             if isinstance(hint, type) or get_origin(hint) is not Annotated:
@@ -120,7 +120,7 @@ def test_whole_numbers_beyond_any_sense_name_their_option(
             ("bodies", "--count"), ("trials", "--samples")} <= {*options}  # fmt: skip
     for command, option in options:
         for value in (str(2**64), str(-(2**64)), "9" * 5000, "1e3", "0x10", "", "nan", "many"):
-            code, line = one_line(command, option, value)
+            code, line = one_line(*command.split(), option, value)
             assert code == 2 and line.count("\n") == 1, (command, option, value, line)
             assert line.startswith(f"error: {option}"), (command, option, value, line)
     assert not list(tmp_path.iterdir())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import trimesh
@@ -9,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from posetx.geometry import restore
 from posetx.geometry.mesh import edge_distortion, flipped_share
-from posetx.geometry.restore import restore_detail
+from posetx.geometry.restore import Kept, restore_detail
 
 TURN = Rotation.from_euler("xyz", [40, 110, -20], degrees=True).as_matrix()
 
@@ -208,6 +210,38 @@ def test_repeatable_and_wrong_calls():
     ]:
         with pytest.raises(ValueError):
             restore_detail(*arguments, **options)
+
+
+def test_what_is_kept_serves_the_next_prediction(monkeypatch):
+    """The same to the last bit, factorised once; anew where other vertices are soft."""
+    rest, faces = tube(30, 16)
+    made = []
+    factorised = restore._factorised
+    monkeypatch.setattr(restore, "_factorised", lambda system: made.append(1) or factorised(system))
+    kept = Kept()
+    for angle in (1.4, 0.3):
+        predicted = bend(rest, angle)
+        alone = restore_detail(rest, faces, predicted).vertices
+        assert np.array_equal(restore_detail(rest, faces, predicted, kept=kept).vertices, alone)
+    assert len(made) == 3, "two alone, one kept"
+    restore_detail(rest, faces, predicted, kept=kept, weight=50.0)
+    assert len(made) == 4
+    # a button beside it moves rigidly with one prediction, and is soft with the other
+    button = 0.02 * rest[:40] + [3.0, 0, 0]
+    both = np.concatenate([rest, button])
+    small = np.concatenate([faces, faces[(faces < 40).all(1)] + len(rest)])
+    rng, kept, made[:] = np.random.default_rng(0), Kept(), []
+    for torn in (0.0, 0.5, 0.5):
+        predicted = both.copy()
+        predicted[len(rest) :] += torn * rng.normal(size=button.shape)
+        alone = restore_detail(both, small, predicted).vertices
+        assert np.array_equal(restore_detail(both, small, predicted, kept=kept).vertices, alone)
+    assert len(made) == 3 + 2
+    assert pickle.loads(pickle.dumps(kept))._system is None
+    monkeypatch.setattr(restore, "KEPT", 10)
+    kept = Kept()
+    restore_detail(rest, faces, bend(rest, 1.0), kept=kept)
+    assert kept._system is None
 
 
 def stick(start, length=0.9, radius=0.006):

@@ -10,11 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from posetx.cli import app
-from posetx.cli.many import do_many
+from posetx.cli.many import do_many, in_turn
 from posetx.cli.summary import Summary
 from posetx.errors import PosetxError, UsageError
 from posetx.files.scans import read_scan
 from posetx.pipeline.batch import Job, find_scans, is_many, plan, run
+from posetx.pipeline.engine import Task
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -78,12 +79,13 @@ def test_one_failure_stops_nothing_and_what_exists_is_kept(tmp_path: Path) -> No
             raise ValueError("no body in it")
         return {"scan": job.scan.name}
 
-    found = list(run(jobs, work, str))
+    engine = Task(work, str).in_turn
+    found = list(run(jobs, engine))
     assert [o.status for o in found] == ["skipped", "failed", "done"]
     assert found[1].error == "no body in it"
     assert found[2].report == {"scan": "c.ply"}
     assert done == ["b.ply", "c.ply"]
-    assert next(run(jobs, work, str, overwrite=True)).status == "done"
+    assert next(run(jobs, engine, overwrite=True)).status == "done"
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -136,7 +138,7 @@ def test_an_interrupted_batch_leaves_a_summary_and_says_why_rows_failed(
 
     path = tmp_path / "s.json"
     with pytest.raises(KeyboardInterrupt):
-        do_many(jobs, tmp_path, work, ("", str), Summary(path, {"up": "y"}, False), False)
+        do_many(jobs, tmp_path, in_turn(work), ("", str), Summary(path, {"up": "y"}, False), False)
     rows = json.loads(path.read_text())["results"]
     assert [row["status"] for row in rows] == ["done", "failed"]
     text = capsys.readouterr().err
