@@ -48,14 +48,13 @@ def test_the_top_of_a_block_takes_the_block_along(body: BodyModel, bank: PoseBan
 
 @pytest.mark.slow
 def test_two_hundred_who_stand_are_read_upright(body: BodyModel, bank: PoseBank) -> None:
-    """Which axis is up is not told. The goal is 98 %; of the first 70 the network alone has 90 %.
+    """Which axis is up is not told. The goal is 98 %; 97.5 % are.
 
-    What is missed are crates whose top one camera hardly saw, and turntables that are seen better
-    than who stands on them.
+    The other five were seen from behind the wall, which hides all but some pieces of them.
     """
     pipeline = Pipeline.load("posemae")
     upright = []
     for scan in standing(body, bank, 200):
         found = pipeline.read(array_scan(scan.points)).orientation
         upright.append(found.rotation[1, scan.up] > COSINE)
-    assert np.mean(upright) >= 0.86
+    assert np.mean(upright) >= 0.96
