@@ -43,23 +43,25 @@ def _cleanings(points: Floats, cleaned: Cleaned, seed: int) -> Iterator[Cleaned]
     for plane in cleaned.planes:
         left[left] = ~plane_mask(points[left], plane)
     if left.sum() > LARGE * len(cleaned.index):
-        yield from _tried(points, left, seed=seed)
+        yield from _tried(points, left, seed)
     every = np.ones(len(points), dtype=bool)
-    yield from _tried(points, every, clusters=False, seed=seed)
+    yield from _tried(points, every, seed, clusters=False)
     if cleaned.planes:
-        yield from _tried(points, every, planes=False, seed=seed)
+        yield from _tried(points, every, seed, planes=False)
     kept = _mask(points, cleaned)
     faces = flat_faces(cleaned.points, seed)
     if faces.any():
         kept[cleaned.index[faces]] = False
-        yield from _tried(points, kept, planes=False, seed=seed)
+        yield from _tried(points, kept, seed, planes=False)
 
 
-def _tried(points: Floats, mask: Mask, **options: object) -> Iterator[Cleaned]:
+def _tried(
+    points: Floats, mask: Mask, seed: int, planes: bool = True, clusters: bool = True
+) -> Iterator[Cleaned]:
     """The cleaned part (n,) of a scan (n, 3), if there is a body in it."""
     index = np.flatnonzero(mask)
     try:
-        found = clean_scan(points[index], **options)  # type: ignore[arg-type]
+        found = clean_scan(points[index], planes=planes, clusters=clusters, seed=seed)
     except PosetxError:
         return
     stages = found.stages

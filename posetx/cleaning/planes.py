@@ -14,6 +14,7 @@ with it; it need not be wide.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -113,21 +114,13 @@ def flat_faces(points: Floats, seed: int = 0, most: int = 8) -> Mask:
     scene = robust_extent(points)
     rest = points[working_set(points, scene / RESOLUTION, 60_000)[0]]
     gap, least = spacing(rest), FACE[1] * len(rest)
-    sample = rest[np.sort(rng.permutation(len(rest))[:SAMPLE])]
-    for _ in range(most):
-        if len(sample) < 60:
-            break
-        fitted = _refine(rest, *_best_hypothesis(sample, THIN * scene, rng), scene)
-        if fitted is None:
-            break
-        normal, offset, half_width = fitted
+    for normal, offset, half_width in _flats(rest, scene, THIN, most, rng):
         height = np.abs(rest @ normal - offset)
         on = height <= half_width
         shell = (height > half_width) & (height <= 3.0 * half_width)
         sharp = on.sum() > least and shell.sum() < SHARP * on.sum()
         if sharp and _Patch(rest[on], normal, 2.0 * gap).area > FACE[0] * scene**2:
             flat |= np.abs(points @ normal - offset) <= 1.5 * half_width
-        sample = sample[np.abs(sample @ normal - offset) > max(half_width, THIN * scene)]
     return flat
 
 
@@ -176,28 +169,37 @@ def _thinned(points: Floats, extent: float) -> Floats:
 
 
 def _next_plane(points: Floats, rng: np.random.Generator) -> Plane | None:
-    """The widest acceptable plane; candidates that fail leave the draw, not the cloud."""
+    """The widest acceptable plane."""
     if len(points) < 100:
         return None
-    scene = robust_extent(points)
-    sample = points[np.sort(rng.permutation(len(points))[:SAMPLE])]
     gap = spacing(points)
-    for _ in range(CANDIDATES):
-        if len(sample) < 60:
-            return None
-        normal, offset = _best_hypothesis(sample, REACH * scene, rng)
-        fitted = _refine(points, normal, offset, scene)
-        if fitted is None:
-            return None
+    for fitted in _flats(points, robust_extent(points), REACH, CANDIDATES, rng):
         plane = _judge(points, *fitted, gap)
         if plane is not None:
             return plane
-        normal, offset, half_width = fitted
-        on = np.abs(sample @ normal - offset) <= max(half_width, REACH * scene)
-        if not on.any():
-            return None
-        sample = sample[~on]
     return None
+
+
+def _flats(
+    points: Floats, scene: float, reach: float, most: int, rng: np.random.Generator
+) -> Iterator[tuple[Floats, float, float]]:
+    """Normal, offset and half-width of what many points lie in, widest first.
+
+    ``reach`` is a share of the extent ``scene``. What was found leaves the draw, not the cloud.
+    """
+    sample = points[np.sort(rng.permutation(len(points))[:SAMPLE])]
+    for _ in range(most):
+        if len(sample) < 60:
+            return
+        fitted = _refine(points, *_best_hypothesis(sample, reach * scene, rng), scene)
+        if fitted is None:
+            return
+        yield fitted
+        normal, offset, half_width = fitted
+        on = np.abs(sample @ normal - offset) <= max(half_width, reach * scene)
+        if not on.any():
+            return
+        sample = sample[~on]
 
 
 def _best_hypothesis(

@@ -12,11 +12,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import torch
 from scipy.ndimage import binary_closing, binary_opening
 from scipy.spatial.transform import Rotation
 
 from posetx.arrays import Floats, Mask
 from posetx.bodies.skeleton import LEG_BONES
+from posetx.geometry.rotations import turn_between
 
 #: a foot stands whose ankle goes by less than so many lengths of a leg in a second
 SLOW = 0.3
@@ -140,7 +142,8 @@ def _bent(
     second = _about(normal, -at_hip - at_knee)
     knee_then = hip + _turned(first, knee - hip)
     ankle_then = knee_then + _turned(second, ankle - knee)
-    swing = _between(ankle_then - hip, to - hip)
+    away = [torch.as_tensor(end - hip) for end in (ankle_then, to)]
+    swing: Floats = turn_between(*away).numpy()
     first, second = swing @ first, swing @ second
     knee_then = hip + _turned(first, knee - hip)
     return (first, second), (knee_then, knee_then + _turned(second, ankle - knee))
@@ -163,11 +166,3 @@ def _turned(turns: Floats, vectors: Floats) -> Floats:
 def _about(axis: Floats, angle: Floats) -> Floats:
     """(K, 3, 3) turns about axes (K, 3) of length 1 by angles (K, 1)."""
     return np.asarray(Rotation.from_rotvec(axis * angle).as_matrix())
-
-
-def _between(one: Floats, other: Floats) -> Floats:
-    """(K, 3, 3) the least turns that take directions (K, 3) to others."""
-    a, b = one / _length(one), other / _length(other)
-    axis = np.cross(a, b)
-    sine, cosine = _length(axis), (a * b).sum(1, keepdims=True)
-    return _about(axis / np.maximum(sine, 1e-300), np.arctan2(sine, cosine))

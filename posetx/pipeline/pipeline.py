@@ -128,16 +128,16 @@ class Pipeline:
             read = self.thorough.follow(seen.points, start, stages)
         else:
             reader = self.thorough if refine else self.swift
-            tried = [seen]
+            tried = [(seen, _up(seen, up, front))]
 
-            def others() -> Iterator[tuple[Floats, str]]:
-                for other in tried[0].others:
-                    tried.append(other)
-                    yield other.points, _up(other, up, front)
+            def others(first: Measured) -> Iterator[tuple[Floats, str]]:
+                for other in first.others:
+                    tried.append((other, _up(other, up, front)))
+                    yield other.points, tried[-1][1]
 
-            read = reader.read(seen.points, _up(seen, up, front), front, clean, stages, others())
-            seen = tried[read.chosen]
-            seen.notes += _choices(seen, up, front, read.chosen)
+            read = reader.read(seen.points, tried[0][1], front, clean, stages, others(seen))
+            seen, found_up = tried[read.chosen]
+            seen.notes += _choices(read.chosen, None if found_up == up else found_up)
         points, kept, cleaning, notes = seen.points, seen.kept, seen.cleaning, seen.notes
         if not read.of_body.all():
             left = int(read.of_body.sum())
@@ -247,15 +247,18 @@ def _up(seen: Measured, up: str, front: str) -> str:
     return lies_on(seen.points, seen.planes) or up if up == front == "auto" else up
 
 
-def _choices(seen: Measured, up: str, front: str, chosen: int) -> list[str]:
-    """What a user should know of how the points that were read were chosen and turned."""
+def _choices(chosen: int, lying: str | None) -> list[str]:
+    """What a user should know of how the points that were read were chosen and turned.
+
+    ``lying`` is the axis that is up for somebody who lies.
+    """
     notes = []
     if chosen:
         notes.append(
             "what cleaning kept at first does not look like a person, other points of the scan "
             "were read; crop the scan if they are the wrong ones"
         )
-    if (lying := _up(seen, up, front)) != up:
+    if lying is not None:
         notes.append(f"the person lies on something, so {lying} is up; use `up` if not")
     return notes
 

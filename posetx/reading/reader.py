@@ -151,13 +151,13 @@ class PoseReader:
         with stage("orient"):
             samples = self._sample(points)
             found = self.orientation(samples, up, front)
-            best = (0, points, samples, found)
+            chosen, limit = 0, found.badness / FAMILIAR
             for place, (other, other_up) in enumerate(others if found.badness > STRANGE else (), 1):
                 fewer = self._sample(other)
                 turned = self.orientation(fewer, other_up, front)
-                if turned.badness < min(found.badness / FAMILIAR, best[3].badness):
-                    best = (place, other, fewer, turned)
-            chosen, points, samples, found = best
+                if turned.badness < limit:
+                    chosen, limit = place, turned.badness
+                    points, samples, found = other, fewer, turned
         every = np.ones(len(points), dtype=bool)
         if self.fit is None:
             with stage("read"):
@@ -166,8 +166,9 @@ class PoseReader:
             return PoseReading(found, code, figure, found.distance, None, every, samples)
         with stage("read"):
             code, body = self._fitted(self.fit, samples, found.rotation)
-        read = PoseReading(found, code, body.figure, found.distance, body.missed, every, samples)
-        read.chosen = chosen
+        read = PoseReading(
+            found, code, body.figure, found.distance, body.missed, every, samples, chosen=chosen
+        )
         if furniture:
             with stage("furniture"):
                 read, body = self._without_furniture(

@@ -154,10 +154,10 @@ class TargetFit:
         lift = lifts_at(every, few, lifts(code.features)[0].double().cpu().numpy())
         ended = self.end.ended(figure, every, normals, lift=lift)
         figure = ended.figure
-        estimate = Estimate(figure.rotations, self.fit.fine.place(figure).joints)
         worn = ended.noise > PLAIN and at_rest(code.estimate.rotations)
-        if worn:
-            estimate = code.estimate
+        estimate = code.estimate
+        if not worn:
+            estimate = Estimate(figure.rotations, self.fit.fine.place(figure).joints)
         weights = predictor.part_weights(sample, estimate, vertices)
         if not worn:
             normals = vertex_normals(vertices, faces)

@@ -27,9 +27,10 @@ def worth_it(dress: Dress) -> bool:
 
 def lost_in_ply(dress: Dress, lost: list[str]) -> list[str]:
     """What a PLY has not of what a mesh wears: `lost` before, and its materials."""
-    own = MATERIALS if _images_of(dress) else "materials"
-    kept = {"texture coordinates"} if not _images_of(dress) else set()
-    return [*lost, *(kept & dress.carried), *([own] if dress.paints else [])]
+    painted = bool(_images_of(dress))
+    without = set() if painted else {"texture coordinates"} & dress.carried
+    own = MATERIALS if painted else "materials"
+    return [*lost, *without, *([own] if dress.paints else [])]
 
 
 def ply_of(

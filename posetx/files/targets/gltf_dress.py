@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,6 +12,7 @@ import numpy as np
 from posetx.files.codecs.gltf import Gltf
 from posetx.files.dress import MASK, NONE, OPAQUE, Dress, Paint, Picture, srgb_colors, to_srgb
 from posetx.files.targets.gltf_looks import Materials, primitive_uv
+from posetx.files.targets.named import stem_of
 from posetx.files.targets.normals import turned
 
 #: Textures of a material beside those of its colour and its normals.
@@ -118,7 +118,7 @@ def _paint(gltf: Gltf, parts: Sequence[Part], dress: Dress) -> None:
     for source, data in zip(reader.sources, reader.images, strict=True):
         uri = images[source].get("uri") or ""
         name = images[source].get("name") or ("" if uri.startswith("data:") else unquote(uri))
-        dress.pictures.append(Picture(PurePosixPath(str(name).replace("\\", "/")).stem, data))
+        dress.pictures.append(Picture(stem_of(str(name)), data))
     dress.notes = reader.notes
 
 

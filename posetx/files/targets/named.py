@@ -7,7 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Collection
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from posetx.files.checks import problem
 
@@ -22,6 +22,11 @@ def clean_word(name: str, otherwise: str) -> str:
     """
     word = re.sub(r"[^\w.-]+", "_", name.strip()).strip("._-")[:LONGEST].rstrip("._-")
     return word.encode("utf-8", "replace").decode("utf-8") or otherwise
+
+
+def stem_of(name: str) -> str:
+    """The last part, short of its suffix, of a path as a file has it: slashes of either kind."""
+    return PurePosixPath(name.replace("\\", "/")).stem
 
 
 def distinct(word: str, taken: set[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from posetx.files.codecs.pictures import holds_normals, transparency, with_opaci
 from posetx.files.codecs.tokens import Tokens
 from posetx.files.dress import BLEND, NONE, OPAQUE, Dress, Paint, Picture
 from posetx.files.looks import byte_colors
+from posetx.files.targets.named import stem_of
 from posetx.files.targets.normals import turned
 from posetx.files.targets.obj_looks import Library, corner_uv, names_of
 
@@ -63,7 +64,8 @@ def obj_dress(text: ObjText, folder: Path, new: np.ndarray) -> Dress:
     dress.face_paint = np.repeat(used, each) - 1  # the first one is none
     dress.paints = [_paint(name, library, dress.lost) for name in names[1:]]
     dress.pictures = [
-        Picture(_stem(name), data) for name, data in zip(library.names, library.images, strict=True)
+        Picture(stem_of(name), data)
+        for name, data in zip(library.names, library.images, strict=True)
     ]
     dress.notes = library.notes
     dress.carried.add("materials")
@@ -88,10 +90,6 @@ def _normals(text: ObjText, new: np.ndarray) -> tuple[np.ndarray | None, np.ndar
     corners[used] = where.reshape(-1)
     vectors = normals[text.face_normals[used][first]]
     return turned(vectors, corners, text.faces, text.vertices, new), corners
-
-
-def _stem(name: str) -> str:
-    return PurePosixPath(name.replace("\\", "/")).stem
 
 
 def _paint(name: str, library: Library, lost: list[str]) -> Paint:
@@ -128,7 +126,7 @@ def _see_through(entry: MtlEntry, image: int, library: Library, lost: list[str])
     if made is None:
         _add(lost, "textures of opacity alone")
         return image, OPAQUE if image == NONE else transparency(library.images[image])
-    name = f"{_stem(entry.image)}_{_stem(entry.opacity_image)}".strip("_")
+    name = f"{stem_of(entry.image)}_{stem_of(entry.opacity_image)}".strip("_")
     return library.add(f"{entry.image}\n{entry.opacity_image}", name, made), transparency(made)
 
 

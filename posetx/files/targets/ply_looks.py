@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from posetx.files.codecs.ply import Ply
 from posetx.files.codecs.polygons import fan
 from posetx.files.dress import NONE, Dress, Paint, Picture
 from posetx.files.looks import Looks, Material
+from posetx.files.targets.named import stem_of
 from posetx.files.targets.obj_looks import LARGEST_IMAGE
 
 #: What programs call a vertex's place in the image: Blender, Open3D and MeshLab.
@@ -117,7 +118,7 @@ def add_paint(ply: Ply, folder: Path, dress: Dress) -> None:
     if not ply.textures:
         return
     found = Painting(ply, folder)
-    stems = [PurePosixPath(name.replace("\\", "/")).stem for name in found.names]
+    stems = [stem_of(name) for name in found.names]
     dress.pictures = [Picture(*both) for both in zip(stems, found.images, strict=True)]
     dress.paints = [
         Paint(stem, image=place, mode=transparency(found.images[place]))
