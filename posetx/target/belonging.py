@@ -60,15 +60,17 @@ class _Measures:
     sunk: Floats  # share below the ground
 
 
-def belonging(pieces: Pieces, core: Mask, up: Floats) -> Mask:
+def belonging(pieces: Pieces, core: Mask, up: Floats, legs: Mask | None = None) -> Mask:
     """Which pieces (p,) belong to the figure, those of the ``core`` (p,) among them.
 
-    ``up`` (3,) is in the target's frame.
+    ``up`` (3,) is in the target's frame; ``legs`` (p,) of the core belong to it wherever they are.
     """
     real = pieces.area > 0
     if real.sum() < 2:
         return np.ones(len(core), dtype=bool)
     mine = core & ~_strangers(pieces, core, up)
+    if legs is not None:
+        mine |= core & legs
     for _ in range(2):  # a second time from where the soles are, if the core had no feet
         mine = _around_core(pieces, mine, up)
     mine = _as_rigged(pieces, core, mine)

@@ -53,6 +53,11 @@ CORE, ALONE = 0.8, 0.5
 #: what is explained as well as this, relative to the best, is of the core too; another figure that
 #: is may be meant as well: then the larger one is, and of two alike the one at the file's origin
 RIVAL, LIKE = 1.4, 0.8
+#: a piece is of the figure whose points the network takes for a body's by this share, and on which
+#: this share of its shins or feet are: of things below or beside a figure it says 0.1 to 0.5, of
+#: legs in a piece of their own, below clothes, 0.99
+BODY, LEGS = 0.75, 0.25
+SHINS_AND_FEET = (14, 15, 17, 18)
 
 
 @dataclass
@@ -124,6 +129,28 @@ class Watcher:
         faces = target.faces[some[pieces.of_face]]
         points, _, _ = sample_surface(target.vertices, faces, SAMPLES)
         return pose_sample(points, self.swift.predictor.model.config.pose_points)
+
+    def legs(self, pieces: Pieces, person: Person) -> Mask:
+        """Which pieces (p,) of the core are a person's legs, by the network's word on its points.
+
+        In clothes they are often a piece of their own, which stands on the ground and is below all
+        the rest, as a base is.
+        """
+        network, rotation = self.swift.predictor, person.found.rotation
+        points, piece = pieces.samples
+        points, piece = points[person.core[piece]], piece[person.core[piece]]
+        few = pose_sample(points, network.model.config.pose_points)
+        of = piece[cKDTree(points).query(few)[1]]
+        word = network.encode_pose((few @ rotation.T)[None]).features.shares[0].double()
+        body, low = word.sum(1), word[:, SHINS_AND_FEET]
+
+        def of_pieces(values: Floats) -> Floats:
+            return np.bincount(of, values, len(person.core)).astype(np.float64)
+
+        said = of_pieces(body.cpu().numpy()) / np.maximum(of_pieces(np.ones(len(of))), 1)
+        shares = [of_pieces(x) / max(x.sum(), 1e-9) for x in low.T.cpu().numpy()]
+        found: Mask = (said > BODY) & (np.max(shares, axis=0) > LEGS)
+        return found
 
     def orientation(self, sample: Floats) -> Orientation:
         """How a person stands of whom there are samples (P, 3)."""

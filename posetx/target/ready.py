@@ -17,6 +17,7 @@ from posetx.geometry.rig import Rig
 from posetx.models.predictor import IdentityFrame
 from posetx.reading.reader import PoseReader
 from posetx.target.belonging import belonging
+from posetx.target.islands import without_islands
 from posetx.target.person import Person, Watcher
 from posetx.target.pieces import Pieces
 from posetx.target.prepared import Prepared, TargetFit, prepared
@@ -124,6 +125,8 @@ def ready_target(
         frame.unit /= float(np.sqrt(copies))
     normal = frame.to_normal(target.vertices) @ found.rotation.T
     ready = prepared(predictor, fit, normal, seen)
+    if ready.weights is not None:
+        ready.weights = without_islands(ready.weights, target.welds()[1], faces)
     return ReadyTarget(
         target,
         found.up,
@@ -148,7 +151,10 @@ def _figure(watcher: Watcher, pieces: Pieces) -> tuple[Person, Mask]:
     figure = np.ones(len(pieces.area), dtype=bool)
     while True:
         person = watcher.person(pieces, figure)
-        own = figure & belonging(pieces, person.core, axis(person.found.up, "up"))
+        up = axis(person.found.up, "up")
+        own = figure & belonging(pieces, person.core, up)
+        if (person.core & ~own).any():
+            own = figure & belonging(pieces, person.core, up, watcher.legs(pieces, person))
         if (own == figure).all():
             return person, figure
         figure = own
