@@ -14,9 +14,14 @@ import pytest
 import torch
 import trimesh
 
+from posetx.bodies.body import BodyModel
 from posetx.bodies.metrics import position_metrics
+from posetx.data.identities import draw_rest_poses
+from posetx.data.wardrobe.wardrobe import Wardrobe
+from posetx.evaluation.dressed import dressed
+from posetx.evaluation.protocols import eligible_bodies
 from posetx.files.codecs.gltf import Gltf
-from posetx.files.sources import array_scan
+from posetx.files.sources import array_scan, array_target
 from posetx.files.targets import read_target
 from posetx.geometry.outer import layers, outer_faces
 from posetx.models.checkpoint import load_model
@@ -24,6 +29,7 @@ from posetx.models.predictor import Predictor
 from posetx.pipeline.pipeline import Pipeline
 from posetx.pipeline.results import Reading
 from posetx.target.belonging import belonging
+from posetx.target.person import Person, Watcher
 from posetx.target.pieces import Pieces
 from posetx.target.ready import ReadyTarget
 from tests.target.scenes import OTHERS, OWN, Figure, Scene, figures, scene
@@ -93,8 +99,6 @@ def test_others_stay_and_the_figure_is_posed_without_fits(
 
 
 def bare_target(figure: Figure):
-    from posetx.files.sources import array_target
-
     return array_target(figure.rest, figure.faces)
 
 
@@ -122,6 +126,41 @@ def test_forty_four_files_with_other_things(pipeline, drawn) -> None:
         if (moved[~made.belongs] != 0).any() or error > most:
             wrong.append((name, k, float(moved[~made.belongs].max(initial=0)), error, alone[k]))
     assert wrong == []
+
+
+def test_legs_in_a_piece_of_their_own_are_legs_and_a_base_is_none(pipeline, drawn) -> None:
+    """As below shorts, where the body has no skin."""
+    bare = drawn[1][0]
+    middle = bare.rest[bare.faces].mean(axis=1) / bare.height
+    hips = (abs(middle[:, 1] - 0.48) < 0.04) & (abs(middle[:, 0]) < 0.16)
+    cut = Figure(bare.rest, bare.truth, bare.faces[~hips])
+    made = scene(cut, ["base"])
+    pieces = Pieces.of(made.target)
+    core = pieces.area > 0
+    watcher = Watcher(pipeline.swift, None, "y", "z")
+    found = watcher.orientation(watcher.sample(pieces, core))
+    legs = watcher.legs(pieces, Person(core, core, found))[pieces.of_vertex]
+    feet = bare.rest[:, 1] < 0.06 * bare.height
+    assert legs[made.figure][feet].all()
+    assert not legs[~made.belongs].any()
+
+
+#: dressed figures whose legs are a piece of their own, and were taken for a base
+LEGLESS = (9012, 9038, 9071, 9099)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", LEGLESS)
+def test_a_dressed_figure_keeps_its_legs(pipeline, seed: int) -> None:
+    body = BodyModel.load()
+    generator = torch.Generator().manual_seed(seed)
+    rows = eligible_bodies(body)
+    shape = body.bank[rows[torch.randint(len(rows), (1,), generator=generator)]][0]
+    rest = draw_rest_poses(body, 1, generator)[0]
+    who = dressed(Wardrobe(body), shape, seed)
+    target = array_target(who.pose(rest).double().numpy(), who.figure.faces.numpy())
+    ready = pipeline.prepare(target, "y", "z")
+    assert ready.moves[np.unique(target.faces)].all()
 
 
 def test_a_note_names_what_is_left_and_a_skin_says_what_is_not(tmp_path: Path, pipeline, drawn):
