@@ -72,3 +72,11 @@ def test_what_has_no_noise_is_left_alone() -> None:
     time = np.linspace(0, 20, 60)
     fast = np.stack([np.sin(time + i) for i in range(6)], axis=1)
     assert best_window(fast) == 1
+
+
+def test_the_noise_is_the_mean_of_what_each_coordinate_has() -> None:
+    """Where few coordinates have most of it, too: hands, of a body whose trunk is still."""
+    scales = np.array([0.001] * 9 + [0.1] * 3)
+    noisy = scales * np.random.default_rng(0).normal(size=(200, len(scales)))
+    noisy[70] += 100.0  # a frame that is wrong
+    assert noise_variance(noisy) == pytest.approx(np.square(scales).mean(), rel=0.25)
