@@ -16,10 +16,11 @@ from posetx.bodies.skeleton import BVH_NAMES, JOINTS
 from posetx.errors import PosetxError
 
 #: before all names of a skeleton: Mixamo's, 3ds Max', VRoid's, Rigify's, Character Creator's
-PREFIX = re.compile(r"(mixamorig\d*|bip0*1|j_bip(_c)?|def|org|cc_base)[ _.-]+", re.IGNORECASE)
+PREFIX = re.compile(r"(mixamorig\d*|bip0*1|j_bip|def|org|cc_base)[ _.-]+", re.IGNORECASE)
 #: "LeftUpLeg", "thigh.L", "upperarm_l" and "lThigh" in pieces
 PIECES = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
-SIDES = {"left": "l", "l": "l", "right": "r", "r": "r"}
+#: VRoid's "C" is the middle
+SIDES = {"left": "l", "l": "l", "right": "r", "r": "r", "c": ""}
 #: joints that move with their parents where a skeleton lacks them
 OPTIONAL = ("abdomen", "chest", "neck", "collar", "hand", "foot")
 #: the cosine from which on an axis is up, or left
@@ -49,19 +50,20 @@ def match(path: Path, names: list[str], parents: list[int]) -> list[int]:
 
     Raises PosetxError, which names the file, where one that a pose needs is not there.
     """
-    known = [plain(name) for name in names]
+    # "Character1_", where all begin with it, as then do the first and the last of the alphabet
+    shared = re.match(r"(.*[ _.-]).*\n\1", f"{min(names)}\n{max(names)}")
+    known = [plain(name[len(shared[1]) if shared else 0 :]) for name in names]
     optional = [name.startswith(OPTIONAL) for name in JOINTS]
     found = [-1] * len(JOINTS)
-    # needed ones first: a "shoulder" is a collar only where the upper arm is another one
-    for joint in sorted(range(len(JOINTS)), key=lambda j: (optional[j], j)):
+    # needed ones first: a "shoulder" is a collar only where the upper arm is another one; of these
+    # the pelvis last, which may be known by its thighs alone, as Rigify's "spine" is
+    for joint in sorted(range(len(JOINTS)), key=lambda j: (optional[j], j == 0)):
         free = [name for name in BVH_NAMES[joint] if name in known]
         free = [name for name in free if known.index(name) not in found]
         if free:
             found[joint] = known.index(free[0])
-    thighs = [found[JOINTS.index(f"thigh.{side}")] for side in "LR"]
-    if found[0] < 0 and min(thighs) >= 0:
-        found[0] = _joined(*thighs, parents)
-        found = [found[0], *(-1 if other == found[0] else other for other in found[1:])]
+        elif joint == 0:
+            found[0] = _joined(*(found[JOINTS.index(f"thigh.{side}")] for side in "LR"), parents)
     for joint, name in enumerate(JOINTS):
         if found[joint] < 0 and not optional[joint]:
             some = ", ".join(BVH_NAMES[joint])
@@ -70,7 +72,7 @@ def match(path: Path, names: list[str], parents: list[int]) -> list[int]:
 
 
 def _joined(first: int, second: int, parents: list[int]) -> int:
-    """The joint that two others both hang on, -1 for none."""
+    """The joint that two others both hang on; -1 for none, or of one that is not there."""
     above = set()
     while first >= 0:
         first = parents[first]

@@ -24,6 +24,9 @@ PROGRAMS = {
     "Rigify": "spine spine.006 shoulder.L upper_arm.L forearm.L hand.L thigh.L shin.L foot.L",
     "VRoid": "J_Bip_C_Hips J_Bip_C_Head J_Bip_L_Shoulder J_Bip_L_UpperArm J_Bip_L_LowerArm "
     "J_Bip_L_Hand J_Bip_L_UpperLeg J_Bip_L_LowerLeg J_Bip_L_Foot",
+    "MotionBuilder": "Character1_Hips Character1_Head Character1_LeftShoulder Character1_LeftArm "
+    "Character1_LeftForeArm Character1_LeftHand Character1_LeftUpLeg Character1_LeftLeg "
+    "Character1_LeftFoot",
     "Unreal": "pelvis head clavicle_l upperarm_l lowerarm_l hand_l thigh_l calf_l foot_l",
     "SMPL": "Pelvis Head L_Collar L_Shoulder L_Elbow L_Wrist L_Hip L_Knee L_Ankle",
     "3ds Max": "Bip01~Pelvis Bip01~Head Bip01~L~Clavicle Bip01~L~UpperArm Bip01~L~Forearm "
@@ -117,9 +120,12 @@ def test_each_joint_of_a_clip_is_one_of_ours() -> None:
         ("Hips Spine1 Spine2 Spine3 Neck Head", "Spine1", "Spine2"),
         ("pelvis spine_01 spine_02 neck_01 head", "spine_01", "spine_02"),
         ("Hips Chest Neck Head", None, "Chest"),
+        ("spine spine.001 spine.002 spine.004 spine.006", "spine.001", "spine.002"),
     ):
         names = [*trunk.split(), *limbs]
-        found = match(Path("a.bvh"), names, [])
+        parents = [-1, *range(len(trunk.split()) - 1), *[0] * len(limbs)]
+        found = match(Path("a.bvh"), names, parents)
+        assert found[0] == 0
         named = [names[i] if i >= 0 else None for i in found]
         assert named[JOINTS.index("abdomen")] == abdomen
         assert named[JOINTS.index("chest")] == chest
