@@ -63,7 +63,8 @@ def match(path: Path, names: list[str], parents: list[int]) -> list[int]:
         if free:
             found[joint] = known.index(free[0])
         elif joint == 0:
-            found[0] = _joined(*(found[JOINTS.index(f"thigh.{side}")] for side in "LR"), parents)
+            left, right = (found[JOINTS.index(f"thigh.{side}")] for side in "LR")
+            found[0] = _joined(left, right, parents)
     for joint, name in enumerate(JOINTS):
         if found[joint] < 0 and not optional[joint]:
             some = ", ".join(BVH_NAMES[joint])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 from posetx.arrays import Floats
@@ -38,7 +39,8 @@ def _chart(title: str, codes: Codes) -> Chart:
 
 def _series(plane: Floats, cross: bool = False) -> list[Series]:
     """Points (G, M, 2) of the plane, a colour a group."""
+    colored = zip(plane, itertools.cycle(COLORS), strict=False)
     return [
-        Series(*group.T.tolist(), COLORS[place % len(COLORS)], line=False, cross=cross)
-        for place, group in enumerate(plane)
+        Series(group[:, 0].tolist(), group[:, 1].tolist(), color, line=False, cross=cross)
+        for group, color in colored
     ]
