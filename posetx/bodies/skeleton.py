@@ -45,27 +45,29 @@ ANNY_BONES = (
     "upperleg01.R", "lowerleg01.R", "foot.R",
 )  # fmt: skip
 
-#: accepted BVH names a joint, lower case, without a prefix like "mixamorig:"
-BVH_NAMES = (
-    ("hip", "hips", "pelvis", "root"),
-    ("abdomen", "spine", "lowerback", "torso", "spine0", "spine_01"),
-    ("chest", "spine1", "spine2", "spine3", "upperchest", "thorax", "spine_02"),
-    ("neck", "neck1", "neck01", "neck_01"),
-    ("head",),
-    ("lcollar", "leftshoulder", "leftcollar", "lclavicle", "clavicle_l", "lshoulder"),
-    ("lshldr", "leftarm", "leftupperarm", "lupperarm", "lhumerus", "upperarm_l"),
-    ("lforearm", "leftforearm", "leftlowerarm", "llowarm", "lradius", "lowerarm_l"),
-    ("lhand", "lefthand", "leftwrist", "lwrist", "hand_l"),
-    ("rcollar", "rightshoulder", "rightcollar", "rclavicle", "clavicle_r", "rshoulder"),
-    ("rshldr", "rightarm", "rightupperarm", "rupperarm", "rhumerus", "upperarm_r"),
-    ("rforearm", "rightforearm", "rightlowerarm", "rlowarm", "rradius", "lowerarm_r"),
-    ("rhand", "righthand", "rightwrist", "rwrist", "hand_r"),
-    ("lthigh", "leftupleg", "leftthigh", "lefthip", "lfemur", "thigh_l", "lupleg"),
-    ("lshin", "leftleg", "leftlowleg", "leftknee", "ltibia", "calf_l", "lleg"),
-    ("lfoot", "leftfoot", "leftankle", "foot_l", "lankle"),
-    ("rthigh", "rightupleg", "rightthigh", "righthip", "rfemur", "thigh_r", "rupleg"),
-    ("rshin", "rightleg", "rightlowleg", "rightknee", "rtibia", "calf_r", "rleg"),
-    ("rfoot", "rightfoot", "rightankle", "foot_r", "rankle"),
+_ARM = (
+    "collar shoulder clavicle",
+    "shldr arm upperarm uparm humerus shoulder",
+    "forearm lowerarm lowarm radius elbow",
+    "hand wrist",
+)
+_LEG = (
+    "thigh upleg upperleg hip femur",
+    "shin leg lowerleg lowleg knee tibia calf",
+    "ankle foot",
+)
+_TRUNK = (
+    "hip hips pelvis root",
+    "abdomen spine lowerback torso spine0 spine01 spine001 spine1",
+    "chest spine1 spine2 spine3 upperchest thorax spine02 spine002",
+    "neck neck1 neck01 necktwist01 spine004",
+    "head spine006 spine005",
+)
+#: accepted names a joint, as :func:`posetx.data.bvh_match.plain` has them
+BVH_NAMES = tuple(
+    tuple(side + name for name in names.split())
+    for side, limb in (("", _TRUNK), ("l", _ARM), ("r", _ARM), ("l", _LEG), ("r", _LEG))
+    for names in limb
 )
 
 #: what the joints are called in BVH files that posetx writes: the names that most programs know

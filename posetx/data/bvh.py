@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from posetx.bodies.skeleton import BONE_END, BVH_NAMES, JOINTS, LEG_BONES, PARENTS
+from posetx.bodies.skeleton import BONE_END, JOINTS, LEG_BONES, PARENTS
+from posetx.data.bvh_match import match, rest_positions, upright_rest
 from posetx.errors import PosetxError
 from posetx.files.checks import read_bytes
 
@@ -54,7 +55,7 @@ def read_clip(path: Path, rest_joints: np.ndarray) -> Clip:
 
     Parameters
     ----------
-    path : a BVH file, y up, its zero pose facing +z.
+    path : a BVH file; its zero pose stands upright along an axis, y as a rule.
     rest_joints : (19, 3) joint positions of the body model at rest.
 
     Raises
@@ -63,6 +64,9 @@ def read_clip(path: Path, rest_joints: np.ndarray) -> Clip:
     """
     names, parents, offsets, channels, motion, seconds = _parse(path)
     frames = len(motion)
+    found, positions = match(path, names, parents), rest_positions(parents, offsets)
+    upright = upright_rest(found, positions)
+    positions = positions @ upright.T
     rotations: list[np.ndarray] = []
     shifts: list[np.ndarray] = []
     column = 0
@@ -79,13 +83,14 @@ def read_clip(path: Path, rest_joints: np.ndarray) -> Clip:
                 shift = shift.copy()
                 shift[:, "XYZ".index(channel[0])] = motion[:, column]
             column += 1
-        shifts.append(shift)
+        shifts.append(shift @ upright.T)
         # a joint that does not turn takes no memory: a file has room for very many of them
         above = rotations[parent] if parent >= 0 else np.broadcast_to(np.eye(3), (frames, 3, 3))
-        rotations.append(above if own is None else above @ own.as_matrix())
+        if own is not None:
+            above = above @ (upright @ own.as_matrix() @ upright.T)
+        rotations.append(above)
 
-    found = _match(path, names)
-    turns = _rest_turns(found, parents, offsets, rest_joints)
+    turns = _rest_turns(found, positions, rest_joints)
     out = np.empty((frames, len(JOINTS), 3, 3), np.float32)
     for joint, source in enumerate(found):
         out[:, joint] = out[:, PARENTS[joint]] if source < 0 else rotations[source] @ turns[joint]
@@ -94,12 +99,11 @@ def read_clip(path: Path, rest_joints: np.ndarray) -> Clip:
     while (parent := parents[pelvis]) >= 0:  # up the chain that the pelvis hangs on
         roots = np.einsum("fij,fj->fi", rotations[parent], roots) + shifts[parent]
         pelvis = parent
-    return Clip(out, roots, _leg_length(found, offsets, parents), seconds)
+    return Clip(out, roots, _leg_length(found, positions), seconds)
 
 
-def _leg_length(found: list[int], offsets: np.ndarray, parents: list[int]) -> float:
+def _leg_length(found: list[int], positions: np.ndarray) -> float:
     """Mean length from hip over knee to ankle, where the clip has one; else from hip to knee."""
-    positions = _rest_positions(parents, offsets)
     bones = [
         positions[found[end]] - positions[found[start]]
         for start, end in LEG_BONES
@@ -127,7 +131,7 @@ def _parse(
                 continue
             if word[0] in ("ROOT", "JOINT"):
                 parents.append(stack[-1] if stack else -1)
-                names.append(word[1].split(":")[-1].lower())
+                names.append(line.split(None, 1)[1].strip())
                 offsets.append([0.0, 0.0, 0.0])
                 channels.append([])
             elif word[0] == "End":
@@ -166,32 +170,7 @@ def _parse(
     return names, parents, places, channels, motion, seconds
 
 
-def _match(path: Path, names: list[str]) -> list[int]:
-    """The BVH joint of each of our joints; -1 where it moves with its parent."""
-    found = []
-    for joint, accepted in enumerate(BVH_NAMES):
-        hits = [names.index(name) for name in accepted if name in names]
-        optional = JOINTS[joint].startswith(("abdomen", "chest", "neck", "collar", "hand", "foot"))
-        if not hits and not optional:
-            raise PosetxError(
-                f"{path}: no joint for the {JOINTS[joint]}; expected one of {', '.join(accepted)}"
-            )
-        found.append(hits[0] if hits else -1)
-    return found
-
-
-def _rest_positions(parents: list[int], offsets: np.ndarray) -> np.ndarray:
-    """Where the joints (j, 3) are in the zero pose."""
-    positions = np.zeros_like(offsets)
-    for joint, parent in enumerate(parents):
-        positions[joint] = offsets[joint] + (positions[parent] if parent >= 0 else 0)
-    return positions
-
-
-def _rest_turns(
-    found: list[int], parents: list[int], offsets: np.ndarray, rest_joints: np.ndarray
-) -> np.ndarray:
-    positions = _rest_positions(parents, offsets)
+def _rest_turns(found: list[int], positions: np.ndarray, rest_joints: np.ndarray) -> np.ndarray:
     turns = np.tile(np.eye(3), (len(JOINTS), 1, 1))
     for joint, end in BONE_END.items():
         if found[joint] < 0 or found[end] < 0:

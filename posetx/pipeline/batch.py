@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,25 +64,33 @@ def is_many(scans: list[Path], output: Path) -> bool:
 def find_scans(given: list[Path]) -> list[Path]:
     """The files that are meant: folders give the scans in them, patterns the files they match.
 
+    They are in the order of their names, of whose numbers 9 is before 10.
+
     Raises UsageError for a folder without scans or a pattern that matches nothing.
     """
     found: list[Path] = []
     for path in given:
         if path.is_dir():
             inside = (p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
-            files = sorted(p for p in inside if is_scan(p))
+            files = sorted((p for p in inside if is_scan(p)), key=_counted)
             if not files:
                 raise UsageError(
                     f"{path}: no scans in this folder; they end in {' '.join(SCAN_SUFFIXES)}"
                 )
         elif _is_pattern(path):
-            files = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
+            files = sorted(map(Path, glob.glob(str(path), recursive=True)), key=_counted)
             if not files:
                 raise UsageError(f"{path}: matches no file")
         else:
             files = [path]
         found += files
     return list(dict.fromkeys(found))
+
+
+def _counted(path: Path) -> tuple[list[str | int], str]:
+    """What sorts a path as people count: in turn text and numbers, then its own letters."""
+    parts = re.split("([0-9]+)", str(path))
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], str(path)
 
 
 def plan(

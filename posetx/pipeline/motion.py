@@ -25,6 +25,7 @@ from posetx.geometry.smoothing import (
     frames_in,
     smooth_places,
     smooth_rotations,
+    without_jumps,
 )
 from posetx.pipeline.options import Heading
 
@@ -96,19 +97,24 @@ class Motion:
         placed: Floats = forward_kinematics(rest.expand(len(self), -1, -1), turns).numpy()
         return placed - placed[:, :1] + self.roots[:, None]
 
+    @property
+    def calm(self) -> Motion:
+        """With parts that jump for a single frame filled."""
+        return replace(self, rotations=without_jumps(self.rotations))
+
     def smoothed(self, seconds: float | None = None) -> Motion:
         """Smoothed over so many seconds, 0 for not at all; None finds out how much is good.
 
-        See :mod:`posetx.geometry.smoothing`.
+        Parts that jump for a single frame are filled first. See :mod:`posetx.geometry.smoothing`.
         """
-        if seconds is None:
-            window = best_window(self.joints)
-        else:
-            window = frames_in(seconds, self.fps)
+        if seconds == 0:
+            return self
+        calm = self.calm
+        window = best_window(calm.joints) if seconds is None else frames_in(seconds, self.fps)
         return replace(
-            self,
-            rotations=smooth_rotations(self.rotations, window),
-            roots=smooth_places(self.roots, window),
+            calm,
+            rotations=smooth_rotations(calm.rotations, window),
+            roots=smooth_places(calm.roots, window),
         )
 
     def in_place(self) -> Motion:

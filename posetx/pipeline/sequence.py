@@ -73,6 +73,7 @@ class Follower:
         self.body: Start | None = None  # its shape and size are the body's
         self.last: Start | None = None
         self.misfits: list[float] = []
+        self.anchors: dict[Path, Reading] = {}
 
     def know(self, scans: Sequence[Path], on_scan: Callable[[], None] = lambda: None) -> None:
         """Learn the body's shape and size from up to ANCHORS of the scans, evenly spread.
@@ -89,6 +90,7 @@ class Follower:
             except PosetxError as problem:
                 error = problem
             else:
+                self.anchors[scans[index]] = found[-1]
                 self.body = self.body or found[0].start  # which says what is up
             on_scan()
         if not found:
@@ -160,6 +162,8 @@ class Follower:
 
     def _anew(self, scan: Scan, seen: Measured | None = None) -> Reading:
         """A scan read by itself; what is up is known from the first one on."""
+        if scan.path in self.anchors:
+            return self.anchors[scan.path]
         o = self.options
         up = o.up if self.body is None else self.body.up
         return self.pipeline.read(scan, up, o.front, o.clean, o.refine, seen=seen)

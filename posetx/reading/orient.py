@@ -80,13 +80,16 @@ class NeutralBody:
 
 
 @torch.inference_mode()
-def explain(predictor: Predictor, neutral: NeutralBody, clouds: Tensor) -> tuple[Tensor, PoseCode]:
+def explain(
+    predictor: Predictor, neutral: NeutralBody, clouds: Tensor, pose: PoseCode | None = None
+) -> tuple[Tensor, PoseCode]:
     """How far clouds (B, P, 3) lie from the predictions made of them.
 
-    Returns the trimmed mean distance (B,) as a share of the body's size, and the pose codes.
+    Returns the trimmed mean distance (B,) as a share of the body's size, and the pose codes: those
+    given, if they are known.
     """
     model: PoseMAE = predictor.model
-    pose = predictor.encode_pose(clouds)
+    pose = pose or predictor.encode_pose(clouds)
     normal, _, _ = normalise_pose(clouds)
     context = predictor.context(pose, neutral.sample)
     body = model.decode(context, neutral.points.expand(len(clouds), -1, -1))

@@ -25,7 +25,13 @@ from posetx.geometry.sampling import voxel_thin
 from posetx.models.pose_mae import PoseCode
 from posetx.models.predictor import Predictor, pose_sample
 from posetx.reading.found import FittedBody, PoseReading, metre_of
-from posetx.reading.orient import NeutralBody, Orientation, distance_to_prediction, orient
+from posetx.reading.orient import (
+    NeutralBody,
+    Orientation,
+    distance_to_prediction,
+    explain,
+    orient,
+)
 from posetx.reading.pieces import without_pieces
 from posetx.reading.start import Start
 
@@ -201,6 +207,7 @@ class PoseReader:
         with stage("read"):
             samples = self._sample(points)
             cloud, code = self._seen(samples, rotation)
+            distance = float(explain(self.predictor, self.neutral, cloud, code)[0])
             last = self._known(start, samples, rotation)
             figure = fit.followed(cloud, code, last)
             seen = Seen.of(cloud, code.features)
@@ -208,12 +215,7 @@ class PoseReader:
             near = body.near(points)
         if near.mean() < LEAST_BODY:
             near[:] = True
-        found = Orientation(
-            rotation,
-            start.up,
-            distance_to_prediction(self.predictor, self.neutral, samples, rotation),
-            math.inf,
-        )
+        found = Orientation(rotation, start.up, distance, math.inf)
         with stage("surface"):
             code, noise, figure = self._ended(
                 fit, points[near], samples, rotation, fit.posed(code, figure), body, held=True

@@ -51,9 +51,8 @@ def chart_of(pv: Any, given: dict[str, Any]) -> Any:
             width = FAINT if series["faint"] else LINE
             chart.line(series["x"], series["y"], color=color, width=width, **told)
         else:
-            chart.scatter(
-                series["x"], series["y"], color=series["color"], size=POINT, style="o", **told
-            )
+            told |= {"color": series["color"], "style": "x" if series["cross"] else "o"}
+            chart.scatter(series["x"], series["y"], size=POINT, **told)
     return chart
 
 

@@ -28,7 +28,8 @@ COLORS = (
 class Series:
     """Points ``x``, ``y`` (n,) of one colour, joined by a line or not.
 
-    ``label`` is in the legend, none where it is empty; ``faint`` lines are thin and pale.
+    ``label`` is in the legend, none where it is empty; ``faint`` lines are thin and pale; a
+    ``cross`` marks points that are no discs.
     """
 
     x: list[float]
@@ -37,6 +38,7 @@ class Series:
     label: str = ""
     line: bool = True
     faint: bool = False
+    cross: bool = False
 
 
 @dataclass

@@ -191,7 +191,7 @@ def measure(
         sum(frame.body is None for frame in found),
         _quality(body, rest, motion, *true),
         _quality(body, rest, smooth, *true),
-        best_window(motion.joints),
+        best_window(motion.calm.joints),
         seconds,
     )
 
@@ -213,7 +213,7 @@ def jittered(body: BodyModel, clip: Path, frames: int, degrees: float) -> Row:
     )
     true = motion, motion.joints
     read, smooth = (_quality(body, rest, m, *true) for m in (noisy, noisy.smoothed()))
-    noise, window = math.sqrt(noise_variance(noisy.joints)), best_window(noisy.joints)
+    noise, window = math.sqrt(noise_variance(noisy.joints)), best_window(noisy.calm.joints)
     name = f"{clip.stem}, {degrees:g}°"
     return Row(name, len(motion), 1000 * noise, 0, 0, read, smooth, window, 0.0)
 

@@ -179,7 +179,9 @@ WRITERS: dict[str, Writer] = {
         "r r/checkpoint.pt r/stable.pt r/log.csv r/npt.json r/npt.safetensors",
     ),
     "curves": writer("curves IN/log.csv -o OUT/c.png", "c.png"),
-    "codes": writer("codes -o OUT/c.png -m IN/small.safetensors --groups 2 --members 2", "c.png"),
+    "codes": writer(
+        "codes -o OUT/c.png -m IN/small.safetensors --groups 2 --members 2 --steps 2", "c.png"
+    ),
     "bodies": writer(
         "bodies OUT/b -n 3 --scan --scan-points 500",
         "b " + " ".join(f"b/{name}_000{i}.ply" for i in range(3) for name in ("body", "scan")),

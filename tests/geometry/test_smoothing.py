@@ -12,6 +12,7 @@ from posetx.geometry.smoothing import (
     noise_variance,
     smooth_places,
     smooth_rotations,
+    without_jumps,
 )
 
 WINDOW = 9
@@ -72,3 +73,34 @@ def test_what_has_no_noise_is_left_alone() -> None:
     time = np.linspace(0, 20, 60)
     fast = np.stack([np.sin(time + i) for i in range(6)], axis=1)
     assert best_window(fast) == 1
+
+
+def test_the_noise_is_the_mean_of_what_each_coordinate_has() -> None:
+    """Where few coordinates have most of it, too: hands, of a body whose trunk is still."""
+    scales = np.array([0.001] * 9 + [0.1] * 3)
+    noisy = scales * np.random.default_rng(0).normal(size=(200, len(scales)))
+    noisy[70] += 100.0  # a frame that is wrong
+    assert noise_variance(noisy) == pytest.approx(np.square(scales).mean(), rel=0.4)
+
+
+def test_a_part_that_jumps_is_filled_and_one_that_is_fast_stays() -> None:
+    times = np.arange(40) / 30
+    slow = Rotation.from_euler("x", 40 * np.sin(4 * times)[:, None], degrees=True).as_matrix()
+    # 120 degrees to and fro, five times a second: no frame of it is a jump
+    fast = Rotation.from_euler("y", 60 * np.sin(10 * np.pi * times)[:, None], degrees=True)
+    true = np.stack([slow, slow, fast.as_matrix()], axis=1)
+    wrong = true.copy()
+    for frame in (7, 20):
+        off = Rotation.from_euler("z", 35, degrees=True).as_matrix()
+        wrong[frame, 1] = off @ wrong[frame, 1]
+    found = without_jumps(wrong)
+    changed = np.abs(found - wrong).max(axis=(2, 3)) > 1e-12
+    assert np.argwhere(changed).tolist() == [[7, 1], [20, 1]]
+    apart = Rotation.from_matrix(found[[7, 20], 1]).inv() * Rotation.from_matrix(true[[7, 20], 1])
+    assert np.degrees(apart.magnitude()).max() < 0.5
+    np.testing.assert_array_equal(without_jumps(true), true)
+    np.testing.assert_array_equal(without_jumps(wrong[:4]), wrong[:4])
+    # turned for good is no jump
+    turned = true.copy()
+    turned[20:, 0] = off @ turned[20:, 0]
+    np.testing.assert_array_equal(without_jumps(turned), turned)

@@ -50,6 +50,15 @@ def test_a_file_whose_name_looks_like_a_pattern_is_a_file(tmp_path: Path) -> Non
     assert not is_many([odd], tmp_path / "out.obj")
 
 
+def test_numbers_in_names_are_counted(tmp_path: Path) -> None:
+    names = ["take1_f2.ply", "take1_f10.ply", "take1_f010.ply", "take2_f1.ply", "take10_f1.ply"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"ply")
+    names[1:3] = names[2:0:-1]  # one number: as their letters go
+    assert [path.name for path in find_scans([tmp_path])] == names
+    assert [path.name for path in find_scans([tmp_path / "*.ply"])] == names
+
+
 def test_what_makes_a_batch(folder: Path) -> None:
     one, out = folder / "b.ply", folder / "out.obj"
     assert not is_many([one], out)
