@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from posetx.files.checks import only_posetx_errors, problem
 from posetx.files.codecs.gltf_data import GltfData
@@ -91,6 +93,7 @@ class Gltf(GltfData):
                 chain[node] = None
                 node = parent.get(node)
             for member in reversed(chain):
+                self.spend(0)
                 above = parent.get(member)
                 local = self.local_matrix(member)
                 known = above is not None and above in done
@@ -170,15 +173,16 @@ class Gltf(GltfData):
     @cached_property
     def skeleton_of_joint(self) -> dict[int, int]:
         """The skeletons' numbers by their joints: skins that share a joint are of one."""
-        found: dict[int, int] = {}
-        for number, skin in enumerate(self.entries("skins")):
-            joints = skin["joints"]
-            known = {found[j] for j in joints if j in found}
-            least = min(known, default=number)
-            found.update(dict.fromkeys(joints, least))
-            if len(known) > 1:
-                found.update({j: least for j, k in found.items() if k in known})
-        return found
+        skins = self.entries("skins")
+        first: dict[int, int] = {}  # the first skin of each joint
+        shared: list[tuple[int, int]] = []
+        for number, skin in enumerate(skins):
+            shared += {(number, first.setdefault(joint, number)) for joint in skin["joints"]}
+        pairs = np.array(shared, dtype=np.int64).reshape(-1, 2).T
+        graph = coo_array((np.ones(len(shared)), pairs), shape=(len(skins), len(skins)))
+        _, group = connected_components(graph, directed=False)
+        least = np.unique(group, return_index=True)[1][group].tolist()
+        return {joint: least[number] for joint, number in first.items()}
 
     def _joint_matrices(self, index: int) -> np.ndarray:
         if index not in self._joints:
