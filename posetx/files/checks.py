@@ -6,8 +6,9 @@ import gzip
 import io
 import os
 import stat
+import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -82,6 +83,13 @@ def unpacked(data: bytes, path: Path) -> bytes:
     except (zlib.error, gzip.BadGzipFile) as error:
         raise truncated(path, "its packed data is damaged") from error
     return bytes(content)
+
+
+def check_archive(members: Iterable[zipfile.ZipInfo], size: int, path: Path) -> None:
+    """Refuse a zip archive of `size` bytes whose members grow beyond belief."""
+    most = max(LEAST_UNPACKED, MOST_PACKED * size)
+    if sum(member.file_size for member in members) > most:
+        raise problem(path, f"unpacks to over {most:,} bytes", "save it without compression")
 
 
 def _check_ordinary(path: Path, mode: int) -> None:

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import struct
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -199,6 +200,23 @@ def libraries_named_often(count: int) -> dict[str, bytes]:
     return {"a.obj": (lines + TRIANGLES).encode(), "m.mtl": materials.encode()}
 
 
+def packed_3mf() -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("3D/3dmodel.model", b'<vertex x="0" y="0" z="0"/>' * 4_000_000)
+    return stream.getvalue()
+
+
+def groups_of_groups(depth: int) -> bytes:
+    """X3D: a triangle, ten times for each step of depth."""
+    text = "<Shape><IndexedFaceSet coordIndex='0 1 2 -1'>"
+    text += "<Coordinate point='0 0 0 1 0 0 0 1 0'/></IndexedFaceSet></Shape>"
+    text = f"<Group DEF='g0'>{text}</Group>"
+    for i in range(1, depth):
+        text += f"<Group DEF='g{i}'>" + f"<Group USE='g{i - 1}'/>" * 10 + "</Group>"
+    return f"<X3D profile='Interchange' version='3.0'><Scene>{text}</Scene></X3D>".encode()
+
+
 def options_of_an_image(count: int) -> dict[str, bytes]:
     line = f"newmtl a\nmap_Kd {'-o 1 ' * count}a.png\n"
     return {"a.obj": f"mtllib m.mtl\n{TRIANGLES}usemtl a\nf 1 2 3\n".encode(),
@@ -246,6 +264,7 @@ BOMBS: dict[str, Callable[[], dict[str, bytes]]] = {
     "names": lambda: one_cleaned_name(4000),
     "libraries again": lambda: libraries_named_often(5000),
     "options": lambda: options_of_an_image(100_000),
+    "3mf": lambda: {"a.3mf": packed_3mf()},
     "brackets": lambda: {"a.csv": b"(" * 100_000 + b"\n1,2,3\n4,5,6\n"},
     "gzip parts": lambda: {"a.xyz.gz": gzip.compress(b"") * 60_000 + gzip.compress(b"0 0 0\n")},
     "grids": lambda: {"a.ptx": GRID.encode() * 30_000},

@@ -17,7 +17,7 @@ from posetx.data.bvh import read_clip
 from posetx.errors import PosetxError
 from posetx.files.scans import read_scan
 from posetx.files.targets import read_target
-from tests.files.bombs import BOMBS, instances_of
+from tests.files.bombs import BOMBS, groups_of_groups, instances_of
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="links and pipes of POSIX")
 
@@ -80,6 +80,16 @@ def read_scan_or_not(path: Path) -> None:
         read_scan(path)
     except PosetxError as error:
         assert "\n" not in str(error)
+
+
+def test_what_meshlab_is_kept_busy_with_is_ended(tmp_path: Path) -> None:
+    """Groups of groups of groups: a kilobyte shows a triangle a hundred million times."""
+    path = tmp_path / "a.x3d"
+    path.write_bytes(groups_of_groups(9))
+    assert path.stat().st_size < 2000
+    with pytest.raises(PosetxError, match=r"a\.x3d: .*pymeshlab, which reads X3D") as caught:
+        read_scan(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_usual_instances_are_read(tmp_path: Path) -> None:

@@ -112,7 +112,8 @@ class Library:
             for entry in mtl_entries(data.decode("utf-8", "replace")):
                 for image in _IMAGES:
                     if named := getattr(entry, image):
-                        setattr(entry, image, one_name(f"{above}/{named}", IMAGES))
+                        named = named if above == "." else f"{above}/{named}"
+                        setattr(entry, image, one_name(named, IMAGES))
                 self.known.setdefault(entry.name, entry)
 
     def material(self, name: str) -> Material:
