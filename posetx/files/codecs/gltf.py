@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from posetx.files.checks import only_posetx_errors, problem
 from posetx.files.codecs.gltf_data import GltfData
@@ -174,15 +172,20 @@ class Gltf(GltfData):
     def skeleton_of_joint(self) -> dict[int, int]:
         """The skeletons' numbers by their joints: skins that share a joint are of one."""
         skins = self.entries("skins")
-        first: dict[int, int] = {}  # the first skin of each joint
-        shared: list[tuple[int, int]] = []
+        least = list(range(len(skins)))  # a skin of the same skeleton that comes before each, or it
+
+        def first(skin: int) -> int:
+            while least[skin] != skin:
+                least[skin] = least[least[skin]]
+                skin = least[skin]
+            return skin
+
+        found: dict[int, int] = {}
         for number, skin in enumerate(skins):
-            shared += {(number, first.setdefault(joint, number)) for joint in skin["joints"]}
-        pairs = np.array(shared, dtype=np.int64).reshape(-1, 2).T
-        graph = coo_array((np.ones(len(shared)), pairs), shape=(len(skins), len(skins)))
-        _, group = connected_components(graph, directed=False)
-        least = np.unique(group, return_index=True)[1][group].tolist()
-        return {joint: least[number] for joint, number in first.items()}
+            for joint in skin["joints"]:
+                one, other = sorted((first(number), first(found.setdefault(joint, number))))
+                least[other] = one
+        return {joint: first(number) for joint, number in found.items()}
 
     def _joint_matrices(self, index: int) -> np.ndarray:
         if index not in self._joints:
