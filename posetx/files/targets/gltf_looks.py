@@ -119,9 +119,8 @@ class Materials:
     def _read(self, source: int) -> int:
         """The place of an image of the file; that of another one that is in the same file."""
         entry = self.gltf.entries("images")[source]
-        uri = entry.get("uri")
-        inside = uri is None or uri.startswith("data:")
-        name = "" if inside else one_name(unquote(uri), IMAGES)
+        uri = entry.get("uri") or ""
+        name = "" if uri.startswith("data:") else one_name(unquote(uri), IMAGES)
         if name in self._of_file:
             return self._of_file[name]
         place = -1
@@ -137,8 +136,6 @@ class Materials:
 
     def _bytes(self, entry: dict[str, Any], name: str) -> bytes:
         """The content of an image: of the file `name`, or where its entry says."""
-        if name:
-            return read_beside(self.gltf.path.parent, name, IMAGES, most=LARGEST_IMAGE)
         uri = entry.get("uri")
         if uri is None:
             view = self.gltf.entries("bufferViews")[entry["bufferView"]]
@@ -148,4 +145,6 @@ class Materials:
                 raise NotBeside("reaches beyond its buffer")
             self.gltf.spend(size)
             return buffer[begin : begin + size]
-        return decode_data_uri(uri)
+        if uri.startswith("data:"):
+            return decode_data_uri(uri)
+        return read_beside(self.gltf.path.parent, name, IMAGES, most=LARGEST_IMAGE)
