@@ -11,19 +11,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from posetx.bodies.body import BodyModel
-from posetx.cli.many import told
 from posetx.errors import FieldError, MissingError, PosetxError
-from posetx.files.atomic import write_text_atomic
 from posetx.files.scans import read_scan
 from posetx.files.targets import read_target
 from posetx.pipeline.batch import Job, Outcome, run
@@ -31,39 +27,11 @@ from posetx.pipeline.engine import TRIES, Pool, Task, cores, side_by_side
 from posetx.pipeline.engines import PAYS, Engines
 from posetx.pipeline.on_ray import RayPool
 from posetx.pipeline.processes import Processes
+from tests.pipeline.working import Loaded, told
 
 REPOSITORY = Path(__file__).parents[2]
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs posetx[ray]")
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-
-
-@dataclass
-class Loaded:
-    """Work that is loaded once a worker; ``deaths`` is how often a job named `dies` ends it."""
-
-    deaths: int = 0
-    loads: int = 0
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.loads += 1
-
-    def __call__(self, job: Job) -> dict[str, Any]:
-        name, log = job.scan.stem, job.scan.parent / f"{job.scan.stem}.log"
-        with log.open("a") as stream:
-            stream.write(f"{os.getpid()}\n")
-        begun = len(log.read_text().split())
-        if name.startswith("dies") and begun <= self.deaths:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if name.startswith("short") and begun == 1:
-            raise MemoryError
-        if name.startswith("bad"):
-            raise PosetxError(f"{job.scan}: no body in it")
-        if name.startswith("slow"):
-            time.sleep(0.5)
-        write_text_atomic(job.output, name)
-        threads = torch.get_num_threads()
-        return {"pid": os.getpid(), "loads": self.loads, "threads": threads, "points": np.ones(3)}
 
 
 def jobs_of(folder: Path, *names: str) -> list[Job]:

@@ -157,6 +157,7 @@ def test_same_result_for_shuffled_points(worker, ready, fitted) -> None:
     assert np.abs(second.vertices - first.vertices).max() < 1e-3
 
 
+@pytest.mark.slow  # .ci/run runs the same command after all tests
 def test_examples_from_the_command_line(tmp_path: Path) -> None:
     output, picture = tmp_path / "out.obj", tmp_path / "out.png"
     arguments = ["transfer", str(EXAMPLES / "scan.ply"), str(EXAMPLES / "target.obj")]
