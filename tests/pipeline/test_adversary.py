@@ -139,7 +139,6 @@ def test_command_with_report(files: Path, tmp_path: Path) -> None:
     arguments = ["attack", str(files / "scan.npz"), str(files / "target.obj"), "--no-refine"]
     arguments += ["-o", str(tmp_path / "adv.ply"), "--method", "fgm", "--json"]
     arguments += ["--report", str(tmp_path / "report"), "--defence", "sor"]
-    arguments += ["--up", "y", "--front", "z", "--target-up", "y", "--target-front", "z"]
     run = CliRunner().invoke(app, arguments)
     assert run.exit_code == 0, run.stderr
     document = json.loads(run.stdout)

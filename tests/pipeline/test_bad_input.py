@@ -254,9 +254,7 @@ def test_a_target_that_is_no_person_is_said(
     mesh = cat() if name == "cat" else trimesh.creation.box().subdivide().subdivide()
     mesh.export(tmp_path / "animal.obj")
     scan = surface(body, people[0], 5000)
-    # the fit on the way that the network alone finds by itself
-    options = ("--target-up", "y", "--target-front", "z") if fitted else ("--no-refine",)
-    options = ("--up", "y", "--front", "z", *options)
+    options = ("--up", "y", "--front", "z", *(() if fitted else ("--no-refine",)))
     report = transfer(scan, *options, onto=tmp_path / "animal.obj")
     assert report["target_distance"] > UNLIKE
     assert any("does not look like a person" in w for w in report["warnings"])
@@ -271,8 +269,9 @@ def test_a_stylised_figure_is_not_said_to_be_no_person(
     who = dressed(Wardrobe(body), body.bank[eligible_bodies(body)[0]], 0)
     rest = draw_rest_poses(body, 1, torch.Generator().manual_seed(0))[0]
     trimesh.Trimesh(who.pose(rest), who.figure.faces, process=False).export(tmp_path / "hero.obj")
-    told = ("--up", "y", "--front", "z", "--target-up", "y", "--target-front", "z")
-    report = transfer(surface(body, people[0], 5000), *told, onto=tmp_path / "hero.obj")
+    report = transfer(
+        surface(body, people[0], 5000), "--up", "y", "--front", "z", onto=tmp_path / "hero.obj"
+    )
     assert report["target_distance"] > UNLIKE  # by the network alone it would be
     assert not any("does not look like a person" in w for w in report["warnings"])
 
