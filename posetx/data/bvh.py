@@ -25,6 +25,9 @@ UNKNOWN_RATE = 30.0
 SHORTEST, LONGEST = 1e-6, 1e3
 #: so many no skeleton has, fingers, face and helpers counted
 MOST_JOINTS = 5_000
+#: frames that any file may have, six minutes of the fastest cameras; and a file's bytes for each
+#: further one: frames of a person have some hundred numbers
+FREE_FRAMES, FRAME = 50_000, 80
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,8 @@ def _parse(
         if not width:  # then any number of frames is there
             raise ValueError
         if any(c[0] not in "XYZ" for joint in channels for c in joint):
+            raise ValueError
+        if frames > max(FREE_FRAMES, len(text) // FRAME):
             raise ValueError
         # some exporters write 0: a clip of unknown rate
         if not SHORTEST <= seconds <= LONGEST:

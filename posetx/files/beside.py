@@ -41,6 +41,14 @@ def relative_name(name: str, kinds: tuple[str, ...]) -> PurePosixPath:
     return pure
 
 
+def one_name(name: str, kinds: tuple[str, ...]) -> str:
+    """The one way to spell a name, `a.png` of `./a.png`; one that leads elsewhere as it is."""
+    try:
+        return str(relative_name(name, kinds))
+    except NotBeside:
+        return name
+
+
 def find_beside(folder: Path, name: str, kinds: tuple[str, ...]) -> Path:
     """The regular file, without links, that `name` means in a file that lies in `folder`.
 

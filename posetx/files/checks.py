@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
 import stat
+import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +19,8 @@ from posetx.errors import PosetxError
 #: How much larger what is packed may be than the packed file, and what any file may be, in bytes:
 #: text of points packs to a quarter, hardly ever to a tenth.
 MOST_PACKED, LEAST_UNPACKED = 40, 1 << 26
+#: Bytes that are unpacked at once.
+PIECE = 1 << 20
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 #: Coordinates beyond this are as useless as NaN: their squares and cubes leave the number range. A
@@ -68,17 +73,23 @@ def unpacked(data: bytes, path: Path) -> bytes:
     most = max(LEAST_UNPACKED, MOST_PACKED * len(data))
     content = bytearray()
     try:
-        while data:  # one part after another is one file, too
-            part = zlib.decompressobj(wbits=31)
-            content += part.decompress(data, most + 1 - len(content))
-            if len(content) > most:
-                raise problem(path, f"unpacks to over {most:,} bytes", "unpack it first")
-            if not part.eof:
-                raise truncated(path, "it ends within its packed data")
-            data = part.unused_data.lstrip(b"\0")
-    except zlib.error as error:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+            while piece := stream.read(PIECE):
+                content += piece
+                if len(content) > most:
+                    raise problem(path, f"unpacks to over {most:,} bytes", "unpack it first")
+    except EOFError as error:
+        raise truncated(path, "it ends within its packed data") from error
+    except (zlib.error, gzip.BadGzipFile) as error:
         raise truncated(path, "its packed data is damaged") from error
     return bytes(content)
+
+
+def check_archive(members: Iterable[zipfile.ZipInfo], size: int, path: Path) -> None:
+    """Refuse a zip archive of `size` bytes whose members grow beyond belief."""
+    most = max(LEAST_UNPACKED, MOST_PACKED * size)
+    if sum(member.file_size for member in members) > most:
+        raise problem(path, f"unpacks to over {most:,} bytes", "save it without compression")
 
 
 def _check_ordinary(path: Path, mode: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -73,6 +74,20 @@ def answer_stream() -> BinaryIO:
     stream = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return stream
+
+
+def limit(memory: int, seconds: int) -> None:
+    """In the child: no more bytes of memory and processor seconds than these, where that is known.
+
+    What asks for more memory gets none, what goes on for longer is ended by SIGXCPU.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    for kind, most in ((resource.RLIMIT_DATA, memory), (resource.RLIMIT_CPU, seconds)):
+        with suppress(ValueError, OSError):  # a lower limit is there already
+            resource.setrlimit(kind, (most, resource.getrlimit(kind)[1]))
 
 
 def ending(code: int) -> str:

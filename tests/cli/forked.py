@@ -139,18 +139,25 @@ def prepare() -> None:
     for name in ("pipeline.pipeline", "pipeline.adversary", "training.command", "data.write",
                  "studies.bench.run", "studies.trials.study", "evaluation.command",
                  "cleaning.measured", "files.codecs.obj", "files.codecs.gltf",
-                 "report.view.transfer"):  # fmt: skip
+                 "report.view.transfer", "models.onnx", "studies.bench.speed"):  # fmt: skip
         importlib.import_module(f"posetx.{name}")
     from posetx.attacks.settings import AttackSettings
+    from posetx.models import onnx
     from posetx.studies import attack_tables, model_card
     from posetx.studies.attack_catalogue import TableOf
+    from posetx.studies.bench import speed
     from posetx.studies.bench.presets import PRESETS, Preset
+    from tests.cli.writers import ONNX, SPEED
 
     widths = {"npt-mp": 16}
     PRESETS["small"] = Preset(8, 4, 32, 1, 5.0, widths, ("seen", "noise"), (500,))
     model_card.MEASUREMENTS = tuple(
         model_card.Measurement("scan", 1, by=by) for by in (model_card.PIPELINE, model_card.NETWORK)
     )
+    # They take minutes, and what they write they write at the end.
+    onnx.check_libraries = lambda: None
+    onnx.export_onnx = lambda network, card: onnx.Exported(ONNX, {}, 0.0, 0.0)
+    speed.measure = lambda *_: SPEED
     noise = TableOf("seen", (AttackSettings("noise", epsilon=0.02),))
     attack_tables.TABLES.update(strength=noise, parts=noise)
 

@@ -38,6 +38,7 @@ def animated(*arguments: str) -> str:
 
 def test_kept_poses_are_gone_on_with_or_read_anew(here: Path) -> None:
     arguments = ("a.npy", "b.npy", "t.obj", "-o", "o.glb", "--overwrite", "--poses", "p")
+    arguments += ("--up", "y", "--front", "z")
     assert "note: p:" not in animated(*arguments)
     again = tuple(word for word in arguments if word != "--overwrite")
     Path("o.glb").unlink()

@@ -424,7 +424,7 @@ def test_json_of_a_transfer_tells_samples_from_vertices(here: Path) -> None:
     torch.manual_seed(0)
     config = config_named("posemae", **SMALL)
     save_model(Path("small.safetensors"), config, build(config).state_dict(), {})
-    fast = ("--no-refine", "--no-restore", "-m", "small.safetensors")
+    fast = ("--no-refine", "--no-restore", "-m", "small.safetensors", "--up", "y", "--front", "z")
     done = CliRunner().invoke(app, ["transfer", "t.obj", "t.obj", "-o", "o.obj", *fast, "--json"])
     report = json.loads(done.stdout)
     assert report["points_measured"] == 60_000 > report["points_in"]

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,16 @@ from posetx.training.checkpoint import load_state
 
 TINY = {"width": 16, "pose_points": 32, "identity_points": 32}
 SMALL = {"width": 32, "code": 32, "depth": 1, "decoder_width": 16, "decoder_blocks": 1}
+#: What `models export` writes where tests/cli/forked.py makes it short, and `bench speed` measures.
+ONNX = b"network\n" * 10_000
+SPEED: dict[str, Any] = {
+    "machine": "this one",
+    "rows": [],
+    "memory": [],
+    "growth": {},
+    "networks": [],
+    "command": {"points": 1, "vertices": 1, "seconds": 1.0, "processor": 1.0},
+}
 MARKED = "Words.\n\n<!-- attacks: strength -->\n<!-- /attacks -->\n\nMore.\n"
 
 
@@ -170,6 +181,8 @@ WRITERS: dict[str, Writer] = {
             for run in ("npt-mp", "npt-mp-adv")
         ),
     ),
+    "bench speed": writer("bench speed -o OUT/s.json -m IN/small.safetensors", "s.json"),
+    "models export": writer("models export IN/npt.safetensors -o OUT/n.onnx", "n.onnx"),
     "trials": writer(
         "trials OUT/t --samples 16 --batch 8 --validation 4 --only plain --table OUT/t.md",
         "t t/trials.json t.md",
@@ -260,6 +273,10 @@ def whole_words(path: Path) -> None:
     assert text.count("<!-- attacks") == text.count("<!-- /attacks") and text.endswith("\n")
 
 
+def whole_network(path: Path) -> None:
+    assert path.read_bytes() == ONNX
+
+
 def whole_page(path: Path) -> None:
     text = path.read_text()
     assert text.startswith("<!doctype html>") and text.endswith("</html>")
@@ -274,6 +291,7 @@ CHECKS: dict[str, Callable[[Path], object]] = {
     ".json": lambda path: json.loads(path.read_text()),
     ".png": lambda path: Image.open(path).load(),
     ".safetensors": lambda path: load_network(str(path)),
+    ".onnx": whole_network,
     ".pt": lambda path: load_state(path, torch.device("cpu")),
     ".csv": whole_table,
     ".md": whole_words,

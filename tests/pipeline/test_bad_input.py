@@ -240,7 +240,7 @@ def test_two_people_who_touch_get_a_low_confidence(
     assert report["confidence"] < 0.5 and report["warnings"]
 
 
-@pytest.mark.parametrize("fitted", [False, True])
+@pytest.mark.parametrize("fitted", [pytest.param(False, marks=SLOW), True])
 @pytest.mark.parametrize("name", ["cat", pytest.param("cube", marks=SLOW)])
 def test_a_target_that_is_no_person_is_said(
     name: str,

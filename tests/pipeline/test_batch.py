@@ -105,6 +105,7 @@ def test_the_command(tmp_path: Path) -> None:
     (scans / "broken.ply").write_text("ply\nformat")
     command = ["transfer", str(scans), str(EXAMPLES / "target.obj"), "-o", str(out)]
     command += ["--no-refine", "--no-restore", "--json"]
+    command += ["--up", "z", "--front", "-y", "--target-up", "y", "--target-front", "z"]
     result = CliRunner().invoke(app, [*command, "--summary", str(summary)])
     assert result.exit_code == 1
     document = json.loads(result.stdout)

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from posetx.bodies.body import BodyModel
-from posetx.cli.many import told
 from posetx.errors import FieldError, MissingError, PosetxError
-from posetx.files.atomic import write_text_atomic
 from posetx.files.scans import read_scan
 from posetx.files.targets import read_target
 from posetx.pipeline.batch import Job, Outcome, run
@@ -29,39 +27,11 @@ from posetx.pipeline.engine import TRIES, Pool, Task, cores, side_by_side
 from posetx.pipeline.engines import PAYS, Engines
 from posetx.pipeline.on_ray import RayPool
 from posetx.pipeline.processes import Processes
+from tests.pipeline.working import Loaded, told
 
 REPOSITORY = Path(__file__).parents[2]
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs posetx[ray]")
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-
-
-@dataclass
-class Loaded:
-    """Work that is loaded once a worker; ``deaths`` is how often a job named `dies` ends it."""
-
-    deaths: int = 0
-    loads: int = 0
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.loads += 1
-
-    def __call__(self, job: Job) -> dict[str, Any]:
-        name, log = job.scan.stem, job.scan.parent / f"{job.scan.stem}.log"
-        with log.open("a") as stream:
-            stream.write(f"{os.getpid()}\n")
-        begun = len(log.read_text().split())
-        if name.startswith("dies") and begun <= self.deaths:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if name.startswith("short") and begun == 1:
-            raise MemoryError
-        if name.startswith("bad"):
-            raise PosetxError(f"{job.scan}: no body in it")
-        if name.startswith("slow"):
-            time.sleep(0.5)
-        write_text_atomic(job.output, name)
-        threads = torch.get_num_threads()
-        return {"pid": os.getpid(), "loads": self.loads, "threads": threads, "points": np.ones(3)}
 
 
 def jobs_of(folder: Path, *names: str) -> list[Job]:
@@ -233,6 +203,14 @@ def workers_of(parent: int, name: str) -> list[int]:
     return [pid for pid in named if below(pid)]
 
 
+def lives(pid: int) -> bool:
+    """Whether a process is there, and not only its exit code."""
+    try:
+        return not Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].startswith(" Z")
+    except OSError:
+        return False
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the workers in /proc")
 @pytest.mark.parametrize(
@@ -289,6 +267,54 @@ def test_a_worker_killed_in_mid_run_costs_no_result(
     statuses = [row["status"] for row in json.loads(again.stdout)["results"]]
     assert statuses == ["skipped"] * count + ["failed"]
     assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the workers in /proc")
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_a_command_that_is_killed_leaves_whole_files_and_no_worker(
+    sent: signal.Signals, tmp_path: Path, standing: Path
+) -> None:
+    """Fifteen times, at as many moments; the last of its jobs may come to its end."""
+    count, moments = 4, random.Random(int(sent))
+    scans_of_bodies(tmp_path / "scans", count)
+    out, temporary, target = tmp_path / "out", tmp_path / "tmp", standing / "target.obj"
+    arguments = ["transfer", "scans", str(target), "-o", "out", "--no-refine", "--no-restore"]
+    arguments += ["--up", "y", "--front", "z", "--target-up", "y", "--target-front", "z"]
+    arguments += ["--workers", "2", "--summary", "s.json", "--overwrite"]
+    rest, stopped = read_target(target).vertices, 0
+    for trial in range(15):
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        with (tmp_path / "said").open("wb") as said:
+            command = subprocess.Popen(
+                [sys.executable, "-P", "-m", "posetx", *arguments],
+                cwd=tmp_path,
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY), "TMPDIR": str(temporary)},
+                stderr=said,
+            )
+            while len(list(out.glob("*.obj"))) < trial % count and command.poll() is None:
+                time.sleep(0.005)
+            time.sleep(moments.random() * (3.0 if trial % count == 0 else 0.2))
+            workers = workers_of(command.pid, "multiprocessing")
+            command.send_signal(sent)
+            code = command.wait(timeout=300)
+        deadline = time.monotonic() + 120
+        while any(map(lives, workers)):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        lines = (tmp_path / "said").read_text().splitlines()
+        assert code in (0, -sent, 128 + sent), lines
+        if code == 128 + signal.SIGTERM:
+            assert lines[-1] == "error: terminated" and not os.listdir(temporary), lines
+        stopped += code != 0
+        for path in out.glob("*.obj"):
+            assert read_target(path).vertices.shape == rest.shape
+        assert not list(out.glob(".*")) and not list(tmp_path.glob(".*"))
+        if (tmp_path / "s.json").exists():
+            json.loads((tmp_path / "s.json").read_text())
+    assert stopped > 10
 
 
 def test_an_outcome_of_unexpected_errors_may_be_tried_again(tmp_path: Path) -> None:

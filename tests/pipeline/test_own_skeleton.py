@@ -198,6 +198,7 @@ def test_a_skeleton_without_knees_is_told(poser, tmp_path: Path) -> None:
 def test_the_command_line_says_how_near(scan, hero, tmp_path: Path) -> None:
     np.save(tmp_path / "s.npy", scan)
     told = ["transfer", str(tmp_path / "s.npy"), str(hero), "--no-refine", "--no-restore"]
+    told += ["--up", "y", "--front", "z", "--target-up", "y", "--target-front", "z"]
     documents = {}
     for name, more in (("a.glb", []), ("b.glb", ["--bake"]), ("c.obj", [])):
         done = CliRunner().invoke(app, [*told, "-o", str(tmp_path / name), "--json", *more])

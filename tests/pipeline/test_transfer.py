@@ -74,13 +74,22 @@ def fitted(worker: Pipeline, pair: Pair, tmp_path_factory: pytest.TempPathFactor
     return worker.read(scanned(tmp_path_factory.mktemp("fitted"), pair, Z_UP, 1000.0))
 
 
+@pytest.fixture(scope="module")
+def plain(worker: Pipeline, pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Reading:
+    """The source as it is, read by the network alone."""
+    scan = scanned(tmp_path_factory.mktemp("plain"), pair, np.eye(3), 1.0)
+    return worker.read(scan, refine=False)
+
+
 @pytest.mark.parametrize(
     ("turn", "unit"),
     [(np.eye(3), 1.0), pytest.param(Z_UP, None, marks=pytest.mark.slow), (LYING, 39.37)],
     ids=["y", "fitted", "x"],
 )
 def test_any_unit_and_axis(worker, pair, ready, request, tmp_path: Path, turn, unit) -> None:
-    if unit:
+    if unit == 1.0:
+        reading = request.getfixturevalue("plain")
+    elif unit:
         reading = worker.read(scanned(tmp_path, pair, turn, unit), refine=False)
     else:
         reading = request.getfixturevalue("fitted")
@@ -103,9 +112,8 @@ def test_a_character_may_face_either_way(worker) -> None:
     assert np.allclose(stand.rotation @ turn, np.eye(3), atol=1e-9)
 
 
-def test_result_stands_where_the_target_stood(worker, pair, target, ready, tmp_path) -> None:
-    scan = scanned(tmp_path, pair, np.eye(3), 1.0)
-    result = worker.give(worker.read(scan, refine=False), ready)
+def test_result_stands_where_the_target_stood(worker, plain, target, ready) -> None:
+    result = worker.give(plain, ready, restore=False)
     assert np.isclose(result.vertices[:, 1].min(), target.vertices[:, 1].min(), atol=1e-6)
     middle = result.vertices.mean(0) - target.vertices.mean(0)
     assert np.abs(middle[[0, 2]]).max() < 0.3
@@ -131,13 +139,12 @@ def test_a_second_person_is_said(worker, pair, ready, tmp_path: Path) -> None:
     assert any("second person" in note for note in result.warnings)
 
 
-def test_surveyors_coordinates(worker, pair, ready, tmp_path: Path) -> None:
+def test_surveyors_coordinates(worker, plain, ready) -> None:
     """Six digits before the point must not cost the ones behind it."""
-    scan = scanned(tmp_path, pair, np.eye(3), 1.0)
-    far = replace(scan, points=scan.points + [512345.0, 5412345.0, 321.0])
+    far = replace(plain.scan, points=plain.scan.points + [512345.0, 5412345.0, 321.0])
     near, found = (
-        worker.give(worker.read(one, refine=False), ready, restore=False).vertices
-        for one in (scan, far)
+        worker.give(reading, ready, restore=False).vertices
+        for reading in (plain, worker.read(far, refine=False))
     )
     assert np.abs(found - near).max() < 0.01
 
@@ -150,6 +157,7 @@ def test_same_result_for_shuffled_points(worker, ready, fitted) -> None:
     assert np.abs(second.vertices - first.vertices).max() < 1e-3
 
 
+@pytest.mark.slow  # .ci/run runs the same command after all tests
 def test_examples_from_the_command_line(tmp_path: Path) -> None:
     output, picture = tmp_path / "out.obj", tmp_path / "out.png"
     arguments = ["transfer", str(EXAMPLES / "scan.ply"), str(EXAMPLES / "target.obj")]

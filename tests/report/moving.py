@@ -36,7 +36,7 @@ def readings(poser: posetx.Poser, folder: Path) -> list[posetx.api.Reading]:
     for index, step in enumerate((9, 8, 7)):
         path = folder / f"scan_{index}.npy"
         np.save(path, body[::step] + [3.0, 1.0 * index, 0.0])
-        found.append(poser.read(path, up="x"))
+        found.append(poser.read(path, up="x", front="y"))
     return found
 
 

@@ -270,7 +270,9 @@ def test_a_transfer_s_page(tmp_path: Path) -> None:
     body = BodyModel.load()
     vertices, faces = body.template.double().numpy(), body.faces.numpy()
     poser = posetx.load(refine=False)
-    result = poser.transfer(1000 * vertices[:, [2, 0, 1]], (vertices, faces), restore=False)
+    told = {"up": "z", "front": "x", "target_up": "y", "target_front": "z"}
+    points = 1000 * vertices[:, [2, 0, 1]]
+    result = poser.transfer(points, (vertices, faces), restore=False, **told)
     result.warnings.append("look <at> it")
     with pytest.raises(FieldError, match="a page is HTML"):
         result.view(tmp_path / "page.txt")

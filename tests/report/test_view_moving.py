@@ -138,7 +138,7 @@ def test_poses_of_several_scans(poser: posetx.Poser, tmp_path: Path) -> None:
 
 def test_scans_far_apart_are_put_together(poser: posetx.Poser, tmp_path: Path) -> None:
     near, other = readings(poser, tmp_path)[:2]
-    far = poser.read(other.scan.points + [0, 2 * APART, 0], up="x")
+    far = poser.read(other.scan.points + [0, 2 * APART, 0], up="x", front="y")
     page = PosePage(2)
     page.add(0, near)
     page.add(1, far)

@@ -8,13 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from posetx.files.checks import (
-    LEAST_UNPACKED,
-    MOST_PACKED,
-    only_posetx_errors,
-    problem,
-    truncated,
-)
+from posetx.files.checks import check_archive, only_posetx_errors, problem, truncated
 from posetx.files.raw import Raw
 
 POINT_KEYS = ("points", "vertices", "xyz", "verts", "v", "pts")
@@ -42,9 +36,7 @@ def decode_npz(data: bytes, path: Path) -> dict[str, np.ndarray]:
         members = {
             info.filename[:-4]: info for info in archive.infolist() if info.filename[-4:] == ".npy"
         }
-        most = max(LEAST_UNPACKED, MOST_PACKED * len(data))
-        if sum(info.file_size for info in members.values()) > most:
-            raise problem(path, f"unpacks to over {most:,} bytes", "save it without compression")
+        check_archive(members.values(), len(data), path)
         key = next((k for k in POINT_KEYS if k in members), None)
         found: dict[str, np.ndarray] = {}
         if key is not None:

@@ -19,6 +19,8 @@ _AFTER = re.compile(r"(coords?|coordinates?|pos|positions?|world|local|mm|cm|m|m
 _NORMAL = re.compile(r"(n|normals?|normal_?vectors?)")
 _COLOUR = re.compile(r"(rgba?|colou?rs?)")
 _NOTHING = re.compile("")
+#: What stands in brackets; no unit is longer, and names of brackets alone take no time.
+_UNIT = re.compile(r"[\[({<].{,32}?[\])}>]")
 #: Coordinates by names of their own, in surveyors' tables.
 _SURVEY = (("easting", "northing", "elevation"), ("easting", "northing", "height"),
            ("easting", "northing", "altitude"), ("easting", "northing", "z"))  # fmt: skip
@@ -42,7 +44,7 @@ class Columns:
 
 def plain(name: str) -> str:
     """A column's name without quotes, comment marks, units and capitals: `//X [m]` is `x`."""
-    bare = re.sub(r"[\[({<].*?[\])}>]", "", name.lower()).strip(" \t\r\n#/\"'")
+    bare = _UNIT.sub("", name.lower()).strip(" \t\r\n#/\"'")
     return re.sub(r"[\s:.\-]+", "_", bare)
 
 

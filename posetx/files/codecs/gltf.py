@@ -91,6 +91,7 @@ class Gltf(GltfData):
                 chain[node] = None
                 node = parent.get(node)
             for member in reversed(chain):
+                self.spend(0)
                 above = parent.get(member)
                 local = self.local_matrix(member)
                 known = above is not None and above in done
@@ -170,15 +171,21 @@ class Gltf(GltfData):
     @cached_property
     def skeleton_of_joint(self) -> dict[int, int]:
         """The skeletons' numbers by their joints: skins that share a joint are of one."""
+        skins = self.entries("skins")
+        least = list(range(len(skins)))  # a skin of the same skeleton that comes before each, or it
+
+        def first(skin: int) -> int:
+            while least[skin] != skin:
+                least[skin] = least[least[skin]]
+                skin = least[skin]
+            return skin
+
         found: dict[int, int] = {}
-        for number, skin in enumerate(self.entries("skins")):
-            joints = skin["joints"]
-            known = {found[j] for j in joints if j in found}
-            least = min(known, default=number)
-            found.update(dict.fromkeys(joints, least))
-            if len(known) > 1:
-                found.update({j: least for j, k in found.items() if k in known})
-        return found
+        for number, skin in enumerate(skins):
+            for joint in skin["joints"]:
+                one, other = sorted((first(number), first(found.setdefault(joint, number))))
+                least[other] = one
+        return {joint: first(number) for joint, number in found.items()}
 
     def _joint_matrices(self, index: int) -> np.ndarray:
         if index not in self._joints:

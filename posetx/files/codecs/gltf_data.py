@@ -15,7 +15,7 @@ from urllib.parse import unquote, unquote_to_bytes
 
 import numpy as np
 
-from posetx.files.beside import BUFFERS, NotBeside, read_beside
+from posetx.files.beside import BUFFERS, NotBeside, one_name, read_beside
 from posetx.files.checks import problem, truncated
 from posetx.files.codecs.glb import MAGIC, glb_chunks
 
@@ -30,6 +30,8 @@ _COMPRESSED = {
 #: Numbers that are decoded of a file: a number has a byte at least, and most are needed once, so
 #: that files of people need half of their bytes; any file may have LEAST.
 LEAST, PER_BYTE = 8_000_000, 2
+#: How often a file may be a buffer: each is changed and written by itself.
+MOST_TIMES = 4
 #: Numbers that a step counts for that decodes none, such as a node.
 STEP = 64
 #: Top-level lists of objects, as far as they are looked into.
@@ -73,10 +75,14 @@ class GltfData:
         self.document: dict[str, Any] = document
         self._check_lists()
         self._refuse_compression()
+        self._beside: dict[str, bytes] = {}
         self.buffers = [
             self._buffer(entry, binary if index == 0 else None)
             for index, entry in enumerate(self.entries("buffers"))
         ]
+        there = len(data) + sum(map(len, self._beside.values()))
+        if sum(map(len, self.buffers)) > MOST_TIMES * there:
+            raise problem(path, "has one file as many of its buffers", "export it again as .glb")
         self.begin()
 
     def begin(self) -> None:
@@ -136,13 +142,19 @@ class GltfData:
             data = decode_data_uri(uri)
         else:
             try:
-                data = read_beside(self.path.parent, unquote(uri), BUFFERS)
+                data = self._read_beside(one_name(unquote(uri), BUFFERS))
             except NotBeside as error:
                 what = f"names the buffer {uri[:60]!r}, which {error}"
                 raise problem(self.path, what, "export it again as .glb") from None
         if len(data) < size:
             raise truncated(self.path, f"a buffer has {len(data)} of {size} bytes")
         return data
+
+    def _read_beside(self, name: str) -> bytes:
+        """A file of a buffer, read once: any number of buffers may be in it."""
+        if name not in self._beside:
+            self._beside[name] = read_beside(self.path.parent, name, BUFFERS)
+        return self._beside[name]
 
     # --- accessors ----------------------------------------------------------------------
 

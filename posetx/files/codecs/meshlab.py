@@ -8,25 +8,38 @@ faces and colours as an NPZ file, which our own reader checks.
 from __future__ import annotations
 
 import io
+import os
+import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from posetx.errors import MissingError
-from posetx.files.checks import problem
+from posetx.files.checks import check_archive, problem, truncated
 from posetx.files.codecs.arrays import decode_npz
 from posetx.files.raw import Raw
-from posetx.system.child import Ended, answer_stream, ending, run_module
+from posetx.system.child import Ended, answer_stream, ending, limit, run_module
 
 SUFFIXES = (".dae", ".3ds", ".x3d", ".x3dv", ".wrl", ".3mf", ".ctm")
 """Formats that load whole and true; see docs/dependencies.md for those that do not."""
+
+PACKED = ".3mf"
+"""Of these, zip archives."""
 
 SECONDS, SECONDS_PER_MEGABYTE = 120.0, 2.0
 """When a child is ended: a cold start, and for a megabyte over ten times the 0.04 (DAE) to 0.16 s
 (CTM) that MeshLab needs for one."""
 
+PROCESSOR, PROCESSOR_PER_MEGABYTE = 5, 2
+"""Processor seconds of a child, the same without waiting: a kilobyte can name a part of it a
+million times."""
+MEMORY, MEMORY_PER_BYTE = 1 << 30, 100
+"""Bytes of a child, and for each byte of the file."""
+
+SIGXCPU = getattr(signal, "SIGXCPU", 0)  # which Windows has not
 STARTED = "posetx: pymeshlab is imported"
 REFUSED = "posetx: refused: "
 """What the child says, on lines of their own amid whatever MeshLab prints."""
@@ -56,6 +69,11 @@ def decode_meshlab(data: bytes, path: Path) -> dict[str, np.ndarray]:
         the file cannot be read, or pymeshlab crashed or hung on it
     """
     kind = path.suffix[1:].upper()
+    if path.suffix.lower() == PACKED:
+        try:
+            check_archive(zipfile.ZipFile(io.BytesIO(data)).infolist(), len(data), path)
+        except (zipfile.BadZipFile, OSError, ValueError) as error:
+            raise truncated(path, "it is no zip archive") from error
     seconds = SECONDS + SECONDS_PER_MEGABYTE * len(data) / 1e6
     try:
         # As an absolute name: MeshLab changes the folder that it works in.
@@ -76,6 +94,12 @@ def decode_meshlab(data: bytes, path: Path) -> dict[str, np.ndarray]:
             path,
             f"cannot be read as {kind} ({reason})",
             "check that the file is whole, or export it as PLY, OBJ or GLB",
+        )
+    if child.code == -SIGXCPU:
+        raise problem(
+            path,
+            f"keeps pymeshlab, which reads {kind}, busy for longer than its size justifies",
+            "apply instances, and export it as PLY, OBJ or GLB",
         )
     if child.code != 0 or not child.answer:
         raise problem(
@@ -100,6 +124,8 @@ def _no_library(path: Path, kind: str, child: Ended) -> MissingError:
 def convert(path: str) -> int:
     """In the child: read `path` and answer; the exit code, 1 where MeshLab says no."""
     stream = answer_stream()
+    size = os.path.getsize(path)
+    limit(MEMORY + MEMORY_PER_BYTE * size, PROCESSOR + PROCESSOR_PER_MEGABYTE * (size >> 20))
     import pymeshlab
 
     sys.stderr.write(f"\n{STARTED}\n")

@@ -17,6 +17,8 @@ _NUMBERS = {"-mm": 2, "-o": 3, "-s": 3, "-t": 3}
 _TEXTURE_WORDS = re.compile(r"^(map_\w+|bump|disp|decal|refl|norm)$", re.IGNORECASE)
 #: The numbers with which options that shift and scale an image do nothing.
 _USUAL = {"-o": 0.0, "-t": 0.0, "-s": 1.0}
+#: Letters of a line, at most: names of files have 4,096.
+LONGEST_LINE = 1 << 14
 #: Shininess, Ns, of a surface that is not rough at all: how Blender has it.
 SHINIEST = 1000.0
 
@@ -45,7 +47,7 @@ class MtlEntry:
 def mtl_entries(text: str) -> Iterator[MtlEntry]:
     """Each material of a library; what stands before the first is none."""
     entry: MtlEntry | None = None
-    for line in text.splitlines():
+    for line in _lines(text):
         words = line.split()
         if len(words) < 2:
             continue
@@ -57,6 +59,11 @@ def mtl_entries(text: str) -> Iterator[MtlEntry]:
             _say(entry, words, line)
     if entry is not None:
         yield entry
+
+
+def _lines(text: str) -> list[str]:
+    """The lines, without those that are longer than any with a name of a file."""
+    return [line for line in text.splitlines() if len(line) <= LONGEST_LINE]
 
 
 def _say(entry: MtlEntry, words: list[str], line: str) -> None:
@@ -108,7 +115,7 @@ def _option(words: list[str], name: str, otherwise: float) -> float:
 def textures_named(text: str) -> list[str]:
     """The images of all kinds that a library names."""
     names = []
-    for line in text.splitlines():
+    for line in _lines(text):
         words = line.split()
         if len(words) < 2 or not _TEXTURE_WORDS.match(words[0]):
             continue
@@ -120,17 +127,18 @@ def textures_named(text: str) -> list[str]:
 def texture_name(line: str) -> str:
     """The image's name in a line such as `map_Kd -s 1 1 1 a name.png`; "" if there is none."""
     words = line.split()
-    rest = words[1:]
-    while rest and (rest[0] in _ONE_VALUE or rest[0] in _NUMBERS):
-        option, rest = rest[0], rest[1:]
-        if option in _ONE_VALUE:
-            rest = rest[1:]
+    at = 1
+    while at < len(words) and (words[at] in _ONE_VALUE or words[at] in _NUMBERS):
+        numbers = _NUMBERS.get(words[at])
+        at += 1
+        if numbers is None:
+            at += 1
             continue
-        for _ in range(_NUMBERS[option]):
-            if len(rest) > 1 and is_number(rest[0]):
-                rest = rest[1:]
+        for _ in range(numbers):
+            if at + 1 < len(words) and is_number(words[at]):
+                at += 1
     # Spaces inside the name stay as they stand in the line.
-    return line[line.index(rest[0], len(words[0])) :].strip() if rest else ""
+    return line[line.index(words[at], len(words[0])) :].strip() if at < len(words) else ""
 
 
 def roughness(shine: float | None) -> float:

@@ -25,6 +25,9 @@ _KINDS = (
 HALF = 0.1
 #: The largest value of a byte.
 FULL = 255
+#: Pixels that any image may have, and further ones for a byte: those of faces pack to a tenth of a
+#: byte, masks to a hundredth, and one colour alone to a thousandth.
+FREE_PIXELS, PER_BYTE = 1 << 24, 400
 #: A normal that stands up is (0.5, 0.5, 1): how blue images of them are in the mean, and by how
 #: much more blue than red or green.
 UP, APART = 0.7, 0.15
@@ -129,4 +132,7 @@ def _white(size: tuple[int, int]) -> Any:
 def _opened(data: bytes) -> Any:
     from PIL import Image  # here, because its start-up time is felt
 
-    return Image.open(io.BytesIO(data))
+    image = Image.open(io.BytesIO(data))
+    if image.width * image.height > FREE_PIXELS + PER_BYTE * len(data):
+        raise Image.DecompressionBombError
+    return image

@@ -17,6 +17,8 @@ from posetx.files.raw import Raw
 
 #: Lines above the pixels of a scan: its size, where the scanner stood, its matrix.
 HEAD = 10
+#: Scans that a file has, at most: one of a building has some hundred.
+MOST_SCANS = 1000
 
 
 def scan(data: bytes, path: Path) -> Raw:
@@ -38,8 +40,11 @@ def scan(data: bytes, path: Path) -> Raw:
 def _grids(tokens: Tokens, path: Path) -> list[np.ndarray]:
     """The pixels (n, 4 or 7) of each scan that saw something, their points in the world."""
     grids = []
-    at, lines = 0, len(tokens.line_first)
+    at, lines, scans = 0, len(tokens.line_first), 0
     while at < lines:
+        scans += 1
+        if scans > MOST_SCANS:
+            raise problem(path, f"has over {MOST_SCANS} scans", "export them one by one")
         if at + HEAD > lines:
             raise truncated(path, "a scan's head is not complete")
         columns, rows = (int(_numbers(tokens, at + i, 1)[0, 0]) for i in range(2))

@@ -9,7 +9,7 @@ import numpy as np
 
 from posetx.files.checks import only_posetx_errors, problem
 from posetx.files.codecs.columns import Columns, by_values, named, plain
-from posetx.files.codecs.dialect import Dialect, dialect_of
+from posetx.files.codecs.dialect import LOOK, Dialect, dialect_of
 from posetx.files.codecs.tokens import BadToken, Tokens, blocks, is_number, line_number
 from posetx.files.raw import Raw
 
@@ -63,10 +63,11 @@ def _header(data: bytes, dialect: Dialect) -> _Header:
     """The line above the rows that names x, y and z, or else the last one above them."""
     end = -1
     for _ in range(MOST_HEADER_LINES + 1):
-        end = min((at for c in (b"\n", b"\r") if (at := data.find(c, end + 1)) >= 0), default=-1)
+        breaks = (data.find(c, end + 1, LOOK) for c in (b"\n", b"\r"))
+        end = min((at for at in breaks if at >= 0), default=-1)
         if end < 0:
             break
-    lines = data[: end if end >= 0 else len(data)].decode("utf-8", "replace").splitlines()
+    lines = data[: end if end >= 0 else LOOK].decode("utf-8", "replace").splitlines()
     last = _Header([])
     filled = 0
     for line in lines[:MOST_HEADER_LINES]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -37,6 +38,10 @@ class GltfEdit:
         self.buffers = [bytearray(b) for b in gltf.buffers]
         self.changed: set[int] = set()  # buffers
         self._uses = _uses(gltf)
+        # How many nodes show a mesh, how many accessors and views begin at the same place.
+        self._shown = Counter(node.get("mesh") for node in gltf.entries("nodes"))
+        self._begins = Counter(map(_begin, gltf.entries("accessors")))
+        self._places = Counter(map(_place, gltf.entries("bufferViews")))
         self._split: set[int] = set()  # meshes that no longer serve all of their nodes
         self._beside: dict[Path, bytes] = {}  # new buffer files
 
@@ -44,10 +49,12 @@ class GltfEdit:
         """Give a node its own copy of its mesh, if another node shows that mesh, too."""
         nodes = self.document["nodes"]
         mesh = nodes[node]["mesh"]
-        if sum(n.get("mesh") == mesh for n in nodes) < 2:
+        if self._shown[mesh] < 2:
             return
+        self._shown[mesh] -= 1
         self.document["meshes"].append(copy.deepcopy(self.document["meshes"][mesh]))
         nodes[node]["mesh"] = len(self.document["meshes"]) - 1
+        self._shown[nodes[node]["mesh"]] = 1
         self._split.add(mesh)
 
     def assign(
@@ -79,18 +86,12 @@ class GltfEdit:
 
     def _plain(self, index: int) -> bool:
         """Whether an accessor is floats of its own, which no other accessor overlaps."""
-        accessors = self.gltf.entries("accessors")
-        entry = accessors[index]
+        entry = self.gltf.entries("accessors")[index]
         if entry["componentType"] != FLOAT or "sparse" in entry or "bufferView" not in entry:
             return False
-        start = (entry["bufferView"], entry.get("byteOffset", 0))
-        others = (a for i, a in enumerate(accessors) if i != index)
-        if any((a.get("bufferView"), a.get("byteOffset", 0)) == start for a in others):
-            return False
         # Several views may cover the same bytes; then at least they begin at the same place.
-        views = self.gltf.entries("bufferViews")
-        place = [(v["buffer"], v.get("byteOffset", 0)) for v in views]
-        return place.count(place[entry["bufferView"]]) == 1
+        view = self.gltf.entries("bufferViews")[entry["bufferView"]]
+        return self._begins[_begin(entry)] == 1 and self._places[_place(view)] == 1
 
     def _overwrite(self, index: int, values: np.ndarray) -> None:
         view = self.gltf.view(index, self.buffers)
@@ -211,6 +212,16 @@ class GltfEdit:
                 self._beside[beside] = data
             entry["uri"] = quote(name)
         return encode_json(self.document)
+
+
+def _begin(accessor: dict[str, Any]) -> tuple[Any, Any]:
+    """Where in which view an accessor begins."""
+    return accessor.get("bufferView"), accessor.get("byteOffset", 0)
+
+
+def _place(view: dict[str, Any]) -> tuple[Any, Any]:
+    """Where in which buffer a view begins."""
+    return view.get("buffer"), view.get("byteOffset", 0)
 
 
 def _set_bounds(entry: dict[str, Any], values: np.ndarray) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from posetx.errors import PosetxError
-from posetx.files.beside import IMAGES, NotBeside, read_beside
+from posetx.files.beside import IMAGES, NotBeside, one_name, read_beside
 from posetx.files.checks import problem
 from posetx.files.codecs.gltf import Gltf
 from posetx.files.codecs.gltf_data import decode_data_uri
@@ -89,6 +89,7 @@ class Materials:
         self.sources: list[int] = []
         self.notes: list[str] = []
         self._places: dict[int, int] = {}
+        self._of_file: dict[str, int] = {}
 
     def of(self, index: int | None) -> tuple[Material, dict[str, Any]]:
         """A material, and what the file says of how its image is laid on."""
@@ -112,16 +113,29 @@ class Materials:
             self.notes.append("a texture is in a format that is not shown")
             return -1
         if source not in self._places:
-            try:
-                self.images.append(self._bytes(self.gltf.entries("images")[source]))
-                self.sources.append(source)
-                self._places[source] = len(self.images) - 1
-            except PosetxError as error:
-                self.notes.append(f"a texture {error}")
-                self._places[source] = -1
+            self._places[source] = self._read(source)
         return self._places[source]
 
-    def _bytes(self, entry: dict[str, Any]) -> bytes:
+    def _read(self, source: int) -> int:
+        """The place of an image of the file; that of another one that is in the same file."""
+        entry = self.gltf.entries("images")[source]
+        uri = entry.get("uri") or ""
+        name = "" if uri.startswith("data:") else one_name(unquote(uri), IMAGES)
+        if name in self._of_file:
+            return self._of_file[name]
+        place = -1
+        try:
+            self.images.append(self._bytes(entry, name))
+            self.sources.append(source)
+            place = len(self.images) - 1
+        except PosetxError as error:
+            self.notes.append(f"a texture {error}")
+        if name:
+            self._of_file[name] = place
+        return place
+
+    def _bytes(self, entry: dict[str, Any], name: str) -> bytes:
+        """The content of an image: of the file `name`, or where its entry says."""
         uri = entry.get("uri")
         if uri is None:
             view = self.gltf.entries("bufferViews")[entry["bufferView"]]
@@ -129,7 +143,8 @@ class Materials:
             buffer: bytes = self.gltf.buffers[view["buffer"]]
             if begin < 0 or size < 0 or begin + size > len(buffer):
                 raise NotBeside("reaches beyond its buffer")
+            self.gltf.spend(size)
             return buffer[begin : begin + size]
         if uri.startswith("data:"):
             return decode_data_uri(uri)
-        return read_beside(self.gltf.path.parent, unquote(uri), IMAGES, most=LARGEST_IMAGE)
+        return read_beside(self.gltf.path.parent, name, IMAGES, most=LARGEST_IMAGE)

@@ -31,11 +31,22 @@ def stem_of(name: str) -> str:
 
 def distinct(word: str, taken: set[str]) -> str:
     """The word, with a number where it is taken, letter case aside; it is added to `taken`."""
-    found, number = word, 2
-    while found.casefold() in taken:
-        found, number = f"{word}_{number}", number + 1
-    taken.add(found.casefold())
-    return found
+
+    def numbered(number: int) -> str:
+        return word if number == 1 else f"{word}_{number}"
+
+    # By halves: a file may give thousands of things one name.
+    last, free = 0, 1
+    while numbered(free).casefold() in taken:
+        last, free = free, 2 * free
+    while free - last > 1:
+        middle = (last + free) // 2
+        if numbered(middle).casefold() in taken:
+            last = middle
+        else:
+            free = middle
+    taken.add(numbered(free).casefold())
+    return numbered(free)
 
 
 def free_beside(path: Path, data: bytes, kept: Collection[str] = ()) -> Path:

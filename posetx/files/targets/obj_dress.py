@@ -8,7 +8,6 @@ import numpy as np
 
 from posetx.files.codecs.mtl import MtlEntry, roughness
 from posetx.files.codecs.obj import ObjText, join_continued_lines
-from posetx.files.codecs.pictures import holds_normals, transparency, with_opacity
 from posetx.files.codecs.tokens import Tokens
 from posetx.files.dress import BLEND, NONE, OPAQUE, Dress, Paint, Picture
 from posetx.files.looks import byte_colors
@@ -96,10 +95,10 @@ def _paint(name: str, library: Library, lost: list[str]) -> Paint:
     entry = library.known.get(name)
     if entry is None:
         return Paint(name, DULL)
-    lost += [what for what in entry.lost if what not in lost]
+    lost += [what for what in dict.fromkeys(entry.lost) if what not in lost]
     color = entry.color or (WHITE if entry.image else DULL)
     image = library.image(entry.image)
-    mode = OPAQUE if image == NONE else transparency(library.images[image])
+    mode = library.mode(image)
     if entry.opacity_image and (entry.opacity_image != entry.image or mode == OPAQUE):
         image, mode = _see_through(entry, image, library, lost)
     if entry.opacity < 1.0:
@@ -119,15 +118,11 @@ def _paint(name: str, library: Library, lost: list[str]) -> Paint:
 def _see_through(entry: MtlEntry, image: int, library: Library, lost: list[str]) -> tuple[int, str]:
     """The place of an image of a material's colours and its opacity, and how that is drawn."""
     other = NONE if entry.opacity_image == entry.image else library.image(entry.opacity_image)
-    made = None
-    if other != NONE:
-        color = None if image == NONE else library.images[image]
-        made = with_opacity(color, library.images[other])
-    if made is None:
+    made = library.see_through(image, other)
+    if made == NONE:
         _add(lost, "textures of opacity alone")
-        return image, OPAQUE if image == NONE else transparency(library.images[image])
-    name = f"{stem_of(entry.image)}_{stem_of(entry.opacity_image)}".strip("_")
-    return library.add(f"{entry.image}\n{entry.opacity_image}", name, made), transparency(made)
+        made = image
+    return made, library.mode(made)
 
 
 def _normals_of(entry: MtlEntry, library: Library, lost: list[str]) -> int:
@@ -135,7 +130,7 @@ def _normals_of(entry: MtlEntry, library: Library, lost: list[str]) -> int:
     image = library.image(entry.normal_image or entry.bump_image)
     if image == NONE:
         return NONE
-    if not entry.normal_image and not holds_normals(library.images[image]):
+    if not entry.normal_image and not library.holds_normals(image):
         _add(lost, "textures of heights")
         return NONE
     return image

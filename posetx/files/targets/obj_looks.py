@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from posetx.files.beside import IMAGES, MATERIALS, NotBeside, read_beside, relative_name
+from posetx.files.beside import IMAGES, MATERIALS, NotBeside, one_name, read_beside, relative_name
 from posetx.files.codecs.mtl import MtlEntry, mtl_entries
 from posetx.files.codecs.obj import SLASH, ObjText, join_continued_lines
+from posetx.files.codecs.pictures import holds_normals, transparency, with_opacity
 from posetx.files.codecs.polygons import fan
 from posetx.files.codecs.tokens import Tokens
+from posetx.files.dress import NONE, OPAQUE
 from posetx.files.looks import GREY, Looks, Material
+from posetx.files.targets.named import stem_of
 from posetx.files.targets.sidecars import LARGEST_MATERIAL, library_names
 
 #: bytes of an image, at most
@@ -92,20 +96,25 @@ class Library:
         self.names: list[str] = []
         self.notes: list[str] = []
         self._places: dict[str, int] = {}
+        self._made = 0
+        # Of each image once, in how many materials it may be.
+        self.mode = cache(self._mode)
+        self.holds_normals = cache(self._holds_normals)
+        self.see_through = cache(self._see_through)
         self.known: dict[str, MtlEntry] = {}
-        for line in dict.fromkeys(libraries):
-            for name in library_names(folder, line):
-                try:
-                    data = read_beside(folder, name, MATERIALS, most=LARGEST_MATERIAL)
-                    above = str(relative_name(name, MATERIALS).parent)
-                except NotBeside as error:
-                    self.notes.append(f"{name} {error}")
-                    continue
-                for entry in mtl_entries(data.decode("utf-8", "replace")):
-                    for image in _IMAGES:
-                        if getattr(entry, image) and above != ".":
-                            setattr(entry, image, f"{above}/{getattr(entry, image)}")
-                    self.known.setdefault(entry.name, entry)
+        for name in library_names(folder, libraries):
+            try:
+                data = read_beside(folder, name, MATERIALS, most=LARGEST_MATERIAL)
+                above = str(relative_name(name, MATERIALS).parent)
+            except NotBeside as error:
+                self.notes.append(f"{name} {error}")
+                continue
+            for entry in mtl_entries(data.decode("utf-8", "replace")):
+                for image in _IMAGES:
+                    if named := getattr(entry, image):
+                        named = named if above == "." else f"{above}/{named}"
+                        setattr(entry, image, one_name(named, IMAGES))
+                self.known.setdefault(entry.name, entry)
 
     def material(self, name: str) -> Material:
         """The material of a name; a grey one where nothing is known of it."""
@@ -133,10 +142,25 @@ class Library:
                 self._places[name] = -1
         return self._places[name]
 
-    def add(self, made_of: str, name: str, data: bytes) -> int:
-        """The place of an image that is made of others, once for each that it is `made_of`."""
-        if made_of not in self._places:
-            self.images.append(data)
-            self.names.append(name)
-            self._places[made_of] = len(self.images) - 1
-        return self._places[made_of]
+    def _mode(self, image: int) -> str:
+        """How an image's own opacity is drawn."""
+        return OPAQUE if image == NONE else transparency(self.images[image])
+
+    def _holds_normals(self, image: int) -> bool:
+        return holds_normals(self.images[image])
+
+    def _see_through(self, color: int, opacity: int) -> int:
+        """The place of an image made of one of colours, or NONE, and one of opacity.
+
+        NONE where that cannot be made, or where more would be made than were read.
+        """
+        if opacity == NONE or self._made * 2 >= len(self.images):
+            return NONE
+        made = with_opacity(None if color == NONE else self.images[color], self.images[opacity])
+        if made is None:
+            return NONE
+        self._made += 1
+        stems = [stem_of(self.names[place]) for place in (color, opacity) if place != NONE]
+        self.images.append(made)
+        self.names.append("_".join(stems))
+        return len(self.images) - 1

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from posetx.files.beside import IMAGES, NotBeside, read_beside
+from posetx.files.beside import IMAGES, NotBeside, one_name, read_beside
 from posetx.files.codecs.pictures import transparency
 from posetx.files.codecs.ply import Ply
 from posetx.files.codecs.polygons import fan
@@ -71,15 +71,17 @@ class Painting:
         self.images: list[bytes] = []
         self.names: list[str] = []
         self.notes: list[str] = []
-        places = np.full(len(ply.textures) + 1, NONE)
-        for number, name in enumerate(ply.textures):
+        named = [one_name(name, IMAGES) for name in ply.textures]
+        found: dict[str, int] = {}
+        for name in dict.fromkeys(named):
             try:
                 self.images.append(read_beside(folder, name, IMAGES, most=LARGEST_IMAGE))
             except NotBeside as error:
                 self.notes.append(f"{name} {error}")
                 continue
-            places[number] = len(self.names)
+            found[name] = len(self.names)
             self.names.append(name)
+        places = np.array([found.get(name, NONE) for name in named] + [NONE])
         self.face_image = places[_numbers(ply)]
 
 

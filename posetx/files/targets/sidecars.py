@@ -22,6 +22,7 @@ from posetx.files.beside import (
     NotBeside,
     find_beside,
     held,
+    one_name,
     open_beside,
     read_beside,
     relative_name,
@@ -161,36 +162,42 @@ def material_files(folder: Path, libraries: list[str]) -> tuple[list[str], list[
     libraries : list of str
         what stands after each `mtllib`: one name with spaces, or several names
     """
-    found: dict[str, None] = {}
     textures: dict[str, None] = {}
     seen: set[Path] = set()
-    for line in dict.fromkeys(libraries):
-        for name in library_names(folder, line):
-            found[name] = None
+    found = library_names(folder, libraries)
+    for name in found:
+        try:
+            library = find_beside(folder, name, MATERIALS)
+        except NotBeside:  # which is told when it is to be copied
+            continue
+        if library in seen:  # under another name
+            continue
+        seen.add(library)
+        above = relative_name(name, MATERIALS).parent
+        for texture in _textures(folder, name):
             try:
-                library = find_beside(folder, name, MATERIALS)
-            except NotBeside:  # which is told when it is to be copied
-                continue
-            if library in seen:  # under another name
-                continue
-            seen.add(library)
-            above = relative_name(name, MATERIALS).parent
-            for texture in _textures(folder, name):
-                try:
-                    textures[str(above / relative_name(texture, IMAGES))] = None
-                except NotBeside:
-                    textures[texture] = None
-    return list(found), list(textures)
+                textures[str(above / relative_name(texture, IMAGES))] = None
+            except NotBeside:
+                textures[texture] = None
+    return found, list(textures)
 
 
-def library_names(folder: Path, line: str) -> list[str]:
-    """What stands after `mtllib`: one name with spaces in it, or several names."""
-    try:
-        find_beside(folder, line, MATERIALS)
-    except NotBeside:
+def library_names(folder: Path, libraries: Iterable[str]) -> list[str]:
+    """The names after `mtllib`, each file's once, MOST_NAMES at most: see :func:`material_files`.
+
+    A line is one name with spaces in it, or several names.
+    """
+    found: dict[str, None] = {}
+    for line in list(dict.fromkeys(one_name(line, MATERIALS) for line in libraries))[:MOST_NAMES]:
         names = line.split()
-        return names if all(n.lower().endswith(".mtl") for n in names) else [line]
-    return [line]
+        if len(names) < 2 or not all(name.lower().endswith(".mtl") for name in names):
+            names = [line]
+        else:
+            with suppress(NotBeside):
+                find_beside(folder, line, MATERIALS)
+                names = [line]
+        found.update(dict.fromkeys(one_name(name, MATERIALS) for name in names))
+    return list(found)[:MOST_NAMES]
 
 
 def _textures(folder: Path, library: str) -> list[str]:
