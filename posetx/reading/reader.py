@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,17 +13,12 @@ from scipy.spatial import cKDTree
 
 from posetx.arrays import Floats, Mask
 from posetx.bodies.body import BodyModel
-from posetx.fit.cloud import Begun, BodyFit
-from posetx.fit.dense import DenseFit
+from posetx.fit.cloud import BodyFit
 from posetx.fit.figure import Figure, neutral_figure
-from posetx.fit.limbs import squared_distances
-from posetx.fit.seen import LEAST_BODY, Seen, lifts
-from posetx.fit.sides import Sides
-from posetx.geometry.frames import normalise_pose
+from posetx.fit.seen import LEAST_BODY, Seen
 from posetx.geometry.rotations import matrix_from_yaw
-from posetx.geometry.sampling import voxel_thin
 from posetx.models.pose_mae import PoseCode
-from posetx.models.predictor import Predictor, pose_sample
+from posetx.models.predictor import Predictor
 from posetx.reading.found import FittedBody, PoseReading, metre_of
 from posetx.reading.orient import (
     NeutralBody,
@@ -34,6 +29,7 @@ from posetx.reading.orient import (
 )
 from posetx.reading.pieces import without_pieces
 from posetx.reading.start import Start
+from posetx.reading.steps import Steps, fitted_body, misfit_of
 
 #: what is far from the fitted body is no part of it, where it is at least this share of the points:
 #: simulated scans of nothing but bodies have at most 0.013
@@ -43,11 +39,6 @@ READINGS, BETTER = 3, 0.97
 #: a body with at most this share of it far from the scan is in place: one beside a table has 0.024,
 #: and a forearm with its hand is another 0.05
 IN_PLACE = 0.04
-#: the fit's last stage takes one point of each voxel of this size (the cloud's frame): 4,000 of
-#: a whole body
-VOXEL = 0.02
-#: of a body that is followed, a sequence of which has points enough
-VOXEL_FOLLOWED = 0.03
 #: ways to leave a piece of the scan out that are tried
 GUESSES = 2
 #: one of them is fitted thoroughly if its first body misses less than so many times what it may: in
@@ -60,30 +51,21 @@ LEANS = math.pi / 4
 #: at most 0.006 (16 of `scan`), dressed and noisy ones 0.011, crates, rims and arms alone that were
 #: taken for one 0.012 to 0.03; something else is, if it is explained so many times better
 STRANGE, FAMILIAR = 0.008, 1.1
+#: points with such noise about the body may show another one that faces elsewhere: of `scan` and
+#: `objects` those that are read rightly have less. It does, if noise times what is missed of it is
+#: less than this share
+LOOSE, TURNED = 0.009, 0.6
 #: the network's word on a point's being no body's, from which on the scan is tried without it
 CLUTTER = 0.1
 
 
-@dataclass
-class _Begun:
-    """A body begun on samples (P, 3) that were turned, and what share of it is far from them."""
-
-    samples: Floats
-    rotation: Floats
-    code: PoseCode
-    fit: Begun
-    missed: float
-
-
-class PoseReader:
-    """A network, and with ``refine`` a body that is fitted to what the network sees."""
+class PoseReader(Steps):
+    """Finds which way a scan is turned, and what pose it shows, with a body fitted or without."""
 
     def __init__(self, predictor: Predictor, body: BodyModel, refine: bool = True):
-        self.predictor = predictor
+        super().__init__(predictor, body, refine)
         self.neutral = NeutralBody(body, predictor)
         self.joints = body.joint_template.to(predictor.device)
-        self.fit = BodyFit(body.to(predictor.device)) if refine else None
-        self.end = DenseFit(body, self.fit.settings.components) if self.fit else None
 
     def orientation(self, samples: Floats, up: str = "auto", front: str = "auto") -> Orientation:
         """How a scan is turned; ``samples`` (P, 3) as :func:`pose_sample` makes them.
@@ -181,14 +163,43 @@ class PoseReader:
                     self.fit, points, samples, read, body, up, front
                 )
         with stage("surface"):
-            rotation = read.orientation.rotation
-            read.code, read.noise, read.figure = self._ended(
-                self.fit, points[read.of_body], read.samples, rotation, read.code, body
-            )
-            turned = ((read.samples - read.samples.mean(0)) @ rotation.T)[None]
-            seen = Seen.of(self.predictor.normalised(turned), read.code.features)
-            read.misfit = _misfit(self.fit, read.figure, seen)
+            self._draw(self.fit, points, read, body)
+        if front == "auto":
+            with stage("headings"):
+                read = self._faced(self.fit, points, read, body)
         return read
+
+    def _faced(
+        self, fit: BodyFit, points: Floats, read: PoseReading, body: FittedBody
+    ) -> PoseReading:
+        """``read`` anew with the body facing elsewhere, where that explains the scan far better.
+
+        A box at a foot is enough for the network to take a back for a front, and all that follows
+        ends with limbs that are bent to where something is. Then points lie about the body, and
+        some of the body has none.
+        """
+        if read.noise is None or read.noise < LOOSE:
+            return read
+        samples, best, missed = read.samples, read, body.missed
+        for quarters in (2, 1, 3):
+            turn = matrix_from_yaw(torch.tensor(quarters * math.pi / 2)).double().numpy()
+            begun = self._begun(fit, samples, turn @ read.orientation.rotation)
+            if begun.missed > PROMISING * missed:
+                continue
+            forward = begun.fit.figure.rotations[0, 0, :, 2]
+            turn = matrix_from_yaw(-torch.atan2(forward[0], forward[2])).double().cpu().numpy()
+            begun = self._begun(fit, samples, turn @ begun.rotation)
+            code, other = self._searched(fit, begun)
+            distance = distance_to_prediction(self.predictor, self.neutral, samples, begun.rotation)
+            found = replace(best.orientation, rotation=begun.rotation, distance=distance)
+            turned = replace(
+                read, orientation=found, code=code, distance=distance, missed=other.missed
+            )
+            self._draw(fit, points, turned, other)
+            assert best.noise is not None and turned.noise is not None
+            if other.missed * turned.noise < TURNED * missed * best.noise:
+                best, missed = turned, other.missed
+        return best
 
     def follow(
         self,
@@ -211,7 +222,7 @@ class PoseReader:
             last = self._known(start, samples, rotation)
             figure = fit.followed(cloud, code, last)
             seen = Seen.of(cloud, code.features)
-            body = _fitted_body(fit, figure, samples, rotation, seen, code)
+            body = fitted_body(fit, figure, samples, rotation, seen, code)
             near = body.near(points)
         if near.mean() < LEAST_BODY:
             near[:] = True
@@ -220,7 +231,7 @@ class PoseReader:
             code, noise, figure = self._ended(
                 fit, points[near], samples, rotation, fit.posed(code, figure), body, held=True
             )
-        missed, misfit = body.missed, _misfit(fit, figure, seen)
+        missed, misfit = body.missed, misfit_of(fit, figure, seen)
         return PoseReading(
             found, code, figure, found.distance, missed, near, samples, noise, misfit
         )
@@ -294,81 +305,8 @@ class PoseReader:
         kept = body[cKDTree(samples).query(points)[1]]
         return [kept] if LEAST_BODY < kept.mean() < 1 else []
 
-    def _sample(self, points: Floats) -> Floats:
-        return pose_sample(points, self.predictor.model.config.pose_points)
-
-    def _fitted(
-        self, fit: BodyFit, samples: Floats, rotation: Floats
-    ) -> tuple[PoseCode, FittedBody]:
-        return self._searched(fit, self._begun(fit, samples, rotation))
-
-    def _begun(self, fit: BodyFit, samples: Floats, rotation: Floats) -> _Begun:
-        cloud, code = self._seen(samples, rotation)
-        begun = fit.begun(cloud, code.features, code.estimate)
-        missed = fit.search.misfit(begun.figure, begun.seen).body
-        return _Begun(samples, rotation, code, begun, float(missed))
-
-    def _searched(self, fit: BodyFit, begun: _Begun) -> tuple[PoseCode, FittedBody]:
-        figure, code = fit.searched(begun.fit), begun.code
-        body = _fitted_body(fit, figure, begun.samples, begun.rotation, begun.fit.seen, code)
-        return fit.posed(code, figure), body
-
-    def _ended(
-        self,
-        fit: BodyFit,
-        points: Floats,
-        samples: Floats,
-        rotation: Floats,
-        code: PoseCode,
-        body: FittedBody,
-        held: bool = False,
-    ) -> tuple[PoseCode, float, Figure]:
-        """The ``code`` of a body that was fitted to the samples, drawn to all the points (n, 3).
-
-        Second is the points' noise about it, third that body.
-        """
-        assert self.end is not None  # there with the other fit
-        turned = (samples - samples.mean(0)) @ rotation.T
-        cloud, centre, unit = normalise_pose(torch.as_tensor(turned[None]))
-        near = ((points - samples.mean(0)) @ rotation.T - centre[0].numpy()) / float(unit)
-        placed = fit.fine.place(body.figure)
-        seen = cloud.to(placed.surface)
-        squared = squared_distances(seen, placed.surface).amin(1)
-        sides = Sides(placed, squared, seen, bool(body.lift.any()))
-        few = voxel_thin(near, VOXEL_FOLLOWED if held else VOXEL)
-        ended = self.end.ended(
-            body.figure,
-            near[few],
-            sides=None if sides.all_shown else sides,
-            lift=body.lifts(points[few]) / body.metre,
-            held=held,
-        )
-        return fit.posed(code, ended.figure), ended.noise, ended.figure
-
-    def _seen(self, samples: Floats, rotation: Floats) -> tuple[torch.Tensor, PoseCode]:
-        # about the middle: the network's single precision would not hold surveyors' coordinates
-        turned = ((samples - samples.mean(0)) @ rotation.T)[None]
-        return self.predictor.normalised(turned), self.predictor.encode_pose(turned)
-
-
-def _fitted_body(
-    fit: BodyFit, figure: Figure, samples: Floats, rotation: Floats, seen: Seen, code: PoseCode
-) -> FittedBody:
-    """A figure (1), fitted to what is ``seen`` of samples (P, 3), in the scan's frame."""
-    # also of what was hidden
-    missed = float(fit.search.misfit(figure, seen).body)
-    surface = fit.fine.place(figure).surface[0].double().cpu().numpy()
-    metre, lift = metre_of(samples), lifts(code.features)[0].double().cpu().numpy()
-    surface = metre * (surface @ rotation) + samples.mean(0)
-    return FittedBody(figure, missed, surface, metre, samples, metre * lift)
-
 
 def _leaning(pelvis: torch.Tensor) -> float:
     """How much worse a direction is in which the fitted pelvis (3, 3) leans so far: 1 or more."""
     lean = math.acos(min(max(float(pelvis[1, 1]), -1.0), 1.0))
     return float((1 + (lean / LEANS) ** 4) ** 0.25)
-
-
-def _misfit(fit: BodyFit, figure: Figure, seen: Seen) -> float:
-    """How badly the figure explains what is seen, and that the figure: 0 to 1.6."""
-    return float(fit.search.misfit(figure, seen).whole)
