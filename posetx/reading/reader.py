@@ -176,9 +176,9 @@ class PoseReader(Steps):
 
         A box at a foot is enough for the network to take a back for a front, and all that follows
         ends with limbs that are bent to where something is. Then points lie about the body, and
-        some of the body has none.
+        some of the body has none. About who is dressed they lie loosely anyway: that tells nothing.
         """
-        if read.noise is None or read.noise < LOOSE:
+        if read.noise is None or read.noise < LOOSE or body.lift.any():
             return read
         samples, best, missed = read.samples, read, body.missed
         for quarters in (2, 1, 3):
