@@ -75,10 +75,10 @@ class StreamSettings:
     reposed_share: float = 0.33
     yaw_degrees: float = 30.0
     #: of the pose sources and of the identities, how many are dressed
-    dressed_share: float = 0.35
-    dressed_identity_share: float = 0.3
+    dressed_share: float = 0.4
+    dressed_identity_share: float = 0.6
     #: of both, dressed or not, how many have the proportions of cartoons
-    stylised_share: float = 0.3
+    stylised_share: float = 0.45
     #: of the dressed pose sources, how many stand on a base
     plinth_share: float = 0.15
 
