@@ -19,7 +19,6 @@ LABELS = {
     "read": "reading the pose",
     "furniture": "telling body and furniture apart",
     "surface": "drawing the body to the surface",
-    "headings": "trying other headings",
     "give": "giving the pose to the target",
     "restore": "restoring detail",
     "skeleton": "turning the joints",

@@ -86,7 +86,7 @@ def read_clip(path: Path, rest_joints: np.ndarray) -> Clip:
                 shift = shift.copy()
                 shift[:, "XYZ".index(channel[0])] = motion[:, column]
             column += 1
-        shifts.append(shift @ upright.T)
+        shifts.append(shift)
         # a joint that does not turn takes no memory: a file has room for very many of them
         above = rotations[parent] if parent >= 0 else np.broadcast_to(np.eye(3), (frames, 3, 3))
         if own is not None:
@@ -98,9 +98,9 @@ def read_clip(path: Path, rest_joints: np.ndarray) -> Clip:
     for joint, source in enumerate(found):
         out[:, joint] = out[:, PARENTS[joint]] if source < 0 else rotations[source] @ turns[joint]
     pelvis = found[0]
-    roots = np.array(shifts[pelvis])
+    roots = shifts[pelvis] @ upright.T
     while (parent := parents[pelvis]) >= 0:  # up the chain that the pelvis hangs on
-        roots = np.einsum("fij,fj->fi", rotations[parent], roots) + shifts[parent]
+        roots = np.einsum("fij,fj->fi", rotations[parent], roots) + shifts[parent] @ upright.T
         pelvis = parent
     return Clip(out, roots, _leg_length(found, positions), seconds)
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 #: the stages of :meth:`Pipeline.prepare`, :meth:`Pipeline.read` and :meth:`Pipeline.give`
 PREPARE = ("target",)
-READ = ("clean", "orient", "read", "furniture", "surface", "headings")
+READ = ("clean", "orient", "read", "furniture", "surface")
 GIVE = ("give", "restore", "skeleton", "measure")
 
 OnStage = Callable[[str], None]

@@ -164,8 +164,7 @@ class PoseReader(Steps):
                 )
         with stage("surface"):
             self._draw(self.fit, points, read, body)
-        if front == "auto":
-            with stage("headings"):
+            if front == "auto":
                 read = self._faced(self.fit, points, read, body)
         return read
 
