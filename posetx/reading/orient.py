@@ -185,7 +185,7 @@ def directions(up: str, front: str, headings: int) -> tuple[Floats, list[str]]:
     for name in AXES if up == "auto" else [up]:
         vector = axis(name, "up")
         if front == "auto":
-            turns += list(_about(headings) @ upright(vector))
+            turns += list(about(headings) @ upright(vector))
             names += [name] * headings
         elif abs((facing := axis(front, "front")) @ vector) < 0.5:
             turns.append(upright(vector, facing))
@@ -195,20 +195,20 @@ def directions(up: str, front: str, headings: int) -> tuple[Floats, list[str]]:
 
 def is_flat(points: Floats, up: Floats) -> bool:
     """Whether a body (n, 3) is so low along ``up`` (3,) that it may lie."""
-    level = points @ (_about(HEADINGS) @ upright(up))[:, 2].T
+    level = points @ (about(HEADINGS) @ upright(up))[:, 2].T
     low, high = np.quantile(np.column_stack([points @ up, level]), [0.02, 0.98], axis=0)
     return bool(high[0] - low[0] < FLAT * (high - low)[1:].max())
 
 
-def _about(headings: int) -> Floats:
+def about(headings: int) -> Floats:
     """Turns about y (headings, 3, 3), evenly spread, the identity first."""
     return matrix_from_yaw(torch.arange(headings).double() * (2 * math.pi / headings)).numpy()
 
 
 def _lying(up: Floats) -> Floats:
     """Rotations (N, 3, 3) for bodies that lie, their heads in all directions, on all sides."""
-    heads = (_about(HEADINGS) @ upright(up))[:, 2]
-    return np.concatenate([_about(SIDES) @ upright(head, up) for head in heads])
+    heads = (about(HEADINGS) @ upright(up))[:, 2]
+    return np.concatenate([about(SIDES) @ upright(head, up) for head in heads])
 
 
 def distance_to_prediction(

@@ -23,6 +23,7 @@ from posetx.reading.found import FittedBody, PoseReading, metre_of
 from posetx.reading.orient import (
     NeutralBody,
     Orientation,
+    about,
     distance_to_prediction,
     explain,
     orient,
@@ -81,8 +82,7 @@ class PoseReader(Steps):
         best, forward = self.settled(samples, found)
         rotation = best.rotation
         if front == "auto":
-            heading = torch.atan2(forward[0], forward[2])
-            rotation = matrix_from_yaw(-heading).double().cpu().numpy() @ rotation
+            rotation = _to_front(forward) @ rotation
         distance = distance_to_prediction(self.predictor, self.neutral, samples, rotation)
         return replace(
             found, rotation=rotation, up=best.up, distance=distance, badness=best.badness
@@ -180,14 +180,12 @@ class PoseReader(Steps):
         if read.noise is None or read.noise < LOOSE or body.lift.any():
             return read
         samples, best, missed = read.samples, read, body.missed
-        for quarters in (2, 1, 3):
-            turn = matrix_from_yaw(torch.tensor(quarters * math.pi / 2)).double().numpy()
+        for turn in about(4)[[2, 1, 3]]:
             begun = self._begun(fit, samples, turn @ read.orientation.rotation)
             if begun.missed > PROMISING * missed:
                 continue
             forward = begun.fit.figure.rotations[0, 0, :, 2]
-            turn = matrix_from_yaw(-torch.atan2(forward[0], forward[2])).double().cpu().numpy()
-            begun = self._begun(fit, samples, turn @ begun.rotation)
+            begun = self._begun(fit, samples, _to_front(forward) @ begun.rotation)
             code, other = self._searched(fit, begun)
             distance = distance_to_prediction(self.predictor, self.neutral, samples, begun.rotation)
             found = replace(best.orientation, rotation=begun.rotation, distance=distance)
@@ -303,6 +301,12 @@ class PoseReader(Steps):
         body = (code.features.shares.sum(2)[0] > 1 - CLUTTER).cpu().numpy()
         kept = body[cKDTree(samples).query(points)[1]]
         return [kept] if LEAST_BODY < kept.mean() < 1 else []
+
+
+def _to_front(forward: torch.Tensor) -> Floats:
+    """The turn (3, 3) about y by which what faces ``forward`` (3,) comes to face +z."""
+    turn: Floats = matrix_from_yaw(-torch.atan2(forward[0], forward[2])).double().cpu().numpy()
+    return turn
 
 
 def _leaning(pelvis: torch.Tensor) -> float:

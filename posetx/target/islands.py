@@ -15,7 +15,7 @@ from scipy.sparse.linalg import splu
 
 from posetx.arrays import Floats, Indices, Mask
 from posetx.bodies.skeleton import PARENTS
-from posetx.geometry.mesh import connected_parts
+from posetx.geometry.mesh import connected_parts, unique_edges
 
 #: bones from one part to another that a surface may join: a thigh to the other one or the abdomen,
 #: a collar to the neck. With 1 a fifth of some figures is taken for islands, few of them rightly
@@ -36,29 +36,26 @@ def without_islands(
     total = csr_array((np.ones(len(place)), (place, each)), shape=(count, len(place)))
     own = total @ weights.astype(np.float64) / np.maximum(total.sum(axis=1), 1)[:, None]
     corners = place[faces]
-    a, b = np.concatenate([corners[:, (i, j)] for i, j in ((0, 1), (1, 2), (2, 0))]).T
+    edges = unique_edges(corners)
     part = own.argmax(1)
-    joined = _near()[part[a], part[b]]
+    joined = _near()[tuple(part[edges].T)]
     if joined.all():
         return weights
     _, piece = connected_parts(corners, count)
-    island = _islands(_edges(a[joined], b[joined], count), piece)
+    island = _islands(_graph(edges[joined], count), piece)
     if not island.any():
         return weights
-    own[island] = _blended(_edges(a, b, count), own, island)
+    own[island] = _blended(_graph(edges, count), own, island)
     out, changed = weights.copy(), island[place]
     out[changed] = own[place[changed]]
     return out
 
 
-def _edges(a: Indices, b: Indices, count: int) -> csr_array:
-    """(n, n) with a one for each edge (e,) that joins two vertices, in both directions."""
-    apart = a != b
-    a, b = a[apart], b[apart]
-    both = coo_array((np.ones(2 * len(a)), (np.r_[a, b], np.r_[b, a])), shape=(count, count))
-    edges = both.tocsr()
-    edges.data[:] = 1
-    return edges
+def _graph(edges: Indices, count: int) -> csr_array:
+    """(n, n) with a one for each of the edges (e, 2), in both directions."""
+    a, b = edges.T
+    ones = np.ones(2 * len(edges))
+    return coo_array((ones, (np.r_[a, b], np.r_[b, a])), shape=(count, count)).tocsr()
 
 
 def _islands(joined: csr_array, piece: Indices) -> Mask:
